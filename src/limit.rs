@@ -1,0 +1,113 @@
+//! Every bound of the product in one place, with its unit and where it comes from.
+//!
+//! The two ends negotiate down: `RegisterAck` carries the hub's figures and the smaller one holds.
+
+use std::time::Duration;
+
+/// One WebSocket message: exactly this passes, one byte more closes with 1009.
+pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The MAC trailer: tag 0x7A, length 0x20, 32 bytes.
+pub const MAC_TRAILER_BYTES: usize = 34;
+/// From the accepted socket to the upgrade's answer.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the Challenge to a verified Register.
+pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A Challenge older than this by the hub's own clock is not answered any more.
+pub const CHALLENGE_AGE_MAX: Duration = Duration::from_secs(30);
+/// How long the agent may take to answer the Challenge.
+pub const CHALLENGE_REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without one byte accepted by the peer for this long the session ends.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// WebSocket and application pings.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Without a frame or pong for this long the session ends.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Envelope times further than this from our own reckoning are refused; exactly this passes.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
+/// Default distance of heartbeats.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Unacked bytes in flight, events and logs together.
+pub const WINDOW_BYTES: u32 = 1024 * 1024;
+/// Unacked bytes in flight, control, so that logs never hold it back.
+pub const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
+/// A `Records` batch is closed at this size.
+pub const BATCH_BYTES: usize = 32 * 1024;
+/// An ack is sent after this many records.
+pub const ACK_RECORDS: u64 = 256;
+/// An ack waits at most this long.
+pub const ACK_DELAY: Duration = Duration::from_millis(100);
+/// Streams in one Register, RegisterMore, RegisterAck or RegisterAckMore.
+pub const STREAMS_PER_FRAME: usize = 64;
+/// Streams one agent may list in one registration: 64 frames.
+pub const STREAMS_MAX: usize = 4096;
+/// Entries of the maps and lists of a Register, and bytes of its texts.
+pub const REGISTER_ENTRIES_MAX: usize = 64;
+/// Bytes of one text in a Register.
+pub const REGISTER_TEXT_BYTES_MAX: usize = 1024;
+/// A config snapshot.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// Text of an Error or GoAway.
+pub const ERROR_TEXT_BYTES_MAX: usize = 1024;
+
+/// One record as a program hands it over, before it is cut into parts.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Payload of one part; a longer record is cut, so that a stored block stays below sled's blob threshold.
+pub const RECORD_PART_BYTES_MAX: usize = 13 * 1024;
+/// The name of a record's source.
+pub const SOURCE_BYTES_MAX: usize = 128;
+/// One stored block, header included. Values above a quarter of a sled segment (512 KiB) become blob files that
+/// are never freed; 14 KiB also keeps a fresh tree's leaves small.
+pub const BLOCK_BYTES_MAX: usize = 14 * 1024;
+/// Bytes of one generation before the next begins.
+pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
+/// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6).
+pub const TREE_BLOCKS_MAX: usize = 8;
+/// Bytes a sled tree takes before a fresh one begins.
+pub const TREE_BYTES_MAX: usize = 40 * 1024;
+/// How far `core` is fallocated ahead.
+pub const CORE_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
+/// The file that is given up to let a full disk open a generation.
+pub const BALLAST_BYTES: u64 = 1024 * 1024;
+/// An idle drained newest generation goes after this.
+pub const GENERATION_IDLE: Duration = Duration::from_secs(5);
+/// The mark file is synced this often while it changes.
+pub const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes taken into one committer round.
+pub const COMMIT_ROUND_BYTES: usize = 4 * 1024 * 1024;
+/// Appends that may wait for the committer, per lane.
+pub const COMMIT_QUEUE: usize = 1024;
+/// Default quota of the control lane.
+pub const CONTROL_QUOTA_BYTES: u64 = 64 * 1024 * 1024;
+/// Default quota of the events lane.
+pub const EVENTS_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
+/// Default quota of the logs lane.
+pub const LOGS_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// First reconnect delay while a backlog waits and the outage is young.
+pub const RECONNECT_FAST: Duration = Duration::from_millis(250);
+/// Greatest reconnect delay while a backlog waits and the outage is young.
+pub const RECONNECT_FAST_MAX: Duration = Duration::from_millis(500);
+/// How long an outage counts as young.
+pub const RECONNECT_FAST_FOR: Duration = Duration::from_secs(60);
+/// First reconnect delay otherwise.
+pub const RECONNECT_MIN: Duration = Duration::from_secs(1);
+/// Greatest reconnect delay.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// A session this old resets the delay.
+pub const RECONNECT_STABLE: Duration = Duration::from_secs(30);
+/// A backlog without an ack for this long ends the session.
+pub const NO_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// An agent without a usable key looks again this often.
+pub const KEY_RETRY: Duration = Duration::from_secs(30);
+
+/// A Unix socket's path, by the kernel (sun_path less its NUL).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The socket's read buffer on an agent.
+pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
+/// The socket's read buffer on a hub: idle fleets cost what this costs.
+pub const SOCKET_READ_BUFFER_IDLE: usize = 4 * 1024;
+/// The socket's write buffer: bytes gathered before a write.
+pub const SOCKET_WRITE_BUFFER: usize = 32 * 1024;
+/// Records one page of the records API holds at most.
+pub const RECORDS_PAGE_MAX: u32 = 10_000;

@@ -1,0 +1,85 @@
+//! The records inside a batch: a protobuf `RecordBatch`, which is also what the outbox stores.
+//!
+//! A `RecordBatch` is nothing but its records one after the other, so batches are joined by writing one after the
+//! other and cut between two records, without decoding: what the outbox stored travels as it is.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message as _;
+
+use crate::time::WallTime;
+
+use super::error::{ErrorCode, WireError};
+use super::message::{LossReport, Record};
+use super::{convert, proto, walk};
+
+/// Field 1, length-delimited.
+const RECORD_TAG: u8 = 0x0A;
+
+/// Appends one record's encoding to a batch.
+pub fn push(record: Record, batch: &mut BytesMut) {
+    let record = convert::record_to_proto(record);
+    batch.put_u8(RECORD_TAG);
+    prost::encoding::encode_varint(record.encoded_len() as u64, batch);
+    record.encode_raw(batch);
+}
+
+/// The bytes that [`push`] appends at most for a payload and source of these lengths.
+pub const fn encoded_len_max(payload: usize, source: usize) -> usize {
+    // tag + length, time, source tag + length, kind, payload tag + length, two part numbers
+    (1 + 5) + 9 + (1 + 5 + source) + 2 + (1 + 5 + payload) + 2 * (1 + 5)
+}
+
+/// The records of a batch, in order.
+///
+/// # Errors
+/// `invalid` where it does not decode, where a record's fields are outside their bounds, or where it does not hold
+/// exactly `count` records.
+pub fn decode(batch: &Bytes, count: u32) -> Result<Vec<Record>, WireError> {
+    let invalid = |detail: String| WireError::new(ErrorCode::Invalid, detail);
+    let decoded =
+        proto::RecordBatch::decode(batch.clone()).map_err(|error| invalid(format!("records: {error}")))?;
+    if decoded.records.len() != count as usize {
+        return Err(invalid(format!("the batch holds {} records and says {count}", decoded.records.len())));
+    }
+    decoded.records.into_iter().map(convert::record_from_proto).collect()
+}
+
+/// Where record `index` (from 0) begins in the batch; its length where there are exactly `index` records.
+/// `None` where the batch is damaged or holds fewer.
+pub fn offset_of(batch: &[u8], index: usize) -> Option<usize> {
+    let mut rest = batch;
+    for _ in 0..index {
+        let (tag, after) = rest.split_first()?;
+        if *tag != RECORD_TAG {
+            return None;
+        }
+        rest = walk::length_delimited(after)?.1;
+    }
+    Some(batch.len() - rest.len())
+}
+
+/// What a mark keeps of the record it stands on: CRC-32C over its number (big-endian) and payload.
+pub fn record_crc(seq: u64, payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&seq.to_be_bytes()), payload)
+}
+
+/// A loss report as a control record.
+pub fn loss_record(report: LossReport, recorded_at: WallTime) -> Record {
+    Record {
+        recorded_at,
+        source: "outpost".to_owned(),
+        kind: super::message::RecordKind::LossReport,
+        payload: convert::loss_to_proto(report).encode_to_vec().into(),
+        part: None,
+    }
+}
+
+/// The loss report in a control record's payload.
+///
+/// # Errors
+/// `invalid` where it does not decode or its fields are outside their bounds.
+pub fn decode_loss(payload: &[u8]) -> Result<LossReport, WireError> {
+    proto::LossReport::decode(payload)
+        .map_err(|error| WireError::new(ErrorCode::Invalid, format!("loss report: {error}")))
+        .and_then(convert::loss_from_proto)
+}

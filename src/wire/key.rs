@@ -1,0 +1,318 @@
+//! The key schedule: everything that follows from an agent's 32-byte key, and the key file that carries it.
+//!
+//! ```text
+//! bearer_secret = HKDF(agent key, info "outpost/v1 bearer")     sent in the upgrade, the hub keeps its SHA-256
+//! mac_root      = HKDF(agent key, info "outpost/v1 mac")        never sent, the hub keeps it sealed
+//! challenge key = HKDF(mac_root, salt agent_nonce, info "outpost/v1 challenge" || hub_id || agent_id)
+//! session key   = HKDF(mac_root, salt agent_nonce || hub_nonce,
+//!                      info "outpost/v1 " || ("a2h" | "h2a") || hub_id || agent_id || session_id || channel_binding)
+//! ```
+//! HKDF is HKDF-SHA256 with 32 bytes of output, and with the empty salt where none is named.
+
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use sha2::{Digest, Sha256, Sha512};
+
+use crate::id::{AgentId, HubId, KeyId, SessionId};
+use crate::secret::Secret;
+use crate::time::HubTime;
+
+use super::VERSION;
+use super::mac::MacKey;
+
+/// 32 random bytes an agent and its hub share; they cross the wire only at enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentKey(Secret);
+
+/// What authenticates the upgrade request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerSecret(Secret);
+
+/// The root of every frame's MAC key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MacRoot(Secret);
+
+/// Which way a frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the agent to the hub.
+    AgentToHub,
+    /// From the hub to the agent.
+    HubToAgent,
+}
+
+/// Everything the two session keys depend on besides the MAC root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionContext {
+    /// The hub.
+    pub hub_id: HubId,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// The session the hub named in its Challenge.
+    pub session_id: SessionId,
+    /// From the upgrade request.
+    pub agent_nonce: [u8; 32],
+    /// From the Challenge.
+    pub hub_nonce: [u8; 32],
+    /// TLS exporter, or zeros.
+    pub channel_binding: [u8; 32],
+}
+
+impl AgentKey {
+    /// Takes 32 random bytes over.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// What authenticates the upgrade.
+    pub fn bearer_secret(&self) -> BearerSecret {
+        BearerSecret(derive(&self.0, &[], &[b"outpost/v1 bearer"]))
+    }
+
+    /// The root of the MAC keys.
+    pub fn mac_root(&self) -> MacRoot {
+        MacRoot(derive(&self.0, &[], &[b"outpost/v1 mac"]))
+    }
+}
+
+impl BearerSecret {
+    /// What the hub keeps instead of the secret.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.0.expose()).into()
+    }
+}
+
+impl MacRoot {
+    /// Takes an unsealed root over.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// The bytes, for sealing only.
+    pub fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+
+    /// The key the Challenge is signed with.
+    pub fn challenge_key(&self, agent_nonce: &[u8; 32], hub_id: HubId, agent_id: AgentId) -> MacKey {
+        MacKey::new(&derive(
+            &self.0,
+            agent_nonce,
+            &[b"outpost/v1 challenge", hub_id.as_bytes(), agent_id.as_bytes()],
+        ))
+    }
+
+    /// The key of every frame after the Challenge, in one direction.
+    pub fn session_key(&self, direction: Direction, context: &SessionContext) -> MacKey {
+        let label: &[u8] = match direction {
+            Direction::AgentToHub => b"a2h",
+            Direction::HubToAgent => b"h2a",
+        };
+        let mut salt = [0; 64];
+        salt[..32].copy_from_slice(&context.agent_nonce);
+        salt[32..].copy_from_slice(&context.hub_nonce);
+        MacKey::new(&derive(
+            &self.0,
+            &salt,
+            &[
+                b"outpost/v1 ",
+                label,
+                context.hub_id.as_bytes(),
+                context.agent_id.as_bytes(),
+                context.session_id.as_bytes(),
+                &context.channel_binding,
+            ],
+        ))
+    }
+}
+
+/// What an agent's identity key signs: labelled, of fixed length and hashed, so that a hostile hub never gets a
+/// signature over bytes of its choosing.
+pub fn challenge_digest(context: &SessionContext, hub_time: HubTime) -> [u8; 64] {
+    let mut hash = Sha512::new();
+    hash.update(b"outpost/v1 challenge\0");
+    hash.update(VERSION.to_be_bytes());
+    hash.update(context.hub_id.as_bytes());
+    hash.update(context.agent_id.as_bytes());
+    hash.update(context.session_id.as_bytes());
+    hash.update(context.hub_nonce);
+    hash.update(context.agent_nonce);
+    hash.update(hub_time.0.to_be_bytes());
+    hash.update(context.channel_binding);
+    hash.finalize().into()
+}
+
+fn derive(key: &Secret, salt: &[u8], info: &[&[u8]]) -> Secret {
+    let mut output = [0; 32];
+    #[expect(clippy::expect_used, reason = "32 bytes are one HKDF block; the bound is 255 blocks")]
+    Hkdf::<Sha256>::new(Some(salt), key.expose())
+        .expand_multi_info(info, &mut output)
+        .expect("32 bytes are within HKDF's bound");
+    Secret::new(output)
+}
+
+/// A text that is not a key file or a bearer. The text itself is a secret and not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not `opk1.<hub>.<agent>.<key id>.<key>`.
+    #[error(
+        "not an agent key: expected one line `opk1.<hub id>.<agent id>.<key id>.<key>`; issue one with `outpost hub agent add`"
+    )]
+    NotAKeyFile,
+    /// A field of the key file does not parse.
+    #[error("the agent key's {0} is malformed; issue a new one with `outpost hub agent add`")]
+    Field(&'static str),
+    /// Not `opa1.<agent>.<key id>.<secret>`.
+    #[error("not a bearer of the form `opa1.<agent id>.<key id>.<secret>`")]
+    NotABearer,
+}
+
+/// The one line of an agent's key file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The hub that issued it.
+    pub hub_id: HubId,
+    /// Whose key it is.
+    pub agent_id: AgentId,
+    /// Which of the agent's keys.
+    pub key_id: KeyId,
+    /// The key.
+    pub key: AgentKey,
+}
+
+impl KeyFile {
+    /// The line, without a line end. A secret.
+    pub fn to_line(&self) -> String {
+        let Self { hub_id, agent_id, key_id, key } = self;
+        format!("opk1.{hub_id}.{agent_id}.{key_id}.{}", URL_SAFE_NO_PAD.encode(key.0.expose()))
+    }
+
+    /// The credential of the upgrade request. A secret.
+    pub fn bearer(&self) -> Bearer {
+        Bearer { agent_id: self.agent_id, key_id: self.key_id.clone(), secret: self.key.bearer_secret() }
+    }
+}
+
+impl FromStr for KeyFile {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let mut fields = text.trim_end_matches(['\r', '\n']).split('.');
+        let mut next = || fields.next().ok_or(KeyError::NotAKeyFile);
+        if next()? != "opk1" {
+            return Err(KeyError::NotAKeyFile);
+        }
+        let file = Self {
+            hub_id: next()?.parse().map_err(|_| KeyError::Field("hub id"))?,
+            agent_id: next()?.parse().map_err(|_| KeyError::Field("agent id"))?,
+            key_id: next()?.parse().map_err(|_| KeyError::Field("key id"))?,
+            key: AgentKey::new(decode32(next()?).ok_or(KeyError::Field("key (32 bytes, base64url)"))?),
+        };
+        match fields.next() {
+            None => Ok(file),
+            Some(_) => Err(KeyError::NotAKeyFile),
+        }
+    }
+}
+
+/// `opa1.<agent_id>.<key_id>.<bearer_secret>`: the upgrade's credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// Who.
+    pub agent_id: AgentId,
+    /// With which key.
+    pub key_id: KeyId,
+    /// The proof.
+    pub secret: BearerSecret,
+}
+
+impl Bearer {
+    /// The text of the Authorization header after `Bearer `. A secret.
+    pub fn to_text(&self) -> String {
+        let Self { agent_id, key_id, secret } = self;
+        format!("opa1.{agent_id}.{key_id}.{}", URL_SAFE_NO_PAD.encode(secret.0.expose()))
+    }
+}
+
+impl FromStr for Bearer {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let mut fields = text.split('.');
+        let mut next = || fields.next().ok_or(KeyError::NotABearer);
+        if next()? != "opa1" {
+            return Err(KeyError::NotABearer);
+        }
+        let bearer = Self {
+            agent_id: next()?.parse().map_err(|_| KeyError::NotABearer)?,
+            key_id: next()?.parse().map_err(|_| KeyError::NotABearer)?,
+            secret: BearerSecret(Secret::new(decode32(next()?).ok_or(KeyError::NotABearer)?)),
+        };
+        match fields.next() {
+            None => Ok(bearer),
+            Some(_) => Err(KeyError::NotABearer),
+        }
+    }
+}
+
+/// Unpadded base64url of 32 bytes, as nonces and keys are written.
+pub fn encode32(bytes: &[u8; 32]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The 32 bytes of an unpadded base64url text.
+pub fn decode32(text: &str) -> Option<[u8; 32]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_file() -> KeyFile {
+        KeyFile {
+            hub_id: HubId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([2; 16]),
+            key_id: "k1".parse().unwrap(),
+            key: AgentKey::new([3; 32]),
+        }
+    }
+
+    #[test]
+    fn a_key_file_survives_its_line() {
+        let file = key_file();
+        assert_eq!(format!("{}\n", file.to_line()).parse::<KeyFile>().unwrap(), file);
+        let bearer = file.bearer();
+        assert_eq!(bearer.to_text().parse::<Bearer>().unwrap(), bearer);
+    }
+
+    #[test]
+    fn damaged_key_files_name_the_field_and_not_the_key() {
+        let line = key_file().to_line();
+        let cut = &line[..line.len() - 1];
+        assert_eq!(cut.parse::<KeyFile>(), Err(KeyError::Field("key (32 bytes, base64url)")));
+        assert_eq!("".parse::<KeyFile>(), Err(KeyError::NotAKeyFile));
+        assert_eq!(format!("{line}.x").parse::<KeyFile>(), Err(KeyError::NotAKeyFile));
+        assert_eq!(line.replace("opk1.01", "opk1.0").parse::<KeyFile>(), Err(KeyError::Field("hub id")));
+        assert!(!format!("{:?}", key_file()).contains(line.rsplit('.').next().unwrap()));
+    }
+
+    #[test]
+    fn the_two_directions_have_keys_of_their_own() {
+        let root = key_file().key.mac_root();
+        let context = SessionContext {
+            hub_id: HubId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([2; 16]),
+            session_id: SessionId::from_bytes([4; 16]),
+            agent_nonce: [5; 32],
+            hub_nonce: [6; 32],
+            channel_binding: [0; 32],
+        };
+        let up = root.session_key(Direction::AgentToHub, &context).sign(b"x");
+        let down = root.session_key(Direction::HubToAgent, &context).sign(b"x");
+        assert_ne!(up, down);
+    }
+}

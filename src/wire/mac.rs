@@ -1,0 +1,42 @@
+//! HMAC-SHA256 with a precomputed key state, cloned per message.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::secret::Secret;
+
+/// Bytes of a MAC.
+pub const MAC_BYTES: usize = 32;
+
+/// A key ready to sign and verify; the two key blocks are hashed once, here.
+#[derive(Clone)]
+pub struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    /// Prepares `key`.
+    pub fn new(key: &Secret) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let state = Hmac::new_from_slice(key.expose()).expect("HMAC takes a key of any length");
+        Self(state)
+    }
+
+    /// The MAC of `bytes`.
+    pub fn sign(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
+        let mut state = self.0.clone();
+        state.update(bytes);
+        state.finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the MAC of `bytes`; constant time.
+    pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        let mut state = self.0.clone();
+        state.update(bytes);
+        state.verify_slice(mac).is_ok()
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey(..)")
+    }
+}
