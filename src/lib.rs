@@ -3,8 +3,10 @@
 //! The layers, top to bottom; imports go downward only (see ARCHITECTURE.md):
 //! `cli` · `agent`, `hub` · `net`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
 
+pub mod cli;
 pub mod id;
 pub mod limit;
+pub mod obs;
 pub mod secret;
 pub mod time;
 pub mod wire;

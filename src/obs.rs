@@ -1,0 +1,5 @@
+//! What touches the machine on everybody's behalf: clocks, randomness and logging.
+
+pub mod clock;
+pub mod log;
+pub mod random;
