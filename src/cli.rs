@@ -1,3 +1,197 @@
-//! The command line: parse, call, exit code.
+//! The command line: parse, call, exit code. One file per command.
 
 pub mod exit;
+
+#[cfg(feature = "agent")]
+mod agent_keygen;
+#[cfg(feature = "agent")]
+mod agent_run;
+#[cfg(feature = "agent")]
+mod agent_status;
+#[cfg(any(feature = "agent", feature = "hub"))]
+mod config_check;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod demo;
+#[cfg(feature = "agent")]
+mod emit;
+#[cfg(feature = "hub")]
+mod hub_agent;
+#[cfg(feature = "hub")]
+mod hub_run;
+#[cfg(feature = "agent")]
+mod outbox;
+#[cfg(feature = "hub")]
+mod records;
+#[cfg(feature = "hub")]
+mod remote;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tracing::level_filters::LevelFilter;
+
+use exit::{CliError, Exit};
+
+/// Runs jobs on machines that are often offline, and loses nothing they produce.
+#[derive(Debug, Parser)]
+#[command(name = "outpost", version = version(), propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    /// TOML file with the settings of the command
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object a line on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log more (-v debug, -vv trace)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[cfg(all(feature = "agent", feature = "hub"))]
+    Demo(demo::Args),
+    /// Run a hub, and say which agents it knows
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Hub(HubCommand),
+    /// Run an agent, and see how it is
+    #[cfg(feature = "agent")]
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    #[cfg(feature = "agent")]
+    Emit(emit::Args),
+    /// Look into an agent's outbox
+    #[cfg(feature = "agent")]
+    #[command(subcommand)]
+    Outbox(outbox::Command),
+    /// Read what arrived at the hub
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Records(records::Command),
+    /// Check settings
+    #[cfg(any(feature = "agent", feature = "hub"))]
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Subcommand)]
+enum HubCommand {
+    Run(hub_run::Args),
+    /// The agents a hub knows
+    #[command(subcommand)]
+    Agent(hub_agent::Command),
+}
+
+#[cfg(feature = "agent")]
+#[derive(Debug, Subcommand)]
+enum AgentCommand {
+    Run(agent_run::Args),
+    Status(agent_status::Args),
+    Keygen(agent_keygen::Args),
+}
+
+#[cfg(any(feature = "agent", feature = "hub"))]
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    Check(config_check::Args),
+}
+
+/// Flags every command takes.
+#[derive(Debug, Clone)]
+pub struct Global {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--json`.
+    pub json: bool,
+    /// What `-v` and `-q` ask for; `None` where neither is given, then the config file decides, else info.
+    pub level: Option<LevelFilter>,
+}
+
+/// Parses the command line, carries the command out, and says how it ended.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // A closed stdout is no reason to fail a help text.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => Some(LevelFilter::ERROR),
+        (false, 0) => None,
+        (false, 1) => Some(LevelFilter::DEBUG),
+        (false, _) => Some(LevelFilter::TRACE),
+    };
+    let global = Global { config: cli.config, json: cli.json, level };
+    match dispatch(cli.command, &global) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            // Nothing is left to tell it to where stderr is closed.
+            let _ = writeln!(std::io::stderr(), "outpost: {error}");
+            error.exit
+        }
+    }
+}
+
+fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
+    match command {
+        #[cfg(all(feature = "agent", feature = "hub"))]
+        Command::Demo(args) => demo::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Hub(HubCommand::Run(args)) => hub_run::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Hub(HubCommand::Agent(command)) => hub_agent::run(command, global),
+        #[cfg(feature = "agent")]
+        Command::Agent(AgentCommand::Run(args)) => agent_run::run(args, global),
+        #[cfg(feature = "agent")]
+        Command::Agent(AgentCommand::Status(args)) => agent_status::run(args, global),
+        #[cfg(feature = "agent")]
+        Command::Agent(AgentCommand::Keygen(args)) => agent_keygen::run(args, global),
+        #[cfg(feature = "agent")]
+        Command::Emit(args) => emit::run(args, global),
+        #[cfg(feature = "agent")]
+        Command::Outbox(command) => outbox::run(command, global),
+        #[cfg(feature = "hub")]
+        Command::Records(command) => records::run(command, global),
+        #[cfg(any(feature = "agent", feature = "hub"))]
+        Command::Config(ConfigCommand::Check(args)) => config_check::run(args, global),
+    }
+}
+
+/// Version and commit.
+pub(crate) const fn version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("OUTPOST_COMMIT"), ")")
+}
+
+/// The runtime a command runs in.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Io, format!("starting the runtime: {error}")))
+}
+
+/// Prints one JSON object as a line on stdout.
+fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let line = serde_json::to_string(value).map_err(|error| CliError::new(Exit::Failed, error))?;
+    print_line(&line)
+}
+
+/// Prints a line on stdout, at once.
+fn print_line(line: &str) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| CliError::new(Exit::Io, format!("writing to stdout: {error}")))
+}

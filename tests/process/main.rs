@@ -1,0 +1,8 @@
+//! Two real processes, a hub and an agent, on real files and sockets: what is durable arrives once and in order,
+//! whatever is killed meanwhile.
+
+#![cfg(all(feature = "agent", feature = "hub"))]
+
+mod delivery;
+mod folder;
+mod world;

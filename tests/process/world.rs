@@ -1,0 +1,195 @@
+//! A hub and agents as child processes, in folders of their own and on ports the system chose.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Long enough for a slow machine; a test that needs it fails.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Waits until `condition` gives something.
+#[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A process that is killed with the test.
+pub struct Process(Child);
+
+impl Process {
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have been killed by the test.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One installation.
+pub struct World {
+    folder: TempDir,
+    hub_address: Option<SocketAddr>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("outpost-").tempdir().unwrap();
+        Self { folder, hub_address: None }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of the binary under test, with nothing of our environment.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outpost"));
+        command.args(words.split_whitespace()).env_clear().stdin(Stdio::null()).current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub fn run(&self, words: &str) -> Vec<u8> {
+        let output = self.command(words).output().unwrap();
+        assert!(
+            output.status.success(),
+            "`outpost {words}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output.stdout
+    }
+
+    pub fn json(&self, words: &str) -> Value {
+        serde_json::from_slice(&self.run(words)).unwrap()
+    }
+
+    /// Starts the hub; at its first address again where it ran before.
+    pub fn start_hub(&mut self) -> Process {
+        let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
+        let ready = self.path("hub.ready");
+        let _ = std::fs::remove_file(&ready);
+        let command = format!("hub run --json --data hub --listen {listen} --ready-file hub.ready");
+        let process = self.spawn(&command, "hub.log");
+        let ready = wait_for("the hub to be ready", || ready_event(&ready));
+        self.hub_address = Some(ready["listen"].as_str().unwrap().parse().unwrap());
+        process
+    }
+
+    /// Issues a key for an agent; the hub need not run.
+    pub fn add_agent(&self, name: &str) {
+        self.run(&format!("hub agent add {name} --data hub --key-out {name}.key"));
+    }
+
+    /// Starts an agent on the folder `data` with the key of `name`.
+    pub fn start_agent_on(&self, name: &str, data: &str) -> Process {
+        let ready = self.path(&format!("{data}.ready"));
+        let _ = std::fs::remove_file(&ready);
+        let hub = self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
+        let command = format!(
+            "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready"
+        );
+        let process = self.spawn(&command, &format!("{data}.log"));
+        wait_for("the agent to be ready", || ready.exists().then_some(()));
+        process
+    }
+
+    pub fn start_agent(&self, name: &str) -> Process {
+        self.start_agent_on(name, name)
+    }
+
+    fn spawn(&self, words: &str, log: &str) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
+        Process(self.command(words).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Emits `input` into a running agent; the receipt once it is durable.
+    pub fn emit(&self, data: &str, lane: &str, input: &[u8]) -> Value {
+        let mut child = self
+            .command(&format!("emit --json --lane {lane} --socket {data}.sock"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let feeder = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap().unwrap();
+        assert!(output.status.success(), "emit: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Records of all lanes that wait in a running agent.
+    pub fn waiting(&self, data: &str) -> Option<u64> {
+        let output = self.command(&format!("outbox stat --json --data {data}")).output().unwrap();
+        let from_socket = self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
+        let status: Value = serde_json::from_slice(&from_socket.stdout)
+            .ok()
+            .or_else(|| Some(serde_json::json!({ "outbox": serde_json::from_slice::<Value>(&output.stdout).ok()? })))?;
+        status["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
+    }
+
+    pub fn wait_drained(&self, data: &str) {
+        wait_for("the outbox to drain", || self.waiting(data).filter(|waiting| *waiting == 0));
+    }
+
+    /// What the hub shows of an agent, as text lines.
+    pub fn listed(&self, name: &str, lane: &str) -> Vec<u8> {
+        self.run(&format!("records list --agent {name} --lane {lane} {}", self.remote()))
+    }
+
+    /// What the hub shows of an agent, as objects.
+    pub fn listed_objects(&self, name: &str) -> Vec<Value> {
+        let output = self.run(&format!("records list --json --agent {name} {}", self.remote()));
+        String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn show_agent(&self, name: &str) -> Value {
+        self.json(&format!("hub agent show {name} --json {}", self.remote()))
+    }
+
+    fn remote(&self) -> String {
+        format!("--hub http://{} --token-file hub/admin.token", self.hub_address.unwrap())
+    }
+}
+
+fn ready_event(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// `count` lines that say their number.
+pub fn numbered_lines(count: usize) -> Vec<u8> {
+    (1..=count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()
+}
+
+/// Asserts that two long texts are the same without printing them.
+pub fn assert_same(found: &[u8], expected: &[u8]) {
+    let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
+    let first = found.iter().zip(expected).position(|(left, right)| left != right);
+    assert!(
+        found == expected,
+        "{} lines instead of {}, first difference at byte {first:?}",
+        lines(found),
+        lines(expected)
+    );
+}
