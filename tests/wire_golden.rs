@@ -1,0 +1,379 @@
+//! Golden frames and key vectors. tests/python/wire.py makes them from proto/ and docs/protocol.md alone; here the
+//! same messages are built from domain types and must come out byte for byte, and the frames must open into them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use outpost::id::{AgentId, Epoch, HubId, InstanceId, Lane, MessageId, SessionId, StreamId};
+use outpost::limit;
+use outpost::time::{ClockOffset, HubTime, WallTime};
+use outpost::wire::batch;
+use outpost::wire::envelope::{Header, open, seal};
+use outpost::wire::error::ErrorCode;
+use outpost::wire::key::{AgentKey, Bearer, Direction, KeyFile, MacRoot, SessionContext, challenge_digest};
+use outpost::wire::mac::MacKey;
+use outpost::wire::message::{
+    Challenge, ChannelBinding, Codec, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway, Heartbeat,
+    LaneDepth, Limits, Listing, Message, Part, Record, RecordKind, Records, Register, RegisterAck,
+    RetryHints, SignatureMode, StreamMark, StreamState,
+};
+use serde_json::Value;
+
+const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
+const EPOCH: Epoch = Epoch::from_u64(0x0000_0001_DEAD_BEEF);
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(golden(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The bytes of an annotated frame: hex digits, spaces, and comments after `#`.
+fn golden_frame(name: &str) -> Bytes {
+    let digits: String = read(&format!("{name}.hex"))
+        .lines()
+        .map(|line| line.split('#').next().unwrap())
+        .flat_map(|line| line.chars().filter(|character| !character.is_whitespace()))
+        .collect();
+    hex::decode(digits).unwrap().into()
+}
+
+/// keys.json.
+struct Vectors(Value);
+
+impl Vectors {
+    fn read() -> Self {
+        Self(serde_json::from_str(&read("keys.json")).unwrap())
+    }
+
+    fn text(&self, section: &str, name: &str) -> &str {
+        self.0[section][name].as_str().unwrap_or_else(|| panic!("keys.json lacks {section}.{name}"))
+    }
+
+    fn bytes<const N: usize>(&self, section: &str, name: &str) -> [u8; N] {
+        hex::decode(self.text(section, name)).unwrap().try_into().unwrap()
+    }
+
+    fn context(&self, channel_binding: [u8; 32]) -> SessionContext {
+        SessionContext {
+            hub_id: HubId::from_bytes(self.bytes("inputs", "hub_id")),
+            agent_id: AgentId::from_bytes(self.bytes("inputs", "agent_id")),
+            session_id: SessionId::from_bytes(self.bytes("inputs", "session_id")),
+            agent_nonce: self.bytes("inputs", "agent_nonce"),
+            hub_nonce: self.bytes("inputs", "hub_nonce"),
+            channel_binding,
+        }
+    }
+
+    fn root(&self) -> MacRoot {
+        AgentKey::new(self.bytes("inputs", "agent_key")).mac_root()
+    }
+
+    fn identity(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.bytes("inputs", "identity_seed"))
+    }
+
+    /// The three MAC keys of the golden frames.
+    fn keys(&self) -> Keys {
+        let context = self.context([0; 32]);
+        let root = self.root();
+        Keys {
+            challenge: root.challenge_key(&context.agent_nonce, context.hub_id, context.agent_id),
+            up: root.session_key(Direction::AgentToHub, &context),
+            down: root.session_key(Direction::HubToAgent, &context),
+        }
+    }
+}
+
+struct Keys {
+    challenge: MacKey,
+    up: MacKey,
+    down: MacKey,
+}
+
+fn stream(lane: Lane) -> StreamId {
+    StreamId { lane, epoch: EPOCH }
+}
+
+fn state(lane: Lane, first_unacked: u64, next: u64) -> StreamState {
+    StreamState { stream: stream(lane), first_unacked, next }
+}
+
+fn mark(lane: Lane, acked: u64, acked_crc: u32) -> StreamMark {
+    StreamMark { stream: stream(lane), acked, acked_crc }
+}
+
+fn records_of_the_batch() -> Vec<Record> {
+    let record = |at, payload: &'static [u8], part| Record {
+        recorded_at: WallTime(at),
+        source: "cron".to_owned(),
+        kind: RecordKind::Opaque,
+        payload: Bytes::from_static(payload),
+        part,
+    };
+    vec![record(5_000, b"started", None), record(5_001, b"\x00\xff", Some(Part { index: 1, of: 2 }))]
+}
+
+fn records() -> Records {
+    let mut encoded = BytesMut::new();
+    for record in records_of_the_batch() {
+        batch::push(record, &mut encoded);
+    }
+    Records {
+        stream: stream(Lane::Events),
+        first: 7,
+        count: 2,
+        codec: Codec::None,
+        raw_len: u32::try_from(encoded.len()).unwrap(),
+        batch: encoded.freeze(),
+        clock_offset: Some(ClockOffset(-1_800_000_000_000)),
+    }
+}
+
+fn register(vectors_instance: [u8; 16]) -> Register {
+    Register {
+        instance: InstanceId::from_bytes(vectors_instance),
+        agent_version: "0.1.0".to_owned(),
+        hostname: "edge-1".to_owned(),
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        runtimes: BTreeMap::from([
+            ("bash".to_owned(), "5.2".to_owned()),
+            ("python".to_owned(), "3.11.7".to_owned()),
+        ]),
+        capabilities: vec!["exec".to_owned()],
+        last_known_config_version: 3,
+        streams: Listing {
+            entries: vec![state(Lane::Control, 1, 1), state(Lane::Events, 7, 300)],
+            more: true,
+        },
+        wall_time: WallTime(5_000),
+    }
+}
+
+fn register_ack() -> RegisterAck {
+    RegisterAck {
+        hub_time: HubTime(HUB_TIME.0 + 12),
+        heartbeat_interval: Duration::from_secs(30),
+        limits: Limits {
+            message_bytes: 2_097_152,
+            window_bytes: 1_048_576,
+            control_window_bytes: 65_536,
+            record_bytes: 1_048_576,
+            ping_interval: Duration::from_secs(30),
+            idle: Duration::from_secs(90),
+            zstd: false,
+        },
+        marks: Listing {
+            entries: vec![mark(Lane::Control, 0, 0), mark(Lane::Events, 6, 0x1234_ABCD)],
+            more: true,
+        },
+        config: Some(ConfigSnapshot { version: 4, document: Bytes::from_static(b"{}") }),
+        retry: Some(RetryHints { min: Duration::from_millis(250), max: Duration::from_secs(30) }),
+    }
+}
+
+fn challenge(vectors: &Vectors) -> Challenge {
+    let context = vectors.context([0; 32]);
+    Challenge {
+        hub_id: context.hub_id,
+        hub_nonce: context.hub_nonce,
+        session_id: context.session_id,
+        hub_time: HUB_TIME,
+        signature: SignatureMode::Required,
+        binding: ChannelBinding::None,
+    }
+}
+
+fn heartbeat() -> Heartbeat {
+    Heartbeat {
+        depth: [
+            LaneDepth::default(),
+            LaneDepth { records: 293, bytes: 150_016 },
+            LaneDepth { records: 25, bytes: 12_800 },
+        ],
+        agent_version: "0.1.0".to_owned(),
+        config_version: 4,
+    }
+}
+
+/// Name, key, number and message of every golden frame but `unknown_body`, which nobody here can make.
+fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Message)> {
+    let signature = vectors.identity().sign(&challenge_digest(&vectors.context([0; 32]), HUB_TIME));
+    let mut instance = [0; 16];
+    (0xC0..).zip(&mut instance).for_each(|(value, byte)| *byte = value);
+    vec![
+        (&keys.challenge, 1, Message::Challenge(challenge(vectors))),
+        (&keys.up, 1, Message::ChallengeReply(Box::new(signature.to_bytes()))),
+        (&keys.up, 2, Message::Register(Box::new(register(instance)))),
+        (
+            &keys.up,
+            3,
+            Message::RegisterMore(Listing { entries: vec![state(Lane::Logs, 1, 66)], more: false }),
+        ),
+        (&keys.down, 2, Message::RegisterAck(Box::new(register_ack()))),
+        (
+            &keys.down,
+            3,
+            Message::RegisterAckMore(Listing { entries: vec![mark(Lane::Logs, 0, 0)], more: false }),
+        ),
+        (&keys.up, 4, Message::Records(records())),
+        (
+            &keys.up,
+            5,
+            Message::Gap(Gap {
+                stream: stream(Lane::Logs),
+                from: 1,
+                to: 40,
+                reason: GapReason::HubLost,
+                records: 40,
+                bytes: 20_480,
+            }),
+        ),
+        (&keys.up, 6, Message::Heartbeat(heartbeat())),
+        (&keys.down, 4, Message::Ack(mark(Lane::Events, 8, 0xCAFE_F00D))),
+        (&keys.down, 5, Message::Ping),
+        (&keys.up, 7, Message::Pong),
+        (
+            &keys.down,
+            6,
+            Message::Error(ErrorMessage {
+                code: Some(ErrorCode::SequenceHole),
+                text: "records begin at 12, expected 9".to_owned(),
+                retry_after: Some(Duration::from_millis(1500)),
+            }),
+        ),
+        (
+            &keys.down,
+            7,
+            Message::GoAway(GoAway { retry_after: Duration::from_secs(4), reason: "restart".to_owned() }),
+        ),
+    ]
+}
+
+fn header(seq: u64, correlation: MessageId) -> Header {
+    Header {
+        seq,
+        sent_at: HubTime(HUB_TIME.0 + 100 * seq),
+        id: MessageId { hi: 0x0123_4567_89AB_CDEF, lo: seq },
+        correlation,
+    }
+}
+
+fn header_of(message: &Message, seq: u64) -> Header {
+    let correlation = match message {
+        Message::Pong => MessageId { hi: 0x0123_4567_89AB_CDEF, lo: 5 },
+        _ => MessageId::NONE,
+    };
+    header(seq, correlation)
+}
+
+#[test]
+fn our_frames_are_the_golden_ones() {
+    let vectors = Vectors::read();
+    let keys = vectors.keys();
+    for (key, seq, message) in messages(&vectors, &keys) {
+        let name = message.name();
+        let mut frame = BytesMut::new();
+        seal(header_of(&message, seq), message, key, &mut frame);
+        assert_eq!(hex::encode(&frame), hex::encode(golden_frame(name)), "{name}");
+    }
+}
+
+#[test]
+fn golden_frames_open_into_our_messages() {
+    let vectors = Vectors::read();
+    let keys = vectors.keys();
+    for (key, seq, message) in messages(&vectors, &keys) {
+        let name = message.name();
+        let opened = open(&golden_frame(name), key, limit::MESSAGE_BYTES_MAX).unwrap();
+        assert_eq!(opened.header, header_of(&message, seq), "{name}");
+        assert_eq!(opened.into_message().unwrap(), message, "{name}");
+    }
+}
+
+#[test]
+fn every_golden_file_belongs_to_a_message() {
+    let vectors = Vectors::read();
+    let keys = vectors.keys();
+    let mut expected: Vec<String> =
+        messages(&vectors, &keys).iter().map(|(_, _, message)| format!("{}.hex", message.name())).collect();
+    expected.extend(["unknown_body.hex".to_owned(), "keys.json".to_owned()]);
+    expected.sort();
+    let mut found: Vec<String> = fs::read_dir(golden(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_body_of_a_later_version_opens_as_its_number() {
+    let opened =
+        open(&golden_frame("unknown_body"), &Vectors::read().keys().up, limit::MESSAGE_BYTES_MAX).unwrap();
+    assert_eq!(opened.header, header(8, MessageId::NONE));
+    assert_eq!(opened.into_message().unwrap(), Message::Unknown(150));
+}
+
+#[test]
+fn the_golden_batch_holds_its_records() {
+    assert_eq!(batch::decode(&records().batch, 2).unwrap(), records_of_the_batch());
+}
+
+#[test]
+fn keys_are_derived_as_the_vectors_say() {
+    let vectors = Vectors::read();
+    let agent_key = AgentKey::new(vectors.bytes("inputs", "agent_key"));
+    assert_eq!(agent_key.bearer_secret().digest(), vectors.bytes("outputs", "bearer_digest"));
+    assert_eq!(agent_key.mac_root(), MacRoot::new(vectors.bytes("outputs", "mac_root")));
+    let context = vectors.context([0; 32]);
+    let keys = vectors.keys();
+    let bound = vectors.context(vectors.bytes("inputs", "tls_binding"));
+    let root = vectors.root();
+    for (name, key) in [
+        ("challenge_key", &keys.challenge),
+        ("a2h", &keys.up),
+        ("h2a", &keys.down),
+        ("a2h_tls", &root.session_key(Direction::AgentToHub, &bound)),
+        ("h2a_tls", &root.session_key(Direction::HubToAgent, &bound)),
+    ] {
+        assert_eq!(key.sign(b"outpost"), vectors.bytes("macs_of_outpost", name), "{name}");
+        let raw = MacKey::new(&outpost::secret::Secret::new(vectors.bytes("outputs", name)));
+        assert_eq!(key.sign(b"frame"), raw.sign(b"frame"), "{name}");
+    }
+    assert_eq!(challenge_digest(&context, HUB_TIME), vectors.bytes("outputs", "challenge_digest"));
+    assert_eq!(challenge_digest(&bound, HUB_TIME), vectors.bytes("outputs", "challenge_digest_tls"));
+}
+
+#[test]
+fn the_challenge_signature_is_the_one_of_the_vectors() {
+    let vectors = Vectors::read();
+    let digest = challenge_digest(&vectors.context([0; 32]), HUB_TIME);
+    let public = VerifyingKey::from_bytes(&vectors.bytes("outputs", "identity_public")).unwrap();
+    let signature = Signature::from_bytes(&vectors.bytes("outputs", "challenge_signature"));
+    public.verify_strict(&digest, &signature).unwrap();
+    assert_eq!(vectors.identity().sign(&digest), signature);
+    assert!(
+        public.verify_strict(&challenge_digest(&vectors.context([1; 32]), HUB_TIME), &signature).is_err()
+    );
+}
+
+#[test]
+fn key_file_and_bearer_have_the_text_of_the_vectors() {
+    let vectors = Vectors::read();
+    let file: KeyFile = vectors.text("texts", "key_file").parse().unwrap();
+    assert_eq!(file.hub_id, vectors.context([0; 32]).hub_id);
+    assert_eq!(file.agent_id, vectors.context([0; 32]).agent_id);
+    assert_eq!(file.key, AgentKey::new(vectors.bytes("inputs", "agent_key")));
+    assert_eq!(file.to_line(), vectors.text("texts", "key_file"));
+    assert_eq!(file.bearer().to_text(), vectors.text("texts", "bearer"));
+    let bearer: Bearer = vectors.text("texts", "bearer").parse().unwrap();
+    assert_eq!(bearer, file.bearer());
+}
