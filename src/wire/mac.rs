@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
@@ -29,14 +30,40 @@ impl MacKey {
 
     /// Whether `mac` is the MAC of `bytes`; constant time.
     pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
-        let mut state = self.0.clone();
-        state.update(bytes);
-        state.verify_slice(mac).is_ok()
+        if mac.len() != MAC_BYTES {
+            return false;
+        }
+        // Differences are gathered in words and judged once: byte by byte costs a tenth of a short frame's MAC.
+        let ours = self.sign(bytes);
+        let words = ours.as_chunks::<8>().0.iter().zip(mac.as_chunks::<8>().0);
+        let difference = words.fold(0, |difference, (ours, theirs)| {
+            difference | (u64::from_ne_bytes(*ours) ^ u64::from_ne_bytes(*theirs))
+        });
+        difference.ct_eq(&0).into()
     }
 }
 
 impl std::fmt::Debug for MacKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MacKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_mac_counts() {
+        let key = MacKey::new(&Secret::new([1; 32]));
+        let mac = key.sign(b"frame");
+        assert!(key.verify(b"frame", &mac));
+        for bit in 0..MAC_BYTES * 8 {
+            let mut other = mac;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.verify(b"frame", &other), "bit {bit}");
+        }
+        assert!(!key.verify(b"frame", &mac[..31]));
+        assert!(!key.verify(b"frame", &[]));
     }
 }
