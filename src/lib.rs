@@ -9,6 +9,8 @@ pub mod hub;
 pub mod id;
 pub mod limit;
 pub mod obs;
+pub mod outbox;
 pub mod secret;
+pub mod session;
 pub mod time;
 pub mod wire;
