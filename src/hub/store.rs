@@ -8,6 +8,7 @@
 mod agents;
 mod error;
 mod ingest;
+mod lock;
 mod records;
 mod seal;
 mod status;
@@ -27,9 +28,10 @@ use tokio::task::JoinHandle;
 use crate::id::{HubId, Lane};
 use crate::obs::{clock, random};
 
-pub use agents::{AgentRow, AgentState, Credential, Issued};
+pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
 pub use ingest::{Content, Ingest, IngestReply};
+pub use lock::FolderLock;
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use status::{GapRow, InstanceRow, LossRow, StreamRow};
 
@@ -86,7 +88,8 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .disable_statement_logging();
-        let pool = PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
+        let pool =
+            PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
         let connection = sqlx::SqliteConnection::connect_with(&options).await?;

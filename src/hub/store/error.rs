@@ -36,7 +36,9 @@ pub enum StoreError {
         error: io::Error,
     },
     /// The database is there and its key file is not.
-    #[error("{database} needs its key file {key}, which is missing; restore it from the backup (a new one would lock every agent out)")]
+    #[error(
+        "{database} needs its key file {key}, which is missing; restore it from the backup (a new one would lock every agent out)"
+    )]
     KeyFileMissing {
         /// The database.
         database: PathBuf,

@@ -213,10 +213,7 @@ enum Outcome {
     MarkMoved,
 }
 
-async fn try_commit(
-    connection: &mut SqliteConnection,
-    round: &[Ingest],
-) -> Result<Vec<Outcome>, StoreError> {
+async fn try_commit(connection: &mut SqliteConnection, round: &[Ingest]) -> Result<Vec<Outcome>, StoreError> {
     let mut transaction = connection.begin_with("begin immediate").await?;
     let mut outcomes = Vec::with_capacity(round.len());
     for ingest in round {
@@ -357,4 +354,27 @@ async fn read_marks(
         });
     }
     Ok(marks)
+}
+
+impl Ingest {
+    /// Bytes it takes while it waits.
+    pub fn len(&self) -> usize {
+        match &self.content {
+            Content::Batch { batch, .. } => batch.len(),
+            Content::Gap(_) => 0,
+        }
+    }
+
+    /// Whether it brings no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many numbers it covers, where they are records.
+    pub fn count(&self) -> u64 {
+        match &self.content {
+            Content::Batch { .. } => self.mark.acked.saturating_sub(self.previous),
+            Content::Gap(_) => 0,
+        }
+    }
 }

@@ -150,12 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn records(
-        &self,
-        agent: AgentRef,
-        cursor: Cursor,
-        count_max: u32,
-    ) -> Result<Page, StoreError> {
+    pub async fn records(&self, agent: AgentRef, cursor: Cursor, count_max: u32) -> Result<Page, StoreError> {
         let count_max = usize::try_from(count_max.clamp(1, limit::RECORDS_PAGE_MAX)).unwrap_or(1);
         let streams = self.streams_from(agent, cursor).await?;
         let mut assembly = Assembly::default();
