@@ -4,6 +4,8 @@
 //! `cli` · `agent`, `hub` · `net`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
 
 pub mod cli;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod id;
 pub mod limit;
 pub mod obs;

@@ -120,3 +120,18 @@ pub const PONGS_MAX: usize = 16;
 pub const ENVELOPE_BYTES_MAX: usize = 160;
 /// Reads of one lane in a row while a less urgent one waits: control, events, logs.
 pub const LANE_TURNS: [u32; 3] = [16, 4, 1];
+/// Payload bytes one page of the records API holds before it ends early.
+pub const RECORDS_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Pieces of work that may wait for the hub's writer.
+pub const INGEST_QUEUE: usize = 256;
+/// Pieces the hub's writer puts into one transaction.
+pub const INGEST_ROUND: usize = 256;
+/// Pieces one connection may have at the writer; then it is not read from.
+pub const INGEST_PER_SESSION: usize = 256;
+/// Bytes one connection may have at the writer; then it is not read from.
+pub const INGEST_SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// How long a closing connection may take to hear why.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a stopping hub waits for its sessions.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
