@@ -3,10 +3,14 @@
 //! The layers, top to bottom; imports go downward only (see ARCHITECTURE.md):
 //! `cli` · `agent`, `hub` · `net`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod cli;
 pub mod id;
 pub mod limit;
+pub mod net;
 pub mod obs;
 pub mod secret;
 pub mod time;
+pub mod unit;
 pub mod wire;
