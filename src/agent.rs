@@ -2,4 +2,5 @@
 
 mod address;
 pub mod config;
+pub mod intake;
 pub mod pace;

@@ -259,8 +259,10 @@ impl Config {
         origin.time("session.idle", &raw.session.idle, &mut self.session.idle)?;
         origin.time("session.write", &raw.session.write, &mut self.session.write)?;
         if self.session.ping >= self.session.idle {
-            return Err(origin
-                .wrong("session.ping", "is not smaller than session.idle; a healthy session would end for idleness"));
+            return Err(origin.wrong(
+                "session.ping",
+                "is not smaller than session.idle; a healthy session would end for idleness",
+            ));
         }
         if let Some(window) = origin.size("session.window", raw.session.window.as_ref())? {
             let least = limit::BATCH_BYTES as u64;

@@ -164,9 +164,8 @@ mod tests {
 
     #[test]
     fn a_young_outage_with_a_backlog_is_fast() {
-        let first = greatest(|| {
-            Pace::new(Settings::default()).delay(at(0), Backlog::Waiting, Advice::default())
-        });
+        let first =
+            greatest(|| Pace::new(Settings::default()).delay(at(0), Backlog::Waiting, Advice::default()));
         assert!(first <= Duration::from_millis(250) + SLACK, "{first:?}");
         assert!(first > Duration::from_millis(200), "full jitter reaches the bound: {first:?}");
         let mut pace = Pace::new(Settings::default());
@@ -229,7 +228,10 @@ mod tests {
     fn it_never_gives_up() {
         let mut pace = Pace::new(Settings::default());
         for hour in 0..10_000 {
-            assert!(pace.delay(at(hour * 3_600_000), Backlog::Empty, Advice::default()) <= Duration::from_secs(31));
+            assert!(
+                pace.delay(at(hour * 3_600_000), Backlog::Empty, Advice::default())
+                    <= Duration::from_secs(31)
+            );
         }
     }
 }

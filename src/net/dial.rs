@@ -82,7 +82,11 @@ pub struct Refusal {
 ///
 /// # Errors
 /// See [`DialError`]. Every one of them is worth another attempt, later.
-pub async fn dial(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Link<TcpStream>, DialError> {
+pub async fn dial(
+    endpoint: &Endpoint,
+    bearer: &Bearer,
+    nonce: &[u8; 32],
+) -> Result<Link<TcpStream>, DialError> {
     let request = request(endpoint, bearer, nonce)?;
     let attempt = async {
         let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
@@ -94,14 +98,13 @@ pub async fn dial(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Res
                 source,
             })?;
         let config = ws::config(limit::SOCKET_READ_BUFFER);
-        let (socket, _response) = client_async_with_config(request, Counted::new(stream), Some(config))
-            .await
-            .map_err(refused)?;
+        let (socket, _response) =
+            client_async_with_config(request, Counted::new(stream), Some(config)).await.map_err(refused)?;
         Ok(Link::new(socket))
     };
-    tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt).await.unwrap_or_else(|_late| {
-        Err(DialError::Timeout { host: endpoint.host.clone(), port: endpoint.port })
-    })
+    tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt)
+        .await
+        .unwrap_or_else(|_late| Err(DialError::Timeout { host: endpoint.host.clone(), port: endpoint.port }))
 }
 
 fn request(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Request, DialError> {

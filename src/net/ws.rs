@@ -185,7 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
         let polite = async {
             if self.socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await {}
+                while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
+                {
+                }
             }
         };
         // A peer that does not answer gets no more than this.
@@ -198,10 +200,12 @@ fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
         Some(Ok(Message::Binary(frame))) => Incoming::Frame(frame),
         Some(Ok(Message::Text(_))) => Incoming::Text,
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Activity,
-        Some(Ok(Message::Close(frame))) => frame.map_or(
-            Incoming::Closed { code: 1005, reason: String::new() },
-            |frame| Incoming::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
-        ),
+        Some(Ok(Message::Close(frame))) => {
+            frame.map_or(Incoming::Closed { code: 1005, reason: String::new() }, |frame| Incoming::Closed {
+                code: frame.code.into(),
+                reason: frame.reason.as_str().to_owned(),
+            })
+        }
         Some(Err(Error::Capacity(_))) => Incoming::TooLarge,
         Some(Err(error)) => Incoming::Lost(error.to_string()),
         None => Incoming::Lost("the connection ended without a close frame".to_owned()),

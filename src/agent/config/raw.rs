@@ -104,10 +104,8 @@ fn insecure<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>,
 impl Raw {
     /// The file's content.
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
         toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()

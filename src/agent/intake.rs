@@ -1,0 +1,4 @@
+//! The local socket.
+
+pub mod frame;
+pub mod lines;
