@@ -10,6 +10,7 @@ pub mod error;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod url;
 mod walk;
 
 /// Generated from `proto/outpost/v1` by build.rs.
