@@ -7,6 +7,7 @@ pub mod cli;
 pub mod id;
 pub mod limit;
 pub mod obs;
+pub mod outbox;
 pub mod secret;
 pub mod time;
 pub mod wire;
