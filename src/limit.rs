@@ -75,6 +75,8 @@ pub const GENERATION_IDLE: Duration = Duration::from_secs(5);
 pub const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes taken into one committer round.
 pub const COMMIT_ROUND_BYTES: usize = 4 * 1024 * 1024;
+/// Encoded bytes of one append, which is committed at once and lies in one generation.
+pub const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Appends that may wait for the committer, per lane.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Default quota of the control lane.
