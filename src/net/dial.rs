@@ -10,6 +10,7 @@ use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 
@@ -58,6 +59,9 @@ pub enum DialError {
         /// The port.
         port: u16,
     },
+    /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
+    #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
+    Broken(String),
     /// The hub refused the upgrade.
     #[error("{0}")]
     Refused(Refusal),
@@ -124,6 +128,8 @@ fn request(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Req
 fn refused(error: WsError) -> DialError {
     match error {
         WsError::Http(response) => DialError::Refused(refusal(&response.map(|_body| ()))),
+        WsError::Io(error) => DialError::Broken(error.to_string()),
+        WsError::Protocol(error @ ProtocolError::HandshakeIncomplete) => DialError::Broken(error.to_string()),
         other => DialError::NotAHub(other.to_string()),
     }
 }
