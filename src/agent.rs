@@ -175,11 +175,8 @@ async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
 /// # Errors
 /// Where the outbox cannot be read.
 pub async fn restore(outbox: &Outbox) -> Result<State, StoreError> {
-    let saved: Saved = outbox
-        .get(SAVED_ROW)
-        .await?
-        .and_then(|row| serde_json::from_slice(&row).ok())
-        .unwrap_or_default();
+    let saved: Saved =
+        outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
     let config_version = connect::config_version(outbox.get(CONFIG_ROW).await?.as_ref());
     Ok(State::restored(saved, config_version))
 }

@@ -18,9 +18,11 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
     };
     let parsed = HubUrl::parse(url, allow).map_err(|error| error.to_string())?;
     if parsed.scheme_is_tls() {
-        return Err("https is not supported by this build yet; put the hub on loopback or a trusted network and \
+        return Err(
+            "https is not supported by this build yet; put the hub on loopback or a trusted network and \
                     use http with allow_insecure"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let warning = parsed.is_exposed().then(|| {
         format!("the link to {parsed} is not encrypted: who can listen on the way can read every record")

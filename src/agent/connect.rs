@@ -160,7 +160,7 @@ impl Connector {
             register: RegisterInfo {
                 instance: self.instance,
                 agent_version: super::VERSION.to_owned(),
-                hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                hostname: hostname(),
                 os: std::env::consts::OS.to_owned(),
                 arch: std::env::consts::ARCH.to_owned(),
                 runtimes: std::collections::BTreeMap::new(),
@@ -185,12 +185,15 @@ impl Connector {
         let text =
             if outcome.text.is_empty() { "the session ended".to_owned() } else { outcome.text.clone() };
         let verified = outcome.verified();
-        let error = LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)());
+        let error =
+            LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)());
         match self.state.failed(error, outcome.error) {
             Repeat::New => {
                 tracing::warn!(code = outcome.code, reason = text, verified, hub = %self.hub.url, "no link to the hub; the agent goes on trying");
             }
-            Repeat::Same => tracing::debug!(code = outcome.code, reason = text, verified, "still no link to the hub"),
+            Repeat::Same => {
+                tracing::debug!(code = outcome.code, reason = text, verified, "still no link to the hub")
+            }
         }
     }
 }
@@ -204,7 +207,9 @@ fn refused(error: &DialError) -> Outcome {
             (refusal.code, Advice { retry, retry_after: refusal.retry_after })
         }
         DialError::NotAHub(_) => (None, Advice { retry: Retry::Capped, retry_after: None }),
-        DialError::Connect { .. } | DialError::Timeout { .. } | DialError::Broken(_) => (None, Advice::default()),
+        DialError::Connect { .. } | DialError::Timeout { .. } | DialError::Broken(_) => {
+            (None, Advice::default())
+        }
     };
     Outcome {
         advice,
@@ -213,6 +218,13 @@ fn refused(error: &DialError) -> Outcome {
         error: code,
         ..Outcome::default()
     }
+}
+
+/// The machine's name, for the hub's lists only.
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
+        .unwrap_or_default()
 }
 
 /// What an earlier process saved: the session row, and the version of the config snapshot.

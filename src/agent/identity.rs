@@ -60,9 +60,7 @@ pub enum IdentityError {
 /// See [`IdentityError`]; worth another look later.
 pub fn load(config: &Config) -> Result<Identity, IdentityError> {
     let path = &config.key_file;
-    let key = line(path)?
-        .parse()
-        .map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let key = line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
     let signing = match &config.identity_file {
         None => None,
         Some(path) => Some(

@@ -223,7 +223,8 @@ pub enum Repeat {
 
 impl Inner {
     fn note(&mut self, error: LastError) -> Repeat {
-        let same = self.last_error.as_ref().is_some_and(|last| last.code == error.code && last.text == error.text);
+        let same =
+            self.last_error.as_ref().is_some_and(|last| last.code == error.code && last.text == error.text);
         self.last_error = Some(error);
         if same { Repeat::Same } else { Repeat::New }
     }

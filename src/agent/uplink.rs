@@ -324,7 +324,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         Flow::On
     }
 
-    async fn local_marks(&self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
+    // `&mut`, though nothing changes: a shared borrow across an await would ask the boxed futures to be `Sync`.
+    async fn local_marks(&mut self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
         let mut local = Vec::with_capacity(marks.len());
         for mark in marks {
             let stream = mark.stream;
@@ -367,7 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     }
 
     async fn persist(
-        &self,
+        &mut self,
         saved: &Saved,
         config: Option<crate::wire::message::ConfigSnapshot>,
     ) -> Result<(), StoreError> {
@@ -413,6 +414,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
 
     /// Sends what the machine still has (an Error may wait), then closes; bounded by the write time-out.
     async fn finish(mut self, code: u16, detail: &str) -> Outcome {
+        let limit = self.with.write_timeout;
         let drain = async {
             loop {
                 if self.pending.is_none() {
@@ -432,7 +434,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 }
             }
         };
-        let drained = tokio::time::timeout(self.with.write_timeout, drain).await;
+        let drained = tokio::time::timeout(limit, drain).await;
         // Acks that came are worth keeping; without them the hub sorts the records out again.
         if let Some(work) = self.acking.take()
             && let Err(error) = work.await

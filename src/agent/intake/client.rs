@@ -16,7 +16,9 @@ pub use super::session::{Accepted, Failure, Request};
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no agent answers on {path}: {source}; start it with `outpost agent run`, or name its socket with --socket P")]
+    #[error(
+        "no agent answers on {path}: {source}; start it with `outpost agent run`, or name its socket with --socket P"
+    )]
     NoAgent {
         /// The socket.
         path: String,

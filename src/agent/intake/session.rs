@@ -74,7 +74,7 @@ impl Accepted {
 }
 
 /// The name an append error has on the socket.
-pub fn append_code(error: &AppendError) -> &'static str {
+pub(super) fn append_code(error: &AppendError) -> &'static str {
     match error {
         AppendError::LaneFull { .. } => "lane_full",
         AppendError::DiskFull { .. } => "disk_full",
@@ -91,7 +91,7 @@ pub fn append_code(error: &AppendError) -> &'static str {
 ///
 /// # Errors
 /// One line for the program's user.
-pub fn emit_lane(name: &str) -> Result<Lane, String> {
+pub(super) fn emit_lane(name: &str) -> Result<Lane, String> {
     match name.parse() {
         Ok(lane @ (Lane::Events | Lane::Logs)) => Ok(lane),
         Ok(Lane::Control) => {
@@ -107,9 +107,10 @@ pub(super) async fn serve(mut stream: UnixStream, intake: Intake) {
     let pid = peer.and_then(|peer| peer.pid());
     tracing::debug!(uid, pid, "a local program connected");
     let (mut reader, mut writer) = stream.split();
+    let source = format!("emit:{uid}");
     let result = tokio::select! {
         biased;
-        result = answer(&mut reader, &mut writer, &intake, &format!("emit:{uid}")) => result,
+        result = answer(&mut reader, &mut writer, &intake, &source) => result,
         // Only a program that has not asked yet is cut off here: an emit listens for the stop itself.
         () = never_asked(&intake) => return,
     };
@@ -117,7 +118,13 @@ pub(super) async fn serve(mut stream: UnixStream, intake: Intake) {
         Ok(Some(done)) => frame::encode(Kind::Done, &done),
         Ok(None) => return,
         Err(failure) => {
-            tracing::info!(uid, pid, code = failure.code, reason = failure.message, "a local program was refused");
+            tracing::info!(
+                uid,
+                pid,
+                code = failure.code,
+                reason = failure.message,
+                "a local program was refused"
+            );
             frame::encode(Kind::Error, &json(&failure))
         }
     };

@@ -101,7 +101,11 @@ impl Outcome {
 
     pub(super) fn rolled_back(&mut self) {
         self.again = Again::AtOnce;
-        self.ended("rolled_back", "a lane begins a new epoch because this agent's disk went back in time", None);
+        self.ended(
+            "rolled_back",
+            "a lane begins a new epoch because this agent's disk went back in time",
+            None,
+        );
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
