@@ -75,6 +75,8 @@ pub const GENERATION_IDLE: Duration = Duration::from_secs(5);
 pub const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes taken into one committer round.
 pub const COMMIT_ROUND_BYTES: usize = 4 * 1024 * 1024;
+/// Encoded bytes of one append, which is committed at once and lies in one generation.
+pub const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Appends that may wait for the committer, per lane.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Default quota of the control lane.
@@ -98,11 +100,27 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
 pub const RECONNECT_STABLE: Duration = Duration::from_secs(30);
 /// A backlog without an ack for this long ends the session.
 pub const NO_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// A hub's `retry_after` counts up to this: no hub can send an agent away for ever.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// One frame of the local socket: a full-sized record, its batch and their lengths.
+pub const INTAKE_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Records of one frame on the local socket.
+pub const INTAKE_BATCH_RECORDS: usize = 512;
+/// Payload bytes after which a frame on the local socket is closed.
+pub const INTAKE_BATCH_BYTES: usize = 256 * 1024;
+/// Frames one program may have sent that are not durable yet.
+pub const INTAKE_FRAMES_IN_FLIGHT: usize = 8;
+/// Programs connected to the local socket at once.
+pub const INTAKE_CONNECTIONS_MAX: usize = 64;
+/// A local program that does not read an answer for this long is dropped.
+pub const INTAKE_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Each step of a shutdown.
+pub const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket's read buffer on an agent.
 pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
 /// The socket's read buffer on a hub: idle fleets cost what this costs.

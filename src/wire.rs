@@ -7,6 +7,7 @@ pub mod batch;
 mod convert;
 pub mod envelope;
 pub mod error;
+pub mod identity;
 pub mod key;
 pub mod mac;
 pub mod message;
