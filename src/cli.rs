@@ -75,7 +75,7 @@ enum Command {
     /// Read what arrived at the hub
     #[cfg(feature = "hub")]
     #[command(subcommand)]
-    Records(records::Command),
+    Records(RecordsCommand),
     /// Check settings
     #[cfg(any(feature = "agent", feature = "hub"))]
     #[command(subcommand)]
@@ -87,8 +87,13 @@ enum Command {
 enum HubCommand {
     Run(hub_run::Args),
     /// The agents a hub knows
-    #[command(subcommand)]
-    Agent(hub_agent::Command),
+    Agent(hub_agent::Args),
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Subcommand)]
+enum RecordsCommand {
+    List(records::Args),
 }
 
 #[cfg(feature = "agent")]
@@ -151,7 +156,7 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Run(args)) => hub_run::run(args, global),
         #[cfg(feature = "hub")]
-        Command::Hub(HubCommand::Agent(command)) => hub_agent::run(command, global),
+        Command::Hub(HubCommand::Agent(args)) => hub_agent::run(args, global),
         #[cfg(feature = "agent")]
         Command::Agent(AgentCommand::Run(args)) => agent_run::run(args, global),
         #[cfg(feature = "agent")]
@@ -163,7 +168,7 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         #[cfg(feature = "agent")]
         Command::Outbox(command) => outbox::run(command, global),
         #[cfg(feature = "hub")]
-        Command::Records(command) => records::run(command, global),
+        Command::Records(RecordsCommand::List(args)) => records::run(args, global),
         #[cfg(any(feature = "agent", feature = "hub"))]
         Command::Config(ConfigCommand::Check(args)) => config_check::run(args, global),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 use crate::hub::config::Config;
 use crate::hub::store::StoreError;
@@ -41,7 +42,8 @@ pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
     config.data = args.data.unwrap_or(config.data);
     config.listen = args.listen.unwrap_or(config.listen);
     config.agent_listen = args.agent_listen.or(config.agent_listen);
-    let level = config.log.level.as_ref().and_then(|level| level.parse().ok()).unwrap_or(global.level);
+    let configured = config.log.level.as_ref().and_then(|level| level.parse().ok());
+    let level = global.level.or(configured).unwrap_or(LevelFilter::INFO);
     log::start(level, config.log.format.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

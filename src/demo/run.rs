@@ -1,6 +1,7 @@
 //! The demo from its first process to its verdict.
 
 use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use crate::hub::Hub;
+use crate::hub::config::Config;
 use crate::obs::random;
 
 use super::DemoError;
@@ -95,7 +97,7 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
     let progress = Progress::new(options.records, options.quiet);
     let program = Program::current()?;
     let hub_data = folder.data.join("hub");
-    let hub = Hub::start_local(&hub_data).await.map_err(|error| DemoError::Hub(error.to_string()))?;
+    let hub = Hub::start(local_hub(&hub_data)).await.map_err(|error| DemoError::Hub(error.to_string()))?;
     let address = hub.local_addr();
     let plans =
         fault::plan(options.seed, options.agents.into(), options.records, options.cuts.into());
@@ -140,6 +142,15 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
         agents: options.agents,
         seed: options.seed,
     })
+}
+
+/// A hub on a free loopback port with the defaults.
+fn local_hub(data: &Path) -> Config {
+    Config {
+        data: data.to_path_buf(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        ..Config::default()
+    }
 }
 
 /// Returns when no site has a record waiting.
