@@ -192,3 +192,30 @@ fn of_too_many_streams_the_oldest_and_the_current_are_listed() {
     assert!(world.store.contains_key(&stream(Lane::Logs, 5_000)));
     assert!(world.store.contains_key(&stream(Lane::Logs, 1)));
 }
+
+#[test]
+fn a_stream_of_a_restored_hub_waits_for_its_gap() {
+    let mut world = World::with(&[(LOGS, 10)]);
+    world.run(Duration::from_secs(1));
+    *world.store.get_mut(&LOGS).unwrap() = Stored::default();
+    world.gaps = false;
+    world.reconnect();
+    world.append(LOGS, 3);
+    world.settle();
+    assert_eq!(world.agent.poll_read(), None, "the Gap is not durable yet");
+    let gap = Gap { stream: LOGS, from: 1, to: 10, reason: GapReason::HubLost, records: 10, bytes: 0 };
+    assert_eq!(world.resolutions(), [Resolution::HubLost(gap)]);
+    world.agent.send_gap(gap);
+    world.run(Duration::from_secs(1));
+    assert_eq!((world.store[&LOGS].mark, world.outbox[&LOGS].cursor), (13, 13));
+}
+
+#[test]
+fn control_stops_at_a_window_of_its_own() {
+    let control = stream(Lane::Control, 1);
+    let mut world = World::with(&[(control, 20_000), (LOGS, 10)]);
+    world.commits = false;
+    world.run(Duration::from_secs(1));
+    assert!(world.in_flight_max <= limit::CONTROL_WINDOW_BYTES as usize + 1_000, "{}", world.in_flight_max);
+    assert_eq!(world.store[&LOGS].mark, 10, "and logs go on");
+}

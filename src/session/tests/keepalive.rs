@@ -24,6 +24,14 @@ fn a_ping_is_answered_with_its_id() {
     let opened = envelope::open(&frame, &key, 1_000).unwrap();
     assert_eq!(opened.header.correlation, crate::id::MessageId { hi: 0, lo: 2 });
     assert_eq!(opened.into_message(), Ok(Message::Pong));
+    world.down.push_back(forge(Direction::HubToAgent, 3, world.hub_time(), Message::Ping));
+    world.agent_in();
+    world.agent_out();
+    let frame = world.up.pop_back().unwrap();
+    let key = root().session_key(Direction::AgentToHub, &context());
+    let opened = envelope::open(&frame, &key, 1_000).unwrap();
+    assert_eq!(opened.header.correlation, crate::id::MessageId { hi: 0, lo: 3 });
+    assert_eq!(opened.into_message(), Ok(Message::Pong));
 }
 
 #[test]
@@ -43,7 +51,7 @@ fn ninety_seconds_of_silence_end_both_sides() {
     world.agent.handle_timeout(world.now);
     world.hub.handle_timeout(world.now);
     assert!(
-        world.agent.poll_event() != None && world.hub.poll_event().is_none(),
+        world.agent.poll_event().is_some() && world.hub.poll_event().is_none(),
         "a heartbeat is due, no end"
     );
     world.now = heard.after(limit::IDLE_TIMEOUT);

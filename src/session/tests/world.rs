@@ -138,6 +138,8 @@ pub(super) struct World {
     pub(super) in_flight_max: usize,
     /// Whether the hub commits what it gets at once.
     pub(super) commits: bool,
+    /// Whether the agent makes Gaps durable at once and sends them.
+    pub(super) gaps: bool,
 }
 
 impl World {
@@ -159,6 +161,7 @@ impl World {
             lanes_read: Vec::new(),
             in_flight_max: 0,
             commits: true,
+            gaps: true,
         }
     }
 
@@ -269,7 +272,8 @@ impl World {
                     for resolution in resolutions {
                         match resolution {
                             Resolution::Acked(mark) => self.acked(*mark),
-                            Resolution::HubLost(gap) => self.agent.send_gap(*gap),
+                            Resolution::HubLost(gap) if self.gaps => self.agent.send_gap(*gap),
+                            Resolution::HubLost(_) => {}
                             Resolution::RolledBack { .. } => {}
                         }
                     }
