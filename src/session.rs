@@ -16,8 +16,17 @@
 //! the code, and drops the session.
 
 mod agent;
+mod clock;
 mod event;
 mod hub;
+mod inbound;
+mod keepalive;
+mod listing;
+mod marks;
+mod outbound;
+mod queue;
+#[cfg(test)]
+mod tests;
 
 pub use agent::{AgentConfig, AgentSession};
 pub use event::{AgentEvent, Closed, HubEvent, LocalMark, ReadRequest, RegisterInfo, Resolution, Transmit};
