@@ -15,7 +15,7 @@ use outpost::wire::envelope::{self, Header};
 use outpost::wire::key::{Direction, KeyFile, SessionContext, encode32};
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
-    Challenge, Listing, Message, Record, RecordKind, Records, Register, StreamMark, StreamState,
+    Listing, Message, Record, RecordKind, Records, Register, StreamMark, StreamState,
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -133,7 +133,6 @@ pub(crate) struct RawAgent {
     pub(crate) ws: WebSocketStream<TcpStream>,
     pub(crate) up: MacKey,
     pub(crate) down: MacKey,
-    pub(crate) challenge: Challenge,
     pub(crate) seq: u64,
 }
 
@@ -154,7 +153,7 @@ impl RawAgent {
         };
         let up = root.session_key(Direction::AgentToHub, &context);
         let down = root.session_key(Direction::HubToAgent, &context);
-        Self { ws, up, down, challenge, seq: 0 }
+        Self { ws, up, down, seq: 0 }
     }
 
     pub(crate) fn header(&mut self) -> Header {
@@ -274,9 +273,9 @@ pub(crate) fn records(first: u64, payloads: &[&str]) -> Message {
     Message::Records(Records {
         stream: LOGS,
         first,
-        count: payloads.len() as u32,
+        count: u32::try_from(payloads.len()).unwrap(),
         codec: outpost::wire::message::Codec::None,
-        raw_len: batch.len() as u32,
+        raw_len: u32::try_from(batch.len()).unwrap(),
         batch: batch.freeze(),
         clock_offset: None,
     })
