@@ -409,11 +409,18 @@ impl Connection {
             }
         }
         let frame = CloseFrame { code: closed.code.into(), reason: Utf8Bytes::from(reason(closed)) };
-        if self.socket.ws.close(Some(frame)).await.is_ok()
-            && let Err(error) = self.socket.linger().await
-        {
-            tracing::debug!(%error, "the connection broke while it was closed");
+        if self.socket.ws.close(Some(frame)).await.is_err() {
+            return;
         }
+        if closed.error == Some(ErrorCode::TooLarge) {
+            // What follows cannot be read as frames any more.
+            if let Err(error) = self.socket.linger().await {
+                tracing::debug!(%error, "the connection broke while it was closed");
+            }
+            return;
+        }
+        // Until the peer's close frame: a reset could overtake ours.
+        while let Some(Ok(_)) = futures_util::StreamExt::next(&mut self.socket.ws).await {}
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a mark moves only by compare-and-set (`where acked = old`) and only in the transaction that stores what
 //! it covers; marks are never deleted; nothing is reported as stored before its commit is on disk (WAL with
-//! synchronous = FULL). All records come through one writer task ([`ingest`]) that puts what many connections hand over
+//! synchronous = FULL). All records come through one writer task (`ingest`) that puts what many connections hand over
 //! into one transaction; everything else uses short transactions of its own.
 
 mod agents;

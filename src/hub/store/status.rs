@@ -7,6 +7,9 @@ use super::{AgentRef, Store, StoreError, lane_of};
 /// Rows of one kind that `show` gives at most; the newest.
 const ROWS_MAX: i64 = 1000;
 
+/// lane, epoch, first, last, reason, records, bytes, received_at
+type GapColumns = (i64, i64, i64, i64, String, i64, i64, i64);
+
 /// A stream's mark.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamRow {
@@ -95,7 +98,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn gap_rows(&self, agent: AgentRef) -> Result<Vec<GapRow>, StoreError> {
-        let rows: Vec<(i64, i64, i64, i64, String, i64, i64, i64)> = sqlx::query_as(
+        let rows: Vec<GapColumns> = sqlx::query_as(
             "select lane, epoch, first, last, reason, records, bytes, received_at from gaps
              where agent = $1 order by received_at desc limit $2",
         )
