@@ -1,5 +1,7 @@
 //! Counts allocations: signing and opening a batch of records takes none once the buffer has its size.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::alloc::System;
 
 use bytes::{Bytes, BytesMut};

@@ -1,5 +1,7 @@
 //! docs/protocol.md and the code say the same.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

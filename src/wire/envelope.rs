@@ -24,6 +24,8 @@ use super::message::{Message, Records};
 use super::{convert, proto, walk};
 
 const TRAILER_TAG: [u8; 2] = [0x7A, 0x20];
+/// Field number of `records`.
+const RECORDS_FIELD: u32 = 7;
 /// Bodies the generated decoder knows, from `records` to `pong`; it must not be given any other number.
 const HOT_BODIES: std::ops::RangeInclusive<u32> = 7..=12;
 
@@ -163,6 +165,11 @@ fn decode_body(
         return Ok(proto::Envelope::decode(frame.slice(..prefix_len))?.body);
     }
     let wire_type = WireType::try_from(walked.body_type)?;
+    if let (RECORDS_FIELD, WireType::LengthDelimited) = (walked.body_field, wire_type)
+        && let Some(records) = walk::records(frame, walked.body_at)
+    {
+        return Ok(Some(proto::envelope::Body::Records(records)));
+    }
     let mut value = frame.slice(walked.body_at..prefix_len);
     let mut body = None;
     proto::envelope::Body::merge(
@@ -197,6 +204,7 @@ mod tests {
     use crate::id::{Epoch, Lane, StreamId};
     use crate::time::ClockOffset;
     use crate::wire::message::Codec;
+    use crate::wire::walk;
 
     proptest! {
         #[test]
@@ -236,6 +244,35 @@ mod tests {
                 mac: Bytes::new(),
             };
             prop_assert_eq!(ours.freeze(), generated.encode_to_vec());
+        }
+
+        #[test]
+        fn records_are_read_as_the_generated_decoder_would(
+            values in any::<[u64; 6]>(),
+            batch in proptest::collection::vec(any::<u8>(), 0..40),
+            flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let [epoch, first, count, raw_len, offset, lane] = values;
+            let records = proto::Records {
+                lane: i32::try_from(lane % 5).unwrap_or_default(),
+                epoch,
+                first,
+                count: u32::try_from(count >> 32).unwrap_or_default(),
+                codec: 1,
+                raw_len: u32::try_from(raw_len >> 32).unwrap_or_default(),
+                batch: batch.into(),
+                clock_offset_ms: Some(offset.cast_signed()),
+            };
+            let mut value = records.encode_length_delimited_to_vec();
+            for (at, byte) in flips {
+                let at = at.index(value.len());
+                value[at] = byte;
+            }
+            let value = Bytes::from(value);
+            if let Some(read) = walk::records(&value, 0) {
+                let generated = proto::Records::decode_length_delimited(value);
+                prop_assert_eq!(Ok(read), generated);
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
@@ -30,16 +29,9 @@ impl MacKey {
 
     /// Whether `mac` is the MAC of `bytes`; constant time.
     pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
-        if mac.len() != MAC_BYTES {
-            return false;
-        }
-        // Differences are gathered in words and judged once: byte by byte costs a tenth of a short frame's MAC.
-        let ours = self.sign(bytes);
-        let words = ours.as_chunks::<8>().0.iter().zip(mac.as_chunks::<8>().0);
-        let difference = words.fold(0, |difference, (ours, theirs)| {
-            difference | (u64::from_ne_bytes(*ours) ^ u64::from_ne_bytes(*theirs))
-        });
-        difference.ct_eq(&0).into()
+        let mut state = self.0.clone();
+        state.update(bytes);
+        state.verify_slice(mac).is_ok()
     }
 }
 
