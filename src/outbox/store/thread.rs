@@ -331,6 +331,7 @@ impl Store {
     fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
         let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
         let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
+        drop(held);
         self.first_ms(id, seq)
     }
 
