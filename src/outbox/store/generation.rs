@@ -5,7 +5,7 @@
 //! written.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::{BufMut, BytesMut};
 
@@ -27,7 +27,6 @@ const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Generation {
     pub(super) name: GenerationName,
-    pub(super) path: PathBuf,
     trees: Vec<u64>,
     tree: Option<(u64, Tree)>,
     tree_blocks: usize,
@@ -49,7 +48,7 @@ impl Generation {
             Ok(database)
         });
         match made {
-            Ok(database) => Ok(Self::new(name, path, database)),
+            Ok(database) => Ok(Self::new(name, database)),
             Err(fault) => {
                 // Tried again under the same name when there is room.
                 let _ = fs::remove_dir_all(&new);
@@ -65,12 +64,12 @@ impl Generation {
             return Err(Fault::Broken("it has no database".to_owned()));
         }
         let database = Database::open(&path)?;
-        Ok(Self::new(name, path, database))
+        Ok(Self::new(name, database))
     }
 
-    fn new(name: GenerationName, path: PathBuf, database: Database) -> Self {
+    fn new(name: GenerationName, database: Database) -> Self {
         let trees = database.numbered_trees();
-        Self { name, path, trees, tree: None, tree_blocks: 0, tree_bytes: 0, database }
+        Self { name, trees, tree: None, tree_blocks: 0, tree_bytes: 0, database }
     }
 
     /// Writes one block; durable after [`Self::commit`].
@@ -120,16 +119,6 @@ impl Generation {
             }
         }
         Ok(None)
-    }
-
-    /// The header of the block that holds `seq`.
-    pub(super) fn header_at(&mut self, seq: u64) -> Result<Option<Header>, Fault> {
-        let mut found = None;
-        self.visit(seq, |header, _| {
-            found = Some(*header);
-            Scan::Stop
-        })?;
-        Ok(found)
     }
 
     /// Visits blocks in order, beginning with the one that holds `from`, until told to stop.

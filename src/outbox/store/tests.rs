@@ -281,3 +281,83 @@ async fn an_unreadable_old_generation_is_named_and_the_rest_works() {
     assert_ne!(current(&outbox, Lane::Logs).stream.epoch, Epoch::from_u64(0));
     outbox.close().await.unwrap();
 }
+
+/// The process that `a_killed_process_loses_nothing` kills; does nothing otherwise.
+#[tokio::test]
+async fn appends_until_it_is_killed() {
+    let Ok(dir) = std::env::var("OUTPOST_TEST_KILLED_DIR") else { return };
+    let outbox = open(Path::new(&dir));
+    let mut number = 0;
+    loop {
+        let mut lasts = Vec::new();
+        for lane in Lane::ALL {
+            let last = outbox.append(lane, numbered(number..number + 20)).await.unwrap().last;
+            lasts.push(last.to_string());
+        }
+        number += 20;
+        println!("\ndurable {}", lasts.join(" "));
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_nothing() {
+    use std::io::BufRead;
+    let dir = tempfile::tempdir().unwrap();
+    let mut epochs = Vec::new();
+    for lines in [1, 40, 7] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "outbox::store::tests::appends_until_it_is_killed", "--nocapture"])
+            .env("OUTPOST_TEST_KILLED_DIR", dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let durable = output.lines().map_while(Result::ok).filter(|line| line.starts_with("durable "));
+        let last = durable.take(lines).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let outbox = open(dir.path());
+        for text in last.split(' ').skip(1) {
+            let last: RecordId = text.parse().unwrap();
+            let records = drain(&outbox, last.stream, 1).await;
+            assert!(records.len() as u64 >= last.seq, "{last}: {}", records.len());
+            assert!(records.iter().zip(numbered(0..last.seq)).all(|(got, put)| got.payload == put.payload));
+            assert!(!epochs.contains(&last.stream), "{last}");
+            epochs.push(last.stream);
+        }
+        let listed: Vec<_> = outbox.streams().await.unwrap().into_iter().map(|state| state.stream).collect();
+        assert!(epochs.iter().all(|stream| listed.contains(stream)));
+        outbox.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_large_backlog_opens_without_reading_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open(dir.path());
+    let mut first = None;
+    for _ in 0..50 {
+        first = Some(outbox.append(Lane::Logs, numbered(0..4000)).await.unwrap().first);
+    }
+    let stream = first.unwrap().stream;
+    outbox.close().await.unwrap();
+    let began = crate::obs::clock::boot_now();
+    let outbox = open(dir.path());
+    let took = crate::obs::clock::boot_now().since(began);
+    println!("200,000 records open in {took:?}");
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+    let state = outbox.streams().await.unwrap().into_iter().find(|state| state.stream == stream).unwrap();
+    assert_eq!((state.first_unacked, state.next), (1, 200_001));
+    let began = crate::obs::clock::boot_now();
+    let (mut from, mut records) = (1, 0u64);
+    while let Some(batch) = outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap() {
+        assert_eq!(batch.first, from);
+        from += u64::from(batch.count);
+        records += u64::from(batch.count);
+        ack(&outbox, stream, from - 1).await.unwrap();
+    }
+    println!("drained in {:?}", crate::obs::clock::boot_now().since(began));
+    assert_eq!(records, 200_000);
+    assert_eq!(folders(dir.path()), Vec::<String>::new());
+    outbox.close().await.unwrap();
+}

@@ -216,7 +216,7 @@ impl Store {
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {
-            covered.iter().for_each(|first| drop(stream.spans.remove(first)));
+            stream.spans.retain(|first, _| !covered.contains(first));
         }
         if self.ledger.forget_if_done(id)
             && let Some(core) = &mut self.core
