@@ -166,10 +166,10 @@ impl Outbox {
     }
 
     /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
-    /// `from` is not durable yet. A batch may end early, where a generation does.
+    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
     ///
     /// # Errors
-    /// The stream is unknown or its generation cannot be read.
+    /// The generation of `from` cannot be read.
     pub async fn read(
         &self,
         stream: StreamId,

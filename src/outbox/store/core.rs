@@ -129,7 +129,7 @@ impl Core {
             if !key.starts_with(b"r/") {
                 return Scan::Stop;
             }
-            let block = unseal(key, sealed).and_then(|value| Ok(block::decode(value).map_err(broken)?));
+            let block = unseal(key, sealed).and_then(|value| block::decode(value).map_err(broken));
             match block {
                 Ok((header, _)) if header.stream != stream => Scan::Stop,
                 Ok((header, _)) if header.end() <= from => Scan::Next,

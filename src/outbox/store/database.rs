@@ -84,6 +84,9 @@ pub(super) struct Batch {
     pub(super) len: usize,
 }
 
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
 /// Whether a scan goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
@@ -200,7 +203,7 @@ impl Tree {
     }
 
     /// The last entry whose key is `key` or before it.
-    pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<Entry>, Fault> {
         guarded(|| {
             let found = self.0.range(..=key).next_back().transpose()?;
             Ok(found.map(|(key, value)| (key.to_vec(), value.to_vec())))
@@ -208,7 +211,7 @@ impl Tree {
     }
 
     /// The last entry.
-    pub(super) fn last(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    pub(super) fn last(&self) -> Result<Option<Entry>, Fault> {
         guarded(|| Ok(self.0.last()?.map(|(key, value)| (key.to_vec(), value.to_vec()))))
     }
 

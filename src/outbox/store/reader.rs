@@ -20,7 +20,8 @@ impl Store {
         from: u64,
         bytes_max: usize,
     ) -> Result<Option<Batch>, StoreError> {
-        let held = self.ledger.stream(stream).ok_or(StoreError::UnknownStream { stream })?;
+        // One that is not held any more was acked whole: there is nothing to read.
+        let Some(held) = self.ledger.stream(stream) else { return Ok(None) };
         let next = held.next;
         if from == 0 || from >= next {
             return Ok(None);
