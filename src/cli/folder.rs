@@ -27,7 +27,7 @@ pub struct Place {
 /// A running agent, or the folder of a stopped one.
 pub(super) enum Found {
     Running(UnixStream),
-    Stopped(Config),
+    Stopped(Box<Config>),
 }
 
 /// Looks for the agent. With `--socket` only a running one will do.
@@ -45,7 +45,9 @@ pub(super) fn find(place: &Place, global: &Global) -> Result<Found, CliError> {
         Err(error) if place.socket.is_some() => Err(client_error(&error)),
         // A folder that was named may be made; the default one must be there, or a slip of the working directory
         // would swallow records.
-        Err(_) if place.data.is_some() || outbox_folder(&config.data).exists() => Ok(Found::Stopped(config)),
+        Err(_) if place.data.is_some() || outbox_folder(&config.data).exists() => {
+            Ok(Found::Stopped(Box::new(config)))
+        }
         Err(error) => Err(client_error(&error)),
     }
 }
