@@ -80,7 +80,14 @@ impl Agent {
         let folder = outbox_folder(&config.data);
         let outbox = open(folder, options).await?;
         let state = restore(&outbox).await?;
-        let listener = intake::bind(&config.socket).await?;
+        let listener = match intake::bind(&config.socket).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                // A dropped handle gives the folder back only some time later: the next start would find it locked.
+                outbox.close().await?;
+                return Err(error.into());
+            }
+        };
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {

@@ -138,6 +138,7 @@ pub const PONGS_MAX: usize = 16;
 pub const ENVELOPE_BYTES_MAX: usize = 160;
 /// Reads of one lane in a row while a less urgent one waits: control, events, logs.
 pub const LANE_TURNS: [u32; 3] = [16, 4, 1];
+
 /// Payload bytes one page of the records API holds before it ends early.
 pub const RECORDS_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -153,12 +154,3 @@ pub const INGEST_SESSION_BYTES: usize = 4 * 1024 * 1024;
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a stopping hub waits for its sessions.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a Gap counts for in a window.
-pub const GAP_WINDOW_BYTES: usize = 64;
-/// Answers to pings that wait for the socket; a peer that asks faster than it reads loses the oldest.
-pub const PONGS_MAX: usize = 16;
-/// What an envelope adds to the batch it carries, at most: header, body header and trailer.
-pub const ENVELOPE_BYTES_MAX: usize = 160;
-/// Reads of one lane in a row while a less urgent one waits: control, events, logs.
-pub const LANE_TURNS: [u32; 3] = [16, 4, 1];
