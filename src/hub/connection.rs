@@ -320,9 +320,9 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        // The first poll puts out what waits and may begin to wait for the peer: only then its deadline is known.
+        // Puts out what waits, without reading: only then the deadline for the peer is known.
         let first = std::future::poll_fn(|cx| {
-            Poll::Ready(poll_socket(cx, shared, socket, session, out, flush, busy))
+            Poll::Ready(poll_socket(cx, shared, socket, session, out, flush, true))
         });
         if let Poll::Ready(message) = first.await {
             return Wake::Message(message);
@@ -346,10 +346,11 @@ impl Connection {
                     slot.send(piece);
                 }
             })),
+            () = sleep_until(deadline) => Wake::Timer,
+            // Last: a peer that never stops sending must not keep the others from being heard.
             message = std::future::poll_fn(|cx| poll_socket(cx, shared, socket, session, out, flush, busy)) => {
                 Wake::Message(message)
             }
-            () = sleep_until(deadline) => Wake::Timer,
         }
     }
 
