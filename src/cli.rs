@@ -1,21 +1,6 @@
 //! The command line: parse, call, exit code. One file per command.
 
-use std::io::Write;
-use std::path::PathBuf;
-
-use tracing::level_filters::LevelFilter;
-
-#[cfg(feature = "agent")]
-pub mod agent_keygen;
-#[cfg(feature = "agent")]
-pub mod agent_run;
-#[cfg(feature = "agent")]
-pub mod agent_status;
-pub mod config_check;
-#[cfg(feature = "agent")]
-pub mod emit;
 pub mod exit;
-<<<<<<< HEAD
 
 #[cfg(feature = "agent")]
 mod agent_keygen;
@@ -29,6 +14,8 @@ mod config_check;
 mod demo;
 #[cfg(feature = "agent")]
 mod emit;
+#[cfg(feature = "agent")]
+mod folder;
 #[cfg(feature = "hub")]
 mod hub_agent;
 #[cfg(feature = "hub")]
@@ -85,8 +72,7 @@ enum Command {
     Emit(emit::Args),
     /// Look into an agent's outbox
     #[cfg(feature = "agent")]
-    #[command(subcommand)]
-    Outbox(outbox::Command),
+    Outbox(outbox::Args),
     /// Read what arrived at the hub
     #[cfg(feature = "hub")]
     #[command(subcommand)]
@@ -173,19 +159,19 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Agent(args)) => hub_agent::run(args, global),
         #[cfg(feature = "agent")]
-        Command::Agent(AgentCommand::Run(args)) => agent_run::run(args, global),
+        Command::Agent(AgentCommand::Run(args)) => agent_run::run(&args, global),
         #[cfg(feature = "agent")]
-        Command::Agent(AgentCommand::Status(args)) => agent_status::run(args, global),
+        Command::Agent(AgentCommand::Status(args)) => agent_status::run(&args, global),
         #[cfg(feature = "agent")]
-        Command::Agent(AgentCommand::Keygen(args)) => agent_keygen::run(args, global),
+        Command::Agent(AgentCommand::Keygen(args)) => agent_keygen::run(&args, global),
         #[cfg(feature = "agent")]
-        Command::Emit(args) => emit::run(args, global),
+        Command::Emit(args) => emit::run(&args, global),
         #[cfg(feature = "agent")]
-        Command::Outbox(command) => outbox::run(command, global),
+        Command::Outbox(args) => outbox::run(&args, global),
         #[cfg(feature = "hub")]
         Command::Records(RecordsCommand::List(args)) => records::run(args, global),
         #[cfg(any(feature = "agent", feature = "hub"))]
-        Command::Config(ConfigCommand::Check(args)) => config_check::run(args, global),
+        Command::Config(ConfigCommand::Check(args)) => config_check::run(&args, global),
     }
 }
 
@@ -214,39 +200,9 @@ fn print_line(line: &str) -> Result<(), CliError> {
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
         .map_err(|error| CliError::new(Exit::Io, format!("writing to stdout: {error}")))
-=======
-#[cfg(feature = "agent")]
-mod folder;
-#[cfg(feature = "agent")]
-pub mod outbox;
-
-use exit::{CliError, Exit};
-
-/// What every command is given.
-#[derive(Debug, Clone)]
-pub struct Global {
-    /// `--config`
-    pub config: Option<PathBuf>,
-    /// `--json`
-    pub json: bool,
-    /// From `-v` and `-q`.
-    pub level: LevelFilter,
-}
-
-/// Prints one line on stdout; a reader that went away is no panic.
-///
-/// # Errors
-/// Where stdout cannot be written.
-pub(crate) fn print_line(line: &str) -> Result<(), CliError> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| CliError::new(Exit::Io, format!("cannot write to stdout: {error}")))
 }
 
 /// A variable of the environment; one that is not UTF-8 counts as unset.
-#[cfg(feature = "agent")]
-pub(crate) fn variable(name: &str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
->>>>>>> agent
 }

@@ -6,6 +6,8 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod cli;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod demo;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod id;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 use crate::agent::Agent;
 use crate::agent::config::{Config, Flags};
@@ -56,7 +57,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         no_link: args.no_link,
     };
     let config = Config::load(global.config.as_deref(), variable, &flags).map_err(folder::config_error)?;
-    log::start(config.log_level.unwrap_or(global.level), config.log_format);
+    log::start(global.level.or(config.log_level).unwrap_or(LevelFilter::INFO), config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -53,10 +53,6 @@ impl Verdict {
         self.out_of_order += other.out_of_order;
         self.unconfirmed += other.unconfirmed;
     }
-
-    pub(super) fn is_clean(&self) -> bool {
-        self.appended == self.arrived && self.lost + self.duplicate_effects + self.out_of_order == 0
-    }
 }
 
 impl Account {
@@ -156,7 +152,6 @@ mod tests {
     fn everything_once_and_in_order_is_clean() {
         let verdict = account(&["a", "b"]).settle(&listed(&[(1, "a"), (2, "b"), (3, "c")]));
         assert_eq!(verdict, Verdict { appended: 2, arrived: 2, unconfirmed: 1, ..Verdict::default() });
-        assert!(verdict.is_clean());
     }
 
     #[test]
@@ -177,7 +172,6 @@ mod tests {
     fn a_number_that_goes_back_is_out_of_order() {
         let verdict = account(&["a", "b"]).settle(&listed(&[(2, "b"), (1, "a")]));
         assert_eq!(verdict.out_of_order, 1);
-        assert!(!verdict.is_clean());
     }
 
     #[test]

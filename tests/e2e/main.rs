@@ -1,19 +1,27 @@
-<<<<<<< HEAD
-//! Real sockets: a hub of this process and agents made of raw frames.
-
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-mod commands;
-mod delivery;
-mod raw_agent;
-mod refusal;
-mod upgrade;
-=======
 //! Whole parts over real sockets: port 0, a folder of their own, no sleeps.
-#![cfg(all(feature = "agent", unix))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#![allow(missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+#[cfg(feature = "agent")]
 mod agent_link;
+#[cfg(feature = "agent")]
 mod agent_socket;
+#[cfg(feature = "hub")]
+mod commands;
+#[cfg(feature = "hub")]
+mod delivery;
+#[cfg(feature = "agent")]
 mod hand_hub;
->>>>>>> agent
+#[cfg(feature = "hub")]
+mod raw_agent;
+#[cfg(feature = "hub")]
+mod refusal;
+#[cfg(feature = "hub")]
+mod upgrade;
