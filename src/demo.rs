@@ -13,13 +13,13 @@ mod proxy;
 mod run;
 mod site;
 
-pub use run::{Options, Report, run};
+pub(crate) use run::{Options, Report, run};
 
 use std::path::PathBuf;
 
 /// Why a demo could not be carried out; what it found is in the [`Report`].
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// A file, socket or process.
     #[error("{what}: {source}")]
     Io {

@@ -17,7 +17,7 @@ use super::{Global, print_line};
 
 /// Makes an Ed25519 identity for an agent.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The file to write; the public key goes to the same name with .pub. Neither is ever overwritten.
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
@@ -27,7 +27,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where one exists or cannot be written.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let key = SigningKey::from_bytes(&random::bytes());
     let mut public = OsString::from(&args.out);
     public.push(".pub");

@@ -15,7 +15,7 @@ use super::{Global, folder, print_line, variable};
 
 /// Runs the agent.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The hub's address.
     #[arg(long, value_name = "URL")]
     pub hub: Option<String>,
@@ -46,7 +46,7 @@ pub struct Args {
 ///
 /// # Errors
 /// 78 for a wrong setting, 73 for a folder that is locked or foreign, 74 for I/O.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let flags = Flags {
         data: args.data.clone(),
         socket: args.socket.clone(),

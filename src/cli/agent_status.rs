@@ -9,7 +9,7 @@ use super::{Global, print_line};
 
 /// Shows the agent's link and what waits.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Where the agent is.
     #[command(flatten)]
     pub place: Place,
@@ -19,7 +19,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where neither an agent nor its folder can be found or read.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let status: Status = match folder::find(&args.place, global)? {
         Found::Running(stream) => {
             let body = client::ask(stream, &Request::Status {}, |_row| {})

@@ -7,7 +7,7 @@ use super::{Global, print_line};
 
 /// Checks a config file.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// An agent's or a hub's file; its keys say which.
     pub file: PathBuf,
 }
@@ -38,7 +38,7 @@ const HUB_KEYS: [&str; 10] = [
 ///
 /// # Errors
 /// 78 with file, key and what to do.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let side = side(&args.file)?;
     let name = match side {
         Side::Agent => agent(&args.file).map(|()| "agent"),

@@ -10,7 +10,7 @@ use super::exit::{CliError, Exit};
 
 /// Shows agents delivering through cut links and kills, and checks that nothing was lost.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Agent processes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     agents: u16,
@@ -33,7 +33,7 @@ pub struct Args {
 /// # Errors
 /// 1 where something was lost, doubled or out of order; 73 where `--keep` names a folder in use; 74 where a process,
 /// file or socket failed.
-pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     if let Some(keep) = &args.keep {
         let used = std::fs::read_dir(keep).is_ok_and(|mut entries| entries.next().is_some());
         if used {
@@ -65,12 +65,17 @@ pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
     if report.is_clean() {
         Ok(())
     } else {
-        Err(CliError::new(Exit::Failed, "records were lost, doubled or out of order; the data is kept, see above"))
+        Err(CliError::new(
+            Exit::Failed,
+            "records were lost, doubled or out of order; the data is kept, see above",
+        ))
     }
 }
 
 fn describe(report: &Report) -> String {
-    let Report { appended, arrived, lost, duplicate_effects, out_of_order, cuts, kills, agents, seed, .. } = report;
+    let Report {
+        appended, arrived, lost, duplicate_effects, out_of_order, cuts, kills, agents, seed, ..
+    } = report;
     format!(
         "{agents} agents emitted {appended} records while {cuts} links were cut and {kills} agents killed (seed {seed}).\n\
          {arrived} arrived, {lost} lost, {duplicate_effects} duplicates, {out_of_order} out of order."

@@ -15,7 +15,7 @@ use super::{Global, print_line};
 
 /// Hands the lines of stdin to the agent.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Which lane: events or logs.
     #[arg(long, default_value = "logs", value_parser = ["events", "logs"])]
     pub lane: String,
@@ -28,7 +28,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Says how many records were taken before.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let input = BufReader::with_capacity(limit::INTAKE_BATCH_BYTES, std::io::stdin().lock());
     let accepted = match folder::find(&args.place, global)? {
         Found::Running(stream) => {

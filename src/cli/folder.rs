@@ -15,7 +15,7 @@ use super::{Global, variable};
 
 /// `--data` and `--socket`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Place {
+pub(super) struct Place {
     /// The agent's data folder (default ./outpost-agent).
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

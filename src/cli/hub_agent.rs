@@ -27,7 +27,7 @@ const DATA: &str = "./outpost-hub";
 
 /// `hub agent`
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -35,7 +35,7 @@ pub struct Args {
 
 /// What to do with the hub's agents.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Add an agent and write its key file
     Add {
         /// 1 to 63 of a-z, 0-9 and `-`
@@ -76,7 +76,7 @@ pub enum Command {
 
 /// Which hub.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Place {
+pub(super) struct Place {
     /// The hub's folder: work in its database, running or not
     #[arg(long, value_name = "DIR", conflicts_with_all = ["hub", "token_file"])]
     pub data: Option<PathBuf>,
@@ -89,7 +89,7 @@ pub struct Place {
 ///
 /// # Errors
 /// With cli.md's exit codes.
-pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     match args.command {
         Command::Add { name, key_out, public_key, place } => {
             let public_key = public_key.as_deref().map(read_public_key).transpose()?;

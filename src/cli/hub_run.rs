@@ -17,7 +17,7 @@ use super::exit::{CliError, Exit};
 
 /// `hub run`
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The data folder [default: ./outpost-hub]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Args {
 ///
 /// # Errors
 /// 78 for settings, 73 for the folder, 74 where it cannot listen or write.
-pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let mut config = Config::load(global.config.as_deref(), |name| std::env::var(name).ok())
         .map_err(|error| CliError::new(Exit::Config, error))?;
     config.data = args.data.unwrap_or(config.data);

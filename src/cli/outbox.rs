@@ -9,7 +9,7 @@ use super::{Global, print_line};
 
 /// Looks into the outbox.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// What to show.
     #[command(subcommand)]
     pub command: Command,
@@ -17,7 +17,7 @@ pub struct Args {
 
 /// What to show.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Records and bytes by lane.
     Stat(View),
     /// One contiguous range of unacked records a line.
@@ -26,7 +26,7 @@ pub enum Command {
 
 /// Which part of which outbox.
 #[derive(Debug, clap::Args)]
-pub struct View {
+pub(super) struct View {
     /// Only this lane.
     #[arg(long, value_name = "L", value_parser = ["control", "events", "logs"])]
     pub lane: Option<String>,
@@ -39,7 +39,7 @@ pub struct View {
 ///
 /// # Errors
 /// Where neither an agent nor its folder can be found or read.
-pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     match &args.command {
         Command::Stat(view) => stat(view, global),
         Command::Ls(view) => ls(view, global),

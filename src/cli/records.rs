@@ -18,7 +18,7 @@ use super::remote::{Remote, RemoteArgs};
 
 /// `records list`
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Whose records
     #[arg(long, value_name = "NAME")]
     pub agent: AgentName,
@@ -40,7 +40,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where the hub is away or refuses, or stdout cannot be written.
-pub fn run(args: Args, global: &Global) -> Result<(), CliError> {
+pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let remote = Remote::new(&args.remote)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let path = format!("/v1/agents/{}/records", args.agent);

@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Which hub is asked.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct RemoteArgs {
+pub(super) struct RemoteArgs {
     /// The hub's URL [default: http://127.0.0.1:8440]
     #[arg(long, env = "OUTPOST_HUB", value_name = "URL")]
     pub hub: Option<String>,
@@ -29,13 +29,13 @@ pub struct RemoteArgs {
 
 impl RemoteArgs {
     /// Whether neither flag nor environment names a hub.
-    pub fn is_default(&self) -> bool {
+    pub(super) fn is_default(&self) -> bool {
         self.hub.is_none() && self.token_file.is_none()
     }
 }
 
 /// A hub's API.
-pub struct Remote {
+pub(super) struct Remote {
     agent: ureq::Agent,
     base: String,
     authorization: String,
@@ -46,7 +46,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the token file cannot be read.
-    pub fn new(args: &RemoteArgs) -> Result<Self, CliError> {
+    pub(super) fn new(args: &RemoteArgs) -> Result<Self, CliError> {
         let file = args.token_file.as_deref().unwrap_or(Path::new(TOKEN_FILE));
         let token = std::fs::read_to_string(file).map_err(|error| {
             let message = format!(
@@ -65,7 +65,7 @@ impl Remote {
     ///
     /// # Errors
     /// 69 where no hub answers, 77 where it refuses the token, 1 for everything it refuses otherwise.
-    pub fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
+    pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
         let mut request = self.agent.get(self.url(path)).header("Authorization", &self.authorization);
         for (key, value) in query {
             request = request.query(key, value);
@@ -77,7 +77,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         let request = self.agent.post(self.url(path)).header("Authorization", &self.authorization);
         self.read(request.send_json(body))
     }
@@ -86,7 +86,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn delete(&self, path: &str) -> Result<Value, CliError> {
+    pub(super) fn delete(&self, path: &str) -> Result<Value, CliError> {
         let request = self.agent.delete(self.url(path)).header("Authorization", &self.authorization);
         self.read(request.call())
     }

@@ -177,11 +177,8 @@ mod tests {
     #[test]
     fn a_receipt_that_does_not_fit_is_refused() {
         let mut account = Account::default();
-        let receipt = Receipt {
-            accepted: 2,
-            first: format!("logs/{EPOCH}/1"),
-            last: format!("logs/{EPOCH}/3"),
-        };
+        let receipt =
+            Receipt { accepted: 2, first: format!("logs/{EPOCH}/1"), last: format!("logs/{EPOCH}/3") };
         assert!(account.enter(&receipt, vec!["a".to_owned(), "b".to_owned()]).is_err());
     }
 }

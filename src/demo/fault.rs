@@ -98,7 +98,8 @@ mod tests {
             assert_eq!(chunks.iter().map(|chunk| chunk.records).sum::<u64>(), records);
             let cut = chunks.iter().filter(|chunk| matches!(chunk.fault, Some(Fault::Cut { .. }))).count();
             assert_eq!(cut, cuts);
-            let killed = chunks.iter().filter(|chunk| matches!(chunk.fault, Some(Fault::Kill { .. }))).count();
+            let killed =
+                chunks.iter().filter(|chunk| matches!(chunk.fault, Some(Fault::Kill { .. }))).count();
             assert_eq!(killed >= KILLS_MIN, cuts > 0);
         }
     }

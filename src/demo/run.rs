@@ -27,7 +27,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a demo does.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Agent processes, at least one.
     pub agents: u16,
     /// Records over all agents.
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// What a demo found, as its last line of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Records that `emit` called durable.
     pub appended: u64,
     /// Of those, the ones the hub shows under their id and with their bytes.
@@ -69,7 +69,7 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing was lost, doubled or out of order.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.appended == self.arrived && self.lost + self.duplicate_effects + self.out_of_order == 0
     }
 }
@@ -78,7 +78,7 @@ impl Report {
 ///
 /// # Errors
 /// Where a process, file or socket fails; a loss is no error but in the report.
-pub async fn run(options: &Options) -> Result<Report, DemoError> {
+pub(crate) async fn run(options: &Options) -> Result<Report, DemoError> {
     let folder = Folder::make(options.keep.as_deref())?;
     let report = tokio::select! {
         biased;
@@ -99,8 +99,7 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
     let hub_data = folder.data.join("hub");
     let hub = Hub::start(local_hub(&hub_data)).await.map_err(|error| DemoError::Hub(error.to_string()))?;
     let address = hub.local_addr();
-    let plans =
-        fault::plan(options.seed, options.agents.into(), options.records, options.cuts.into());
+    let plans = fault::plan(options.seed, options.agents.into(), options.records, options.cuts.into());
 
     let starting = (1..=plans.len()).map(|number| {
         let name = format!("edge-{number}");
@@ -172,10 +171,8 @@ async fn list(program: &Program, name: &str, hub: &str, hub_data: &Path) -> Resu
     output
         .lines()
         .map(|line| {
-            serde_json::from_str(line).map_err(|_| DemoError::Output {
-                command: "records list".to_owned(),
-                line: line.to_owned(),
-            })
+            serde_json::from_str(line)
+                .map_err(|_| DemoError::Output { command: "records list".to_owned(), line: line.to_owned() })
         })
         .collect()
 }

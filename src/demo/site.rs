@@ -85,7 +85,8 @@ impl Site {
         let line = self.program.output(&arguments, Vec::new()).await?;
         let unexpected = || DemoError::Output { command: "agent status".to_owned(), line: line.clone() };
         let status: serde_json::Value = serde_json::from_str(&line).map_err(|_| unexpected())?;
-        let lanes = status.pointer("/outbox/lanes").and_then(|lanes| lanes.as_object()).ok_or_else(unexpected)?;
+        let lanes =
+            status.pointer("/outbox/lanes").and_then(|lanes| lanes.as_object()).ok_or_else(unexpected)?;
         lanes
             .values()
             .map(|lane| lane.get("records").and_then(serde_json::Value::as_u64).ok_or_else(unexpected))
@@ -183,9 +184,7 @@ async fn emit(
     let arguments = ["emit", "--json", "--lane", lane.name(), "--socket"].map(OsStr::new);
     let arguments = [arguments.as_slice(), &[socket.as_os_str()]].concat();
     let line = program.output(&arguments, input).await?;
-    serde_json::from_str(&line)
-        .map(Some)
-        .map_err(|_| DemoError::Output { command: "emit".to_owned(), line })
+    serde_json::from_str(&line).map(Some).map_err(|_| DemoError::Output { command: "emit".to_owned(), line })
 }
 
 /// Starts an agent and waits until it takes records.
@@ -212,16 +211,10 @@ async fn start_agent(
     command.arg("--key-file").arg(&places.key);
     command.arg("--socket").arg(&places.socket);
     command.arg("--ready-file").arg(&places.ready);
-    let mut agent = command
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .map_err(DemoError::io("starting an agent"))?;
-    let not_ready = || DemoError::NotReady {
-        name: name.to_owned(),
-        seconds: READY_SECONDS_MAX,
-        log: places.log.clone(),
-    };
+    let mut agent =
+        command.stdout(Stdio::null()).stderr(log).spawn().map_err(DemoError::io("starting an agent"))?;
+    let not_ready =
+        || DemoError::NotReady { name: name.to_owned(), seconds: READY_SECONDS_MAX, log: places.log.clone() };
     let ready = async {
         while !places.ready.exists() {
             if !matches!(agent.try_wait(), Ok(None)) {

@@ -62,7 +62,11 @@ impl World {
     /// A command of the binary under test, with nothing of our environment.
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outpost"));
-        command.args(words.split_whitespace()).env_clear().stdin(Stdio::null()).current_dir(self.folder.path());
+        command
+            .args(words.split_whitespace())
+            .env_clear()
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path());
         command
     }
 
@@ -103,7 +107,8 @@ impl World {
     pub fn start_agent_on(&self, name: &str, data: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
-        let hub = self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
+        let hub =
+            self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
         let command = format!(
             "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready"
         );
@@ -142,10 +147,11 @@ impl World {
     /// Records of all lanes that wait in a running agent.
     pub fn waiting(&self, data: &str) -> Option<u64> {
         let output = self.command(&format!("outbox stat --json --data {data}")).output().unwrap();
-        let from_socket = self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
-        let status: Value = serde_json::from_slice(&from_socket.stdout)
-            .ok()
-            .or_else(|| Some(serde_json::json!({ "outbox": serde_json::from_slice::<Value>(&output.stdout).ok()? })))?;
+        let from_socket =
+            self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
+        let status: Value = serde_json::from_slice(&from_socket.stdout).ok().or_else(|| {
+            Some(serde_json::json!({ "outbox": serde_json::from_slice::<Value>(&output.stdout).ok()? }))
+        })?;
         status["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
     }
 
