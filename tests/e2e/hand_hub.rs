@@ -127,6 +127,32 @@ impl Serve {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    fn config(&self, hub_id: HubId, agent_nonce: [u8; 32]) -> HubConfig {
+        HubConfig {
+            hub_id,
+            agent_id: self.agent_id,
+            mac_root: self.mac_root.clone(),
+            identity: None,
+            signature: SignatureMode::None,
+            agent_nonce,
+            hub_nonce: random::bytes(),
+            session_id: SessionId::from_bytes(random::bytes()),
+            binding: ChannelBinding::None,
+            channel_binding: [0; 32],
+            limits: Limits {
+                message_bytes: 2 << 20,
+                window_bytes: 1 << 20,
+                control_window_bytes: 64 << 10,
+                record_bytes: 1 << 20,
+                ping_interval: Duration::from_secs(30),
+                idle: Duration::from_secs(90),
+                zstd: false,
+            },
+            heartbeat_interval: Duration::from_secs(30),
+            message_id_seed: random::bytes(),
+        }
+    }
+
     async fn one(&self, stream: TcpStream, manner: Manner) {
         if manner == Manner::ClosesAtOnce {
             drop(stream);
@@ -157,29 +183,7 @@ impl Serve {
             return;
         }
         let hub_id = if manner == Manner::AnotherHub { HubId::from_bytes([0xee; 16]) } else { self.hub_id };
-        let config = HubConfig {
-            hub_id,
-            agent_id: self.agent_id,
-            mac_root: self.mac_root.clone(),
-            identity: None,
-            signature: SignatureMode::None,
-            agent_nonce: nonce.expect("the agent sends a nonce"),
-            hub_nonce: random::bytes(),
-            session_id: SessionId::from_bytes(random::bytes()),
-            binding: ChannelBinding::None,
-            channel_binding: [0; 32],
-            limits: Limits {
-                message_bytes: 2 << 20,
-                window_bytes: 1 << 20,
-                control_window_bytes: 64 << 10,
-                record_bytes: 1 << 20,
-                ping_interval: Duration::from_secs(30),
-                idle: Duration::from_secs(90),
-                zstd: false,
-            },
-            heartbeat_interval: Duration::from_secs(30),
-            message_id_seed: random::bytes(),
-        };
+        let config = self.config(hub_id, nonce.expect("the agent sends a nonce"));
         let mut session = HubSession::new(config, boot_now(), HubTime(wall_now().0));
         let mut out = BytesMut::new();
         loop {
