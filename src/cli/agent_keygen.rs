@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_pair_is_written_once_and_never_again() {
         let folder = tempfile::tempdir().unwrap();
-        let global = Global { config: None, json: true, level: tracing::level_filters::LevelFilter::OFF };
+        let global = Global { config: None, json: true, level: None };
         let args = Args { out: folder.path().join("id") };
         run(&args, &global).unwrap();
         let seed = std::fs::read_to_string(&args.out).unwrap();

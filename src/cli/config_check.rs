@@ -79,11 +79,20 @@ fn agent(file: &Path) -> Result<(), CliError> {
     Err(without(file, "agent"))
 }
 
-// The hub's settings join when its branch does.
+#[cfg(feature = "hub")]
+fn hub(file: &Path) -> Result<(), CliError> {
+    // The environment belongs to a run, not to the file.
+    crate::hub::config::Config::load(Some(file), |_name| None)
+        .map(|_config| ())
+        .map_err(|error| CliError::new(Exit::Config, error))
+}
+
+#[cfg(not(feature = "hub"))]
 fn hub(file: &Path) -> Result<(), CliError> {
     Err(without(file, "hub"))
 }
 
+#[cfg(not(all(feature = "agent", feature = "hub")))]
 fn without(file: &Path, side: &str) -> CliError {
     let message =
         format!("{} is a {side} config, and this program was built without the {side}", file.display());

@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` gives something.
 #[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = condition() {
@@ -26,10 +26,10 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A process that is killed with the test.
-pub struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -44,23 +44,23 @@ impl Drop for Process {
 }
 
 /// One installation.
-pub struct World {
+pub(crate) struct World {
     folder: TempDir,
     hub_address: Option<SocketAddr>,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("outpost-").tempdir().unwrap();
         Self { folder, hub_address: None }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A command of the binary under test, with nothing of our environment.
-    pub fn command(&self, words: &str) -> Command {
+    pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outpost"));
         command
             .args(words.split_whitespace())
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Runs a command that must succeed; its standard output.
-    pub fn run(&self, words: &str) -> Vec<u8> {
+    pub(crate) fn run(&self, words: &str) -> Vec<u8> {
         let output = self.command(words).output().unwrap();
         assert!(
             output.status.success(),
@@ -82,12 +82,12 @@ impl World {
         output.stdout
     }
 
-    pub fn json(&self, words: &str) -> Value {
+    pub(crate) fn json(&self, words: &str) -> Value {
         serde_json::from_slice(&self.run(words)).unwrap()
     }
 
     /// Starts the hub; at its first address again where it ran before.
-    pub fn start_hub(&mut self) -> Process {
+    pub(crate) fn start_hub(&mut self) -> Process {
         let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
         let ready = self.path("hub.ready");
         let _ = std::fs::remove_file(&ready);
@@ -99,12 +99,12 @@ impl World {
     }
 
     /// Issues a key for an agent; the hub need not run.
-    pub fn add_agent(&self, name: &str) {
+    pub(crate) fn add_agent(&self, name: &str) {
         self.run(&format!("hub agent add {name} --data hub --key-out {name}.key"));
     }
 
     /// Starts an agent on the folder `data` with the key of `name`.
-    pub fn start_agent_on(&self, name: &str, data: &str) -> Process {
+    pub(crate) fn start_agent_on(&self, name: &str, data: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
         let hub =
@@ -117,7 +117,7 @@ impl World {
         process
     }
 
-    pub fn start_agent(&self, name: &str) -> Process {
+    pub(crate) fn start_agent(&self, name: &str) -> Process {
         self.start_agent_on(name, name)
     }
 
@@ -127,7 +127,7 @@ impl World {
     }
 
     /// Emits `input` into a running agent; the receipt once it is durable.
-    pub fn emit(&self, data: &str, lane: &str, input: &[u8]) -> Value {
+    pub(crate) fn emit(&self, data: &str, lane: &str, input: &[u8]) -> Value {
         let mut child = self
             .command(&format!("emit --json --lane {lane} --socket {data}.sock"))
             .stdin(Stdio::piped())
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Records of all lanes that wait in a running agent.
-    pub fn waiting(&self, data: &str) -> Option<u64> {
+    pub(crate) fn waiting(&self, data: &str) -> Option<u64> {
         let output = self.command(&format!("outbox stat --json --data {data}")).output().unwrap();
         let from_socket =
             self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
@@ -155,22 +155,22 @@ impl World {
         status["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
     }
 
-    pub fn wait_drained(&self, data: &str) {
+    pub(crate) fn wait_drained(&self, data: &str) {
         wait_for("the outbox to drain", || self.waiting(data).filter(|waiting| *waiting == 0));
     }
 
     /// What the hub shows of an agent, as text lines.
-    pub fn listed(&self, name: &str, lane: &str) -> Vec<u8> {
+    pub(crate) fn listed(&self, name: &str, lane: &str) -> Vec<u8> {
         self.run(&format!("records list --agent {name} --lane {lane} {}", self.remote()))
     }
 
     /// What the hub shows of an agent, as objects.
-    pub fn listed_objects(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn listed_objects(&self, name: &str) -> Vec<Value> {
         let output = self.run(&format!("records list --json --agent {name} {}", self.remote()));
         String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    pub fn show_agent(&self, name: &str) -> Value {
+    pub(crate) fn show_agent(&self, name: &str) -> Value {
         self.json(&format!("hub agent show {name} --json {}", self.remote()))
     }
 
@@ -184,12 +184,12 @@ fn ready_event(path: &Path) -> Option<Value> {
 }
 
 /// `count` lines that say their number.
-pub fn numbered_lines(count: usize) -> Vec<u8> {
+pub(crate) fn numbered_lines(count: usize) -> Vec<u8> {
     (1..=count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()
 }
 
 /// Asserts that two long texts are the same without printing them.
-pub fn assert_same(found: &[u8], expected: &[u8]) {
+pub(crate) fn assert_same(found: &[u8], expected: &[u8]) {
     let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
     let first = found.iter().zip(expected).position(|(left, right)| left != right);
     assert!(
