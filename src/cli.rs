@@ -31,26 +31,28 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 
 use exit::{CliError, Exit};
+
+/// Heading of the flags that every command takes.
+const GLOBAL: &str = "Global options";
 
 /// Runs jobs on machines that are often offline, and loses nothing they produce.
 #[derive(Debug, Parser)]
 #[command(name = "outpost", version = version(), propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     /// TOML file with the settings of the command
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     config: Option<PathBuf>,
     /// Print one JSON object a line on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Log more (-v debug, -vv trace)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
     /// Log errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,
@@ -186,12 +188,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Exit::Io, format!("starting the runtime: {error}")))
-}
-
-/// Prints one JSON object as a line on stdout.
-fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
-    let line = serde_json::to_string(value).map_err(|error| CliError::new(Exit::Failed, error))?;
-    print_line(&line)
 }
 
 /// Prints a line on stdout, at once.

@@ -58,11 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     };
     let config = Config::load(global.config.as_deref(), variable, &flags).map_err(folder::config_error)?;
     log::start(global.level.or(config.log_level).unwrap_or(LevelFilter::INFO), config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Io, format!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     runtime.block_on(serve(config, args.ready_file.as_deref(), global))
 }
 

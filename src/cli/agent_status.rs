@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         }
         Found::Stopped(config) => {
             let outbox = folder::open_existing(&config)?;
-            folder::runtime()?
+            super::runtime()?
                 .block_on(async move {
                     let state = crate::agent::restore(&outbox).await?;
                     let status = state.status(outbox.stat().await?);

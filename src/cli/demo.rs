@@ -58,7 +58,8 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         CliError::new(exit, error)
     })?;
     if global.json {
-        super::print_json(&report)?;
+        let line = serde_json::to_string(&report).map_err(|error| CliError::new(Exit::Failed, error))?;
+        super::print_line(&line)?;
     } else {
         super::print_line(&describe(&report))?;
     }

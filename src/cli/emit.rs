@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         Found::Stopped(config) => {
             let lane: Lane = args.lane.parse().map_err(|error| CliError::new(Exit::Usage, error))?;
             let outbox = folder::open(&config)?;
-            folder::runtime()?.block_on(direct(outbox, lane, input, config.wall_clock))?
+            super::runtime()?.block_on(direct(outbox, lane, input, config.wall_clock))?
         }
     };
     print_line(&serde_json::to_string(&accepted).unwrap_or_default())

@@ -130,11 +130,3 @@ pub(super) fn client_error(error: &ClientError) -> CliError {
         ClientError::Input { .. } | ClientError::Answer(_) => CliError::new(Exit::Failed, error),
     }
 }
-
-/// A runtime for one short command.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Io, format!("cannot start: {error}")))
-}

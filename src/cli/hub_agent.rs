@@ -7,14 +7,13 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::VerifyingKey;
 use serde_json::{Value, json};
 
 use crate::hub::store::{Creation, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
+use crate::wire::identity::public_from_line;
 use crate::wire::key::encode32;
 
 use super::Global;
@@ -183,22 +182,8 @@ fn write_key(file: &mut File, line: &str) -> std::io::Result<()> {
 fn read_public_key(path: &Path) -> Result<VerifyingKey, CliError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::new(Exit::Io, format!("the public key {}: {error}", path.display())))?;
-    let text = text.trim();
-    let decoded = URL_SAFE_NO_PAD
-        .decode(text)
-        .ok()
-        .filter(|bytes| bytes.len() == 32)
-        .or_else(|| STANDARD.decode(text).ok().filter(|bytes| bytes.len() == 32))
-        .or_else(|| hex::decode(text).ok());
-    decoded
-        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-        .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
-        .filter(|key| !key.is_weak())
-        .ok_or_else(|| {
-            let message =
-                format!("{} is not an Ed25519 public key; `outpost agent keygen` makes one", path.display());
-            CliError::new(Exit::Failed, message)
-        })
+    public_from_line(&text)
+        .map_err(|error| CliError::new(Exit::Failed, format!("the public key {}: {error}", path.display())))
 }
 
 /// A hub, one way or the other.
@@ -231,10 +216,7 @@ impl Place {
 
 impl Database {
     fn open(data: &Path) -> Result<Self, CliError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CliError::new(Exit::Failed, format!("no runtime: {error}")))?;
+        let runtime = super::runtime()?;
         let (store, _writer) = runtime.block_on(Store::open(data, Creation::Refused)).map_err(store_error)?;
         Ok(Self { runtime, store })
     }

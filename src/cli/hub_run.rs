@@ -37,7 +37,7 @@ pub(super) struct Args {
 /// # Errors
 /// 78 for settings, 73 for the folder, 74 where it cannot listen or write.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let mut config = Config::load(global.config.as_deref(), |name| std::env::var(name).ok())
+    let mut config = Config::load(global.config.as_deref(), super::variable)
         .map_err(|error| CliError::new(Exit::Config, error))?;
     config.data = args.data.unwrap_or(config.data);
     config.listen = args.listen.unwrap_or(config.listen);
@@ -45,11 +45,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let configured = config.log.level.as_ref().and_then(|level| level.parse().ok());
     let level = global.level.or(configured).unwrap_or(LevelFilter::INFO);
     log::start(level, config.log.format.unwrap_or_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config, args.ready_file, global.json))
+    super::runtime()?.block_on(serve(config, args.ready_file, global.json))
 }
 
 async fn serve(config: Config, ready_file: Option<PathBuf>, json: bool) -> Result<(), CliError> {

@@ -55,7 +55,7 @@ fn stat(view: &View, global: &Global) -> Result<(), CliError> {
         }
         Found::Stopped(config) => {
             let outbox = folder::open_existing(&config)?;
-            folder::runtime()?
+            super::runtime()?
                 .block_on(async move {
                     let stat = outbox.stat().await?;
                     outbox.close().await.map(|()| stat)
@@ -91,7 +91,7 @@ fn ls(view: &View, global: &Global) -> Result<(), CliError> {
         }
         Found::Stopped(config) => {
             let outbox = folder::open_existing(&config)?;
-            folder::runtime()?
+            super::runtime()?
                 .block_on(async move {
                     let ranges = outbox.ranges().await?;
                     outbox.close().await.map(|()| ranges)

@@ -46,11 +46,11 @@ pub fn public_to_line(key: &VerifyingKey) -> String {
 /// The key in the line of a public key file.
 ///
 /// # Errors
-/// Where it is not one, or not a point of the curve.
+/// Where it is not one, not a point of the curve, or a weak one that verifies anything.
 pub fn public_from_line(line: &str) -> Result<VerifyingKey, IdentityTextError> {
     let text = line.trim_end_matches(['\r', '\n']).strip_prefix("opp1.");
     let bytes = text.and_then(decode32).ok_or(IdentityTextError::Public)?;
-    VerifyingKey::from_bytes(&bytes).map_err(|_| IdentityTextError::Public)
+    VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak()).ok_or(IdentityTextError::Public)
 }
 
 #[cfg(test)]

@@ -14,8 +14,6 @@ mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;
 #[cfg(feature = "hub")]
-mod commands;
-#[cfg(feature = "hub")]
 mod delivery;
 #[cfg(feature = "agent")]
 mod hand_hub;

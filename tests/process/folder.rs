@@ -25,6 +25,11 @@ fn a_wiped_folder_begins_a_new_epoch_and_delivers() {
     world.wait_drained("edge-1");
     let texts: Vec<_> = world.listed_objects("edge-1").iter().map(|object| object["text"].clone()).collect();
     assert!(texts.contains(&"before".into()) && texts.contains(&"after".into()), "{texts:?}");
+    // The hub saw two processes and a stream of logs for each.
+    let shown = world.show_agent("edge-1");
+    let streams = shown["streams"].as_array().unwrap();
+    assert_eq!(streams.iter().filter(|stream| stream["lane"] == "logs" && stream["acked"] == 1).count(), 2);
+    assert_eq!(shown["instances"].as_array().unwrap().len(), 2, "{shown}");
 }
 
 #[test]

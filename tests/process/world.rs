@@ -82,10 +82,6 @@ impl World {
         output.stdout
     }
 
-    pub(crate) fn json(&self, words: &str) -> Value {
-        serde_json::from_slice(&self.run(words)).unwrap()
-    }
-
     /// Starts the hub; at its first address again where it ran before.
     pub(crate) fn start_hub(&mut self) -> Process {
         let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
@@ -171,7 +167,8 @@ impl World {
     }
 
     pub(crate) fn show_agent(&self, name: &str) -> Value {
-        self.json(&format!("hub agent show {name} --json {}", self.remote()))
+        let output = self.run(&format!("hub agent show {name} --json {}", self.remote()));
+        serde_json::from_slice(&output).unwrap()
     }
 
     fn remote(&self) -> String {
