@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
 
 fn exists(path: &Path) -> CliError {
     CliError::new(
-        Exit::Failed,
+        Exit::Io,
         format!("{} exists and is not overwritten; choose another --out or move it away", path.display()),
     )
 }

@@ -59,8 +59,10 @@ pub enum ConfigError {
         error: Box<toml::de::Error>,
     },
     /// One value is not what it should be.
-    #[error("`{key}` is `{value}`; it must be {expected}")]
+    #[error("{place}: `{key}` is `{value}`; it must be {expected}")]
     Value {
+        /// Where it was given, as far as that is known.
+        place: String,
         /// The setting.
         key: &'static str,
         /// What was given.
@@ -68,6 +70,18 @@ pub enum ConfigError {
         /// What would do.
         expected: &'static str,
     },
+}
+
+impl ConfigError {
+    /// Names the file a value may have come from.
+    fn in_file(self, file: Option<&Path>) -> Self {
+        match (self, file) {
+            (Self::Value { key, value, expected, .. }, Some(file)) => {
+                Self::Value { place: format!("{} or the environment", file.display()), key, value, expected }
+            }
+            (error, _) => error,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,7 +158,7 @@ impl Config {
                 _ => return Err(wrong("log.format", &format, "text or json")),
             });
         }
-        settings.check()
+        settings.check().map_err(|error| error.in_file(file))
     }
 
     /// What this hub announces in RegisterAck.
@@ -192,7 +206,8 @@ impl File {
 }
 
 fn wrong(key: &'static str, value: &str, expected: &'static str) -> ConfigError {
-    ConfigError::Value { key, value: value.to_owned(), expected }
+    let place = "the environment".to_owned();
+    ConfigError::Value { place, key, value: value.to_owned(), expected }
 }
 
 fn address(key: &'static str, text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {

@@ -4,6 +4,8 @@
 #![cfg(all(feature = "agent", feature = "hub"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
+mod commands;
 mod delivery;
+mod demo;
 mod folder;
 mod world;

@@ -29,6 +29,17 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
 pub(crate) struct Process(Child);
 
 impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks the process to stop; its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait_for("the process to end", || self.0.try_wait().unwrap()).code()
+    }
+
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -82,6 +93,12 @@ impl World {
         output.stdout
     }
 
+    /// Runs a command that must fail; its exit code and what it said.
+    pub(crate) fn fail(&self, words: &str) -> (i32, String) {
+        let output = self.command(words).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
     /// Starts the hub; at its first address again where it ran before.
     pub(crate) fn start_hub(&mut self) -> Process {
         let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
@@ -101,12 +118,17 @@ impl World {
 
     /// Starts an agent on the folder `data` with the key of `name`.
     pub(crate) fn start_agent_on(&self, name: &str, data: &str) -> Process {
+        self.start_agent_with(name, data, "")
+    }
+
+    /// With more flags.
+    pub(crate) fn start_agent_with(&self, name: &str, data: &str, flags: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
         let hub =
             self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
         let command = format!(
-            "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready"
+            "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready {flags}"
         );
         let process = self.spawn(&command, &format!("{data}.log"));
         wait_for("the agent to be ready", || ready.exists().then_some(()));
@@ -140,15 +162,15 @@ impl World {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// How a running agent is, if it answers.
+    pub(crate) fn status(&self, data: &str) -> Option<Value> {
+        let output = self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
     /// Records of all lanes that wait in a running agent.
     pub(crate) fn waiting(&self, data: &str) -> Option<u64> {
-        let output = self.command(&format!("outbox stat --json --data {data}")).output().unwrap();
-        let from_socket =
-            self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
-        let status: Value = serde_json::from_slice(&from_socket.stdout).ok().or_else(|| {
-            Some(serde_json::json!({ "outbox": serde_json::from_slice::<Value>(&output.stdout).ok()? }))
-        })?;
-        status["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
+        self.status(data)?["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
     }
 
     pub(crate) fn wait_drained(&self, data: &str) {
@@ -171,7 +193,7 @@ impl World {
         serde_json::from_slice(&output).unwrap()
     }
 
-    fn remote(&self) -> String {
+    pub(crate) fn remote(&self) -> String {
         format!("--hub http://{} --token-file hub/admin.token", self.hub_address.unwrap())
     }
 }
