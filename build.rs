@@ -4,6 +4,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rustc-env=OUTPOST_COMMIT={}", commit());
     let files = protox::compile(["outpost/v1/envelope.proto"], ["proto"])?;

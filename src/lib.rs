@@ -3,10 +3,20 @@
 //! The layers, top to bottom; imports go downward only (see ARCHITECTURE.md):
 //! `cli` · `agent`, `hub` · `net`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod cli;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod demo;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod id;
 pub mod limit;
+pub mod net;
 pub mod obs;
+pub mod outbox;
 pub mod secret;
+pub mod session;
 pub mod time;
+pub mod unit;
 pub mod wire;

@@ -75,6 +75,8 @@ pub const GENERATION_IDLE: Duration = Duration::from_secs(5);
 pub const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes taken into one committer round.
 pub const COMMIT_ROUND_BYTES: usize = 4 * 1024 * 1024;
+/// Encoded bytes of one append, which is committed at once and lies in one generation.
+pub const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Appends that may wait for the committer, per lane.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Default quota of the control lane.
@@ -98,11 +100,27 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
 pub const RECONNECT_STABLE: Duration = Duration::from_secs(30);
 /// A backlog without an ack for this long ends the session.
 pub const NO_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// A hub's `retry_after` counts up to this: no hub can send an agent away for ever.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// One frame of the local socket: a full-sized record, its batch and their lengths.
+pub const INTAKE_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Records of one frame on the local socket.
+pub const INTAKE_BATCH_RECORDS: usize = 512;
+/// Payload bytes after which a frame on the local socket is closed.
+pub const INTAKE_BATCH_BYTES: usize = 256 * 1024;
+/// Frames one program may have sent that are not durable yet.
+pub const INTAKE_FRAMES_IN_FLIGHT: usize = 8;
+/// Programs connected to the local socket at once.
+pub const INTAKE_CONNECTIONS_MAX: usize = 64;
+/// A local program that does not read an answer for this long is dropped.
+pub const INTAKE_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Each step of a shutdown.
+pub const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket's read buffer on an agent.
 pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
 /// The socket's read buffer on a hub: idle fleets cost what this costs.
@@ -111,3 +129,28 @@ pub const SOCKET_READ_BUFFER_IDLE: usize = 4 * 1024;
 pub const SOCKET_WRITE_BUFFER: usize = 32 * 1024;
 /// Records one page of the records API holds at most.
 pub const RECORDS_PAGE_MAX: u32 = 10_000;
+
+/// What a Gap counts for in a window.
+pub const GAP_WINDOW_BYTES: usize = 64;
+/// Answers to pings that wait for the socket; a peer that asks faster than it reads loses the oldest.
+pub const PONGS_MAX: usize = 16;
+/// What an envelope adds to the batch it carries, at most: header, body header and trailer.
+pub const ENVELOPE_BYTES_MAX: usize = 160;
+/// Reads of one lane in a row while a less urgent one waits: control, events, logs.
+pub const LANE_TURNS: [u32; 3] = [16, 4, 1];
+
+/// Payload bytes one page of the records API holds before it ends early.
+pub const RECORDS_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Pieces of work that may wait for the hub's writer.
+pub const INGEST_QUEUE: usize = 256;
+/// Pieces the hub's writer puts into one transaction.
+pub const INGEST_ROUND: usize = 256;
+/// Pieces one connection may have at the writer; then it is not read from.
+pub const INGEST_PER_SESSION: usize = 256;
+/// Bytes one connection may have at the writer; then it is not read from.
+pub const INGEST_SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// How long a closing connection may take to hear why.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a stopping hub waits for its sessions.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,3 +1,7 @@
 //! The `outpost` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(outpost::cli::main() as u8)
+}

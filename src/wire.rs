@@ -7,9 +7,11 @@ pub mod batch;
 mod convert;
 pub mod envelope;
 pub mod error;
+pub mod identity;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod url;
 mod walk;
 
 /// Generated from `proto/outpost/v1` by build.rs.

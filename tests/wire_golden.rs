@@ -1,6 +1,8 @@
 //! Golden frames and key vectors. tests/python/wire.py makes them from proto/ and docs/protocol.md alone; here the
 //! same messages are built from domain types and must come out byte for byte, and the frames must open into them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

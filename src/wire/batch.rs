@@ -14,6 +14,8 @@ use super::{convert, proto, walk};
 
 /// Field 1, length-delimited.
 const RECORD_TAG: u8 = 0x0A;
+/// Number of a record's `payload`.
+const PAYLOAD_FIELD: u64 = 4;
 
 /// Appends one record's encoding to a batch.
 pub fn push(record: Record, batch: &mut BytesMut) {
@@ -56,6 +58,40 @@ pub fn offset_of(batch: &[u8], index: usize) -> Option<usize> {
         rest = walk::length_delimited(after)?.1;
     }
     Some(batch.len() - rest.len())
+}
+
+/// One record where it lies in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lying<'a> {
+    /// Its whole encoding, tag and length included.
+    pub encoded: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// The record that `batch` begins with, and what follows it. `None` where the batch is empty or damaged.
+pub fn split_first(batch: &[u8]) -> Option<(Lying<'_>, &[u8])> {
+    let (tag, after) = batch.split_first()?;
+    let (mut fields, rest) = walk::length_delimited(after).filter(|_| *tag == RECORD_TAG)?;
+    let encoded = batch.get(..batch.len() - rest.len())?;
+    let mut payload: &[u8] = &[];
+    while !fields.is_empty() {
+        let (key, value) = walk::varint(fields)?;
+        fields = match key & 7 {
+            0 => walk::varint(value)?.1,
+            1 => value.get(8..)?,
+            2 => {
+                let (bytes, after) = walk::length_delimited(value)?;
+                if key >> 3 == PAYLOAD_FIELD {
+                    payload = bytes;
+                }
+                after
+            }
+            5 => value.get(4..)?,
+            _ => return None,
+        };
+    }
+    Some((Lying { encoded, payload }, rest))
 }
 
 /// What a mark keeps of the record it stands on: CRC-32C over its number (big-endian) and payload.

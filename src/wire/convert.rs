@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
+use prost::encoding::encode_varint;
 
 use crate::id::{Epoch, HubId, InstanceId, Lane, SessionId, StreamId};
 use crate::limit;
@@ -77,6 +78,59 @@ pub(super) fn to_proto(message: Message) -> Option<Body> {
         }),
         Message::Unknown(_) => return None,
     })
+}
+
+/// A `Records` body without its batch: the fields before it and those after it, encoded on the stack.
+pub(super) struct RecordsEdges {
+    before: [u8; 64],
+    before_len: usize,
+    after: [u8; 11],
+    after_len: usize,
+}
+
+impl RecordsEdges {
+    pub(super) fn new(records: &domain::Records) -> Self {
+        let mut edges = Self { before: [0; 64], before_len: 0, after: [0; 11], after_len: 0 };
+        let mut put = edges.before.as_mut_slice();
+        put_number(0x08, u64::from(lane_to_proto(records.stream.lane).unsigned_abs()), &mut put);
+        let epoch = records.stream.epoch.as_u64();
+        if epoch != 0 {
+            put.put_u8(0x11);
+            put.put_u64_le(epoch);
+        }
+        put_number(0x18, records.first, &mut put);
+        put_number(0x20, records.count.into(), &mut put);
+        put_number(0x28, u64::from(records.codec == domain::Codec::Zstd), &mut put);
+        put_number(0x30, records.raw_len.into(), &mut put);
+        put_number(0x3A, records.batch.len() as u64, &mut put);
+        let unused = put.len();
+        edges.before_len = edges.before.len() - unused;
+        if let Some(ClockOffset(offset)) = records.clock_offset {
+            let mut put = edges.after.as_mut_slice();
+            put.put_u8(0x40);
+            // ZigZag, as sint64 is written.
+            encode_varint((offset.wrapping_shl(1) ^ (offset >> 63)).cast_unsigned(), &mut put);
+            let unused = put.len();
+            edges.after_len = edges.after.len() - unused;
+        }
+        edges
+    }
+
+    pub(super) fn before(&self) -> &[u8] {
+        self.before.get(..self.before_len).unwrap_or_default()
+    }
+
+    pub(super) fn after(&self) -> &[u8] {
+        self.after.get(..self.after_len).unwrap_or_default()
+    }
+}
+
+/// A varint field; 0 is left out, as proto3 does.
+fn put_number(tag: u8, value: u64, out: &mut impl BufMut) {
+    if value != 0 {
+        out.put_u8(tag);
+        encode_varint(value, out);
+    }
 }
 
 /// The message of a body.

@@ -40,3 +40,22 @@ impl std::fmt::Debug for MacKey {
         f.write_str("MacKey(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_mac_counts() {
+        let key = MacKey::new(&Secret::new([1; 32]));
+        let mac = key.sign(b"frame");
+        assert!(key.verify(b"frame", &mac));
+        for bit in 0..MAC_BYTES * 8 {
+            let mut other = mac;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.verify(b"frame", &other), "bit {bit}");
+        }
+        assert!(!key.verify(b"frame", &mac[..31]));
+        assert!(!key.verify(b"frame", &[]));
+    }
+}

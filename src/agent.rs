@@ -1,0 +1,189 @@
+//! The agent: takes records from local programs, keeps them in the outbox, and delivers them to its hub.
+//!
+//! [`Agent::start`] opens the outbox, listens on the local socket and, where a hub is set, dials it for ever. It works
+//! with no hub and without a key: only a wrong setting or a folder that cannot be opened is an error.
+
+mod address;
+pub mod config;
+mod connect;
+mod heartbeat;
+pub mod identity;
+pub mod intake;
+pub mod pace;
+mod shutdown;
+pub mod state;
+mod uplink;
+
+use std::path::PathBuf;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::id::InstanceId;
+use crate::limit;
+use crate::obs::random;
+use crate::outbox::{OpenError, Options, Outbox, StoreError};
+
+use config::{Config, LinkMode};
+use intake::{Intake, SocketError};
+use state::{CONFIG_ROW, SAVED_ROW, Saved, State, Status};
+
+/// The agent's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder {}: {source}; choose another with --data DIR", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The outbox does not open.
+    #[error(transparent)]
+    Outbox(#[from] OpenError),
+    /// The outbox opens but cannot be read.
+    #[error("the outbox cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The local socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    outbox: Outbox,
+    state: State,
+    stop_intake: CancellationToken,
+    stop_link: CancellationToken,
+    intake: JoinHandle<()>,
+    link: Option<JoinHandle<()>>,
+    socket: PathBuf,
+}
+
+impl Agent {
+    /// Starts an agent. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        intake::check_path(&config.socket)?;
+        std::fs::create_dir_all(&config.data)
+            .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
+        // Where the key is usable now a folder of another agent is an error at once, not later in the log.
+        let agent = identity::load(&config).ok().map(|identity| identity.key.agent_id);
+        let options = Options { agent, quota: config.quota_bytes };
+        let folder = outbox_folder(&config.data);
+        let outbox = open(folder, options).await?;
+        let state = restore(&outbox).await?;
+        let listener = match intake::bind(&config.socket).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                // A dropped handle gives the folder back only some time later: the next start would find it locked.
+                outbox.close().await?;
+                return Err(error.into());
+            }
+        };
+        let stop_intake = CancellationToken::new();
+        let stop_link = CancellationToken::new();
+        let intake = Intake {
+            outbox: outbox.clone(),
+            state: state.clone(),
+            stop: stop_intake.clone(),
+            wall_clock: config.wall_clock,
+        };
+        let socket = config.socket.clone();
+        let intake = tokio::spawn(intake.run(listener));
+        let link = match (config.link, config.hub.clone()) {
+            (LinkMode::On, Some(hub)) => {
+                if let Some(warning) = &hub.warning {
+                    tracing::warn!("{warning}");
+                }
+                let connector = connect::Connector {
+                    config,
+                    hub,
+                    outbox: outbox.clone(),
+                    state: state.clone(),
+                    stop: stop_link.clone(),
+                    instance: InstanceId::from_bytes(random::bytes()),
+                };
+                Some(tokio::spawn(connector.run()))
+            }
+            (LinkMode::On | LinkMode::Off, _) => None,
+        };
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, link, socket })
+    }
+
+    /// The local socket's path.
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
+    /// The outbox, for records of this program.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What `agent status` shows.
+    ///
+    /// # Errors
+    /// Where the outbox's figures cannot be read.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        Ok(self.state.status(self.outbox.stat().await?))
+    }
+
+    /// Stops in order: intake, link, outbox. Each step has a deadline.
+    ///
+    /// # Errors
+    /// Where the outbox could not be closed cleanly; what was durable stays so.
+    pub async fn shutdown(self) -> Result<(), StoreError> {
+        let limit = limit::SHUTDOWN_STEP_TIMEOUT;
+        self.stop_intake.cancel();
+        shutdown::step("intake", limit, joined(self.intake)).await;
+        // The socket goes with the intake: who connects now shall see at once that nobody is there.
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "the socket was gone before");
+        }
+        self.stop_link.cancel();
+        if let Some(link) = self.link {
+            shutdown::step("link", limit, joined(link)).await;
+        }
+        match tokio::time::timeout(limit, self.outbox.close()).await {
+            Ok(closed) => closed,
+            Err(_late) => Err(StoreError::Degraded { reason: "the outbox did not close in time".to_owned() }),
+        }
+    }
+}
+
+/// Where the outbox lies in a data folder.
+pub fn outbox_folder(data: &std::path::Path) -> PathBuf {
+    data.join("outbox")
+}
+
+async fn joined(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a task of the agent ended badly");
+    }
+}
+
+async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
+    tokio::task::spawn_blocking(move || Outbox::open(&folder, options))
+        .await
+        .map_err(|error| StoreError::Degraded { reason: error.to_string() })?
+        .map_err(StartError::from)
+}
+
+/// What an earlier process left; a row that is not understood counts as none.
+///
+/// # Errors
+/// Where the outbox cannot be read.
+pub async fn restore(outbox: &Outbox) -> Result<State, StoreError> {
+    let saved: Saved =
+        outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
+    let config_version = connect::config_version(outbox.get(CONFIG_ROW).await?.as_ref());
+    Ok(State::restored(saved, config_version))
+}

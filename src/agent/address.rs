@@ -1,0 +1,69 @@
+//! A hub's address, from what the operator wrote to what is dialled.
+
+use crate::net::dial::Endpoint;
+use crate::wire::url::{AllowInsecure, HubUrl};
+
+use super::config::Hub;
+
+/// Checks an address by the URL rule of `wire/url.rs`.
+///
+/// # Errors
+/// One line that says what is wrong and what to write instead.
+pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String> {
+    let allow = match allow_insecure {
+        None | Some("false") => AllowInsecure::No,
+        Some("true") => AllowInsecure::Private,
+        Some("any") => AllowInsecure::Any,
+        Some(other) => return Err(format!("allow_insecure = `{other}` is not true, false or \"any\"")),
+    };
+    let parsed = HubUrl::parse(url, allow).map_err(|error| error.to_string())?;
+    if parsed.scheme_is_tls() {
+        return Err(
+            "https is not supported by this build yet; put the hub on loopback or a trusted network and \
+                    use http with allow_insecure"
+                .to_owned(),
+        );
+    }
+    let warning = parsed.is_exposed().then(|| {
+        format!("the link to {parsed} is not encrypted: who can listen on the way can read every record")
+    });
+    Ok(Hub {
+        url: parsed.to_string(),
+        endpoint: Endpoint {
+            host: parsed.host(),
+            port: parsed.port(),
+            connect_url: format!("ws://{}{}", parsed.authority(), parsed.connect_path()),
+        },
+        warning,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_becomes_what_is_dialled() {
+        let hub = hub("http://[::1]:8440/outpost/", None).unwrap();
+        assert_eq!(hub.endpoint.host, "::1");
+        assert_eq!(hub.endpoint.port, 8440);
+        assert_eq!(hub.endpoint.connect_url, "ws://[::1]:8440/outpost/v1/agents/connect");
+        assert_eq!(hub.warning, None);
+    }
+
+    #[test]
+    fn plain_text_leaves_loopback_only_where_it_is_allowed() {
+        assert!(hub("http://10.0.0.1", None).unwrap_err().contains("allow_insecure = true"));
+        assert!(hub("http://10.0.0.1", Some("true")).unwrap().warning.is_some());
+        assert!(hub("http://hub.example", Some("true")).is_err());
+        assert!(hub("http://hub.example", Some("any")).unwrap().warning.is_some());
+        assert!(hub("http://127.0.0.1", Some("perhaps")).unwrap_err().contains("perhaps"));
+    }
+
+    #[test]
+    fn tls_says_that_it_is_not_there_yet() {
+        for url in ["https://hub.example", "wss://127.0.0.1"] {
+            assert!(hub(url, None).unwrap_err().contains("https is not supported by this build yet"));
+        }
+    }
+}

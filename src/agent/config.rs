@@ -1,0 +1,362 @@
+//! The agent's settings: `agent.toml`, environment and flags, checked before anything starts.
+//!
+//! Precedence: flag > `OUTPOST_<SECTION>_<KEY>` > file > default. A wrong or unknown key is refused with the file or
+//! variable, the key, and what is expected: a setting is never ignored in silence.
+
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::limit;
+use crate::net::dial::Endpoint;
+use crate::obs::log::Format;
+use crate::time::WallTime;
+use crate::unit;
+
+use super::pace;
+use raw::{Raw, Scalar};
+
+/// The default data folder.
+pub const DATA_DEFAULT: &str = "./outpost-agent";
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config file {}: {reason}; check the path given with --config", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file is not TOML, or has a key this build does not know.
+    #[error("{}{}: {reason}; remove the key or correct it, then run `outpost config check {}`", path.display(), line.map_or(String::new(), |line| format!(" line {line}")), path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: Option<usize>,
+        /// What is wrong; names the key.
+        reason: String,
+    },
+    /// A value is outside its bounds.
+    #[error("{origin}: {key}: {reason}")]
+    Value {
+        /// The file, `environment` or `command line`.
+        origin: String,
+        /// The key or variable.
+        key: String,
+        /// What is wrong and what is expected.
+        reason: String,
+    },
+}
+
+/// Whether the agent looks for its hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkMode {
+    /// It does.
+    #[default]
+    On,
+    /// Records are taken and kept; nothing is dialled.
+    Off,
+}
+
+/// What the command line sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--socket`
+    pub socket: Option<PathBuf>,
+    /// `--hub`
+    pub hub: Option<String>,
+    /// `--key-file`
+    pub key_file: Option<PathBuf>,
+    /// `--identity-file`
+    pub identity_file: Option<PathBuf>,
+    /// `--allow-insecure[=any]`
+    pub allow_insecure: Option<String>,
+    /// `--no-link`
+    pub no_link: bool,
+}
+
+/// The `[session]` section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Distance of pings.
+    pub ping: Duration,
+    /// Silence that ends a session.
+    pub idle: Duration,
+    /// Time without one byte accepted by the peer that ends a session.
+    pub write: Duration,
+    /// Unacked bytes in flight.
+    pub window_bytes: u32,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            ping: limit::PING_INTERVAL,
+            idle: limit::IDLE_TIMEOUT,
+            write: limit::WRITE_TIMEOUT,
+            window_bytes: limit::WINDOW_BYTES,
+        }
+    }
+}
+
+/// Checked settings of one agent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// Whether the hub is dialled.
+    pub link: LinkMode,
+    /// Where the hub is; `None` only without a link.
+    pub hub: Option<Hub>,
+    /// The agent key, `DATA/agent.key` by default. It need not exist yet.
+    pub key_file: PathBuf,
+    /// The Ed25519 identity, where there is one.
+    pub identity_file: Option<PathBuf>,
+    /// Reconnect delays.
+    pub reconnect: pace::Settings,
+    /// A backlog without an ack for this long ends the session.
+    pub no_ack: Duration,
+    /// Session settings.
+    pub session: SessionSettings,
+    /// Bytes each lane may hold, in the order of [`crate::id::Lane::ALL`].
+    pub quota_bytes: [u64; 3],
+    /// Distance of heartbeats; `None` leaves it to the hub.
+    pub heartbeat: Option<Duration>,
+    /// How log lines look.
+    pub log_format: Format,
+    /// The least severe level that is logged; `None` leaves it to the command line.
+    pub log_level: Option<tracing::level_filters::LevelFilter>,
+    /// The wall clock, a seam for tests: an agent whose clock is decades off must deliver.
+    pub wall_clock: fn() -> WallTime,
+}
+
+/// A checked hub address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hub {
+    /// As it was given, for status.
+    pub url: String,
+    /// What is dialled.
+    pub endpoint: Endpoint,
+    /// Whether each start must warn that the link is open to others.
+    pub warning: Option<String>,
+}
+
+impl Config {
+    /// The defaults for a data folder: no hub, link off. What tests and the library begin with.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let data = data.into();
+        Self {
+            socket: data.join("agent.sock"),
+            link: LinkMode::Off,
+            hub: None,
+            key_file: data.join("agent.key"),
+            identity_file: None,
+            reconnect: pace::Settings::default(),
+            no_ack: limit::NO_ACK_TIMEOUT,
+            session: SessionSettings::default(),
+            quota_bytes: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+            heartbeat: None,
+            log_format: Format::Text,
+            log_level: None,
+            wall_clock: crate::obs::clock::wall_now,
+            data,
+        }
+    }
+
+    /// Turns the link on.
+    ///
+    /// # Errors
+    /// Where the address is not one this build can use.
+    pub fn with_hub(mut self, url: &str, allow_insecure: Option<&str>) -> Result<Self, ConfigError> {
+        let origin = Origin { file: None, flags: true };
+        self.hub = Some(origin.hub(url, allow_insecure)?);
+        self.link = LinkMode::On;
+        Ok(self)
+    }
+
+    /// Reads file, environment and flags.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let mut raw = file.map(Raw::read).transpose()?.unwrap_or_default();
+        raw.overlay_environment(&environment);
+        raw.overlay_flags(flags);
+        let origin = Origin { file, flags: *flags != Flags::default() };
+        let config = Self::check(&raw, &origin)?;
+        if config.link == LinkMode::On && config.hub.is_none() {
+            return Err(origin.wrong(
+                "hub.urls",
+                "no hub address: pass --hub URL, set OUTPOST_HUB_URLS or hub.urls, or pass --no-link to only take records",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Checks a file as it stands, without environment and flags; a missing address is no error here.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn check_file(file: &Path) -> Result<Self, ConfigError> {
+        Self::check(&Raw::read(file)?, &Origin { file: Some(file), flags: false })
+    }
+
+    fn check(raw: &Raw, origin: &Origin<'_>) -> Result<Self, ConfigError> {
+        let data = raw.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let mut config = Self::new(data);
+        config.socket = raw.socket.clone().unwrap_or(config.socket);
+        config.link = match raw.link.as_deref() {
+            None | Some("on") => LinkMode::On,
+            Some("off") => LinkMode::Off,
+            Some(other) => return Err(origin.wrong("link", format!("`{other}` is not `on` or `off`"))),
+        };
+        config.key_file = raw.hub.key_file.clone().unwrap_or(config.key_file);
+        config.identity_file = raw.hub.identity_file.clone();
+        config.hub = match raw.hub.urls.as_deref().unwrap_or_default() {
+            [] => None,
+            [url] => Some(origin.hub(url, raw.hub.allow_insecure.as_deref())?),
+            more => {
+                return Err(origin.wrong(
+                    "hub.urls",
+                    format!("{} addresses; this build takes one: keep the first", more.len()),
+                ));
+            }
+        };
+        config.check_times(raw, origin)?;
+        config.check_outbox(raw, origin)?;
+        config.check_log(raw, origin)?;
+        Ok(config)
+    }
+
+    fn check_times(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
+        let section = &raw.reconnect;
+        let pace = &mut self.reconnect;
+        origin.time("reconnect.min", &section.min, &mut pace.min)?;
+        origin.time("reconnect.max", &section.max, &mut pace.max)?;
+        origin.time("reconnect.fast", &section.fast, &mut pace.fast)?;
+        origin.time("reconnect.fast_for", &section.fast_for, &mut pace.fast_for)?;
+        origin.time("reconnect.stable", &section.stable, &mut pace.stable)?;
+        origin.time("reconnect.no_ack", &section.no_ack, &mut self.no_ack)?;
+        if pace.min > pace.max {
+            return Err(origin.wrong("reconnect.min", "is greater than reconnect.max; make it smaller"));
+        }
+        origin.time("session.ping", &raw.session.ping, &mut self.session.ping)?;
+        origin.time("session.idle", &raw.session.idle, &mut self.session.idle)?;
+        origin.time("session.write", &raw.session.write, &mut self.session.write)?;
+        if self.session.ping >= self.session.idle {
+            return Err(origin.wrong(
+                "session.ping",
+                "is not smaller than session.idle; a healthy session would end for idleness",
+            ));
+        }
+        if let Some(window) = origin.size("session.window", raw.session.window.as_ref())? {
+            let least = limit::BATCH_BYTES as u64;
+            let window =
+                u32::try_from(window).ok().filter(|window| u64::from(*window) >= least).ok_or_else(|| {
+                    origin.wrong("session.window", format!("must be {least} bytes to 4 GiB less one byte"))
+                })?;
+            self.session.window_bytes = window;
+        }
+        let mut interval = limit::HEARTBEAT_INTERVAL;
+        origin.time("heartbeat.interval", &raw.heartbeat.interval, &mut interval)?;
+        if interval < Duration::from_secs(1) {
+            return Err(origin.wrong("heartbeat.interval", "must be at least 1s"));
+        }
+        self.heartbeat = raw.heartbeat.interval.as_ref().map(|_| interval);
+        Ok(())
+    }
+
+    fn check_outbox(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
+        let [control, events, logs] = &mut self.quota_bytes;
+        let lanes = [
+            ("outbox.control.max_bytes", &raw.outbox.control, control),
+            ("outbox.events.max_bytes", &raw.outbox.events, events),
+            ("outbox.logs.max_bytes", &raw.outbox.logs, logs),
+        ];
+        for (key, section, quota) in lanes {
+            if let Some(bytes) = origin.size(key, section.max_bytes.as_ref())? {
+                // Room for one record of the greatest size and what surrounds it.
+                let least = 2 * limit::RECORD_BYTES_MAX as u64;
+                if bytes < least {
+                    return Err(origin.wrong(key, format!("must be at least {least} bytes (2MiB)")));
+                }
+                *quota = bytes;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_log(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
+        self.log_format = match raw.log.format.as_deref() {
+            None | Some("text") => Format::Text,
+            Some("json") => Format::Json,
+            Some(other) => {
+                return Err(origin.wrong("log.format", format!("`{other}` is not `text` or `json`")));
+            }
+        };
+        self.log_level = match raw.log.level.as_deref() {
+            None => None,
+            Some(text @ ("off" | "error" | "warn" | "info" | "debug" | "trace")) => text.parse().ok(),
+            Some(other) => {
+                let reason = format!("`{other}` is not off, error, warn, info, debug or trace");
+                return Err(origin.wrong("log.level", reason));
+            }
+        };
+        Ok(())
+    }
+}
+
+/// Where a wrong value may have come from, for its message.
+struct Origin<'a> {
+    file: Option<&'a Path>,
+    flags: bool,
+}
+
+impl Origin<'_> {
+    fn wrong(&self, key: &str, reason: impl Into<String>) -> ConfigError {
+        let origin = match (self.file, self.flags) {
+            (Some(file), _) => file.display().to_string(),
+            (None, true) => "command line".to_owned(),
+            (None, false) => "settings".to_owned(),
+        };
+        ConfigError::Value { origin, key: key.to_owned(), reason: reason.into() }
+    }
+
+    fn time(&self, key: &str, text: &Option<String>, value: &mut Duration) -> Result<(), ConfigError> {
+        if let Some(text) = text {
+            *value = unit::duration(text).map_err(|error| self.wrong(key, error.to_string()))?;
+            if value.is_zero() {
+                return Err(self.wrong(key, "must not be zero"));
+            }
+        }
+        Ok(())
+    }
+
+    fn size(&self, key: &str, value: Option<&Scalar>) -> Result<Option<u64>, ConfigError> {
+        value
+            .map(|value| match value {
+                Scalar::Number(number) => Ok(*number),
+                Scalar::Text(text) => unit::bytes(text).map_err(|error| self.wrong(key, error.to_string())),
+            })
+            .transpose()
+    }
+
+    fn hub(&self, url: &str, allow_insecure: Option<&str>) -> Result<Hub, ConfigError> {
+        super::address::hub(url, allow_insecure).map_err(|error| self.wrong("hub.urls", error))
+    }
+}

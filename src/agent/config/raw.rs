@@ -1,0 +1,193 @@
+//! `agent.toml` as it is written. Keys of parts that are not built yet are unknown here, so that nobody believes in
+//! a setting that does nothing.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{ConfigError, Flags};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) data: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) link: Option<String>,
+    pub(super) hub: RawHub,
+    pub(super) reconnect: RawReconnect,
+    pub(super) session: RawSession,
+    pub(super) outbox: RawOutbox,
+    pub(super) heartbeat: RawHeartbeat,
+    pub(super) log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHub {
+    pub(super) urls: Option<Vec<String>>,
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) identity_file: Option<PathBuf>,
+    #[serde(deserialize_with = "insecure")]
+    pub(super) allow_insecure: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawReconnect {
+    pub(super) min: Option<String>,
+    pub(super) max: Option<String>,
+    pub(super) fast: Option<String>,
+    pub(super) fast_for: Option<String>,
+    pub(super) stable: Option<String>,
+    pub(super) no_ack: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawSession {
+    pub(super) ping: Option<String>,
+    pub(super) idle: Option<String>,
+    pub(super) write: Option<String>,
+    pub(super) window: Option<Scalar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawOutbox {
+    pub(super) control: RawLane,
+    pub(super) events: RawLane,
+    pub(super) logs: RawLane,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLane {
+    pub(super) max_bytes: Option<Scalar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHeartbeat {
+    pub(super) interval: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<String>,
+}
+
+/// `64` or `"64MiB"`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Number(u64),
+    Text(String),
+}
+
+/// `allow_insecure = true`, `false` or `"any"`.
+fn insecure<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Insecure {
+        Switch(bool),
+        Text(String),
+    }
+    Ok(match Insecure::deserialize(from)? {
+        Insecure::Switch(false) => None,
+        Insecure::Switch(true) => Some("true".to_owned()),
+        Insecure::Text(text) => Some(text),
+    })
+}
+
+impl Raw {
+    /// The file's content.
+    pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| before.matches('\n').count().saturating_add(1));
+            ConfigError::File {
+                path: path.to_owned(),
+                line,
+                reason: error.message().lines().collect::<Vec<_>>().join(" "),
+            }
+        })
+    }
+
+    /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
+    pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
+        let texts: [(&str, &mut Option<String>); 14] = [
+            ("OUTPOST_LINK", &mut self.link),
+            ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
+            ("OUTPOST_RECONNECT_MIN", &mut self.reconnect.min),
+            ("OUTPOST_RECONNECT_MAX", &mut self.reconnect.max),
+            ("OUTPOST_RECONNECT_FAST", &mut self.reconnect.fast),
+            ("OUTPOST_RECONNECT_FAST_FOR", &mut self.reconnect.fast_for),
+            ("OUTPOST_RECONNECT_STABLE", &mut self.reconnect.stable),
+            ("OUTPOST_RECONNECT_NO_ACK", &mut self.reconnect.no_ack),
+            ("OUTPOST_SESSION_PING", &mut self.session.ping),
+            ("OUTPOST_SESSION_IDLE", &mut self.session.idle),
+            ("OUTPOST_SESSION_WRITE", &mut self.session.write),
+            ("OUTPOST_HEARTBEAT_INTERVAL", &mut self.heartbeat.interval),
+            ("OUTPOST_LOG_LEVEL", &mut self.log.level),
+            ("OUTPOST_LOG_FORMAT", &mut self.log.format),
+        ];
+        for (name, value) in texts {
+            if let Some(text) = environment(name) {
+                *value = Some(text);
+            }
+        }
+        for (name, value) in [
+            ("OUTPOST_DATA", &mut self.data),
+            ("OUTPOST_SOCKET", &mut self.socket),
+            ("OUTPOST_HUB_KEY_FILE", &mut self.hub.key_file),
+            ("OUTPOST_HUB_IDENTITY_FILE", &mut self.hub.identity_file),
+        ] {
+            if let Some(text) = environment(name) {
+                *value = Some(PathBuf::from(text));
+            }
+        }
+        for (name, value) in [
+            ("OUTPOST_SESSION_WINDOW", &mut self.session.window),
+            ("OUTPOST_OUTBOX_CONTROL_MAX_BYTES", &mut self.outbox.control.max_bytes),
+            ("OUTPOST_OUTBOX_EVENTS_MAX_BYTES", &mut self.outbox.events.max_bytes),
+            ("OUTPOST_OUTBOX_LOGS_MAX_BYTES", &mut self.outbox.logs.max_bytes),
+        ] {
+            if let Some(text) = environment(name) {
+                *value = Some(Scalar::Text(text));
+            }
+        }
+        // A list is separated by commas.
+        if let Some(text) = environment("OUTPOST_HUB_URLS") {
+            self.hub.urls = Some(text.split(',').map(|url| url.trim().to_owned()).collect());
+        }
+    }
+
+    /// Flags win over everything.
+    pub(super) fn overlay_flags(&mut self, flags: &Flags) {
+        for (flag, value) in [
+            (&flags.data, &mut self.data),
+            (&flags.socket, &mut self.socket),
+            (&flags.key_file, &mut self.hub.key_file),
+            (&flags.identity_file, &mut self.hub.identity_file),
+        ] {
+            if let Some(path) = flag {
+                *value = Some(path.clone());
+            }
+        }
+        if let Some(url) = &flags.hub {
+            self.hub.urls = Some(vec![url.clone()]);
+        }
+        if let Some(text) = &flags.allow_insecure {
+            self.hub.allow_insecure = Some(text.clone());
+        }
+        if flags.no_link {
+            self.link = Some("off".to_owned());
+        }
+    }
+}

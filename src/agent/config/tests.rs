@@ -1,0 +1,147 @@
+use super::*;
+
+fn none(_name: &str) -> Option<String> {
+    None
+}
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.toml");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn error(text: &str) -> String {
+    let (_folder, path) = file(text);
+    let error = Config::check_file(&path).unwrap_err().to_string();
+    assert!(error.contains("agent.toml"), "names the file: {error}");
+    error
+}
+
+#[test]
+fn every_key_of_this_part_is_taken() {
+    let (_folder, path) = file(
+        r#"
+        data = "/srv/outpost"
+        socket = "/run/outpost.sock"
+        link = "on"
+        [hub]
+        urls = ["http://127.0.0.1:8440"]
+        key_file = "/etc/outpost/key"
+        identity_file = "/etc/outpost/identity"
+        allow_insecure = true
+        [reconnect]
+        min = "2s"
+        max = "40s"
+        fast = "100ms"
+        fast_for = "90s"
+        stable = "45s"
+        no_ack = "2m"
+        [session]
+        ping = "10s"
+        idle = "40s"
+        write = "5s"
+        window = "512KiB"
+        [outbox.control]
+        max_bytes = 33554432
+        [outbox.events]
+        max_bytes = "128MiB"
+        [outbox.logs]
+        max_bytes = "2GiB"
+        [heartbeat]
+        interval = "15s"
+        [log]
+        level = "debug"
+        format = "json"
+        "#,
+    );
+    let config = Config::load(Some(&path), none, &Flags::default()).unwrap();
+    assert_eq!(config.data, PathBuf::from("/srv/outpost"));
+    assert_eq!(config.socket, PathBuf::from("/run/outpost.sock"));
+    assert_eq!(config.reconnect.fast, Duration::from_millis(100));
+    assert_eq!(config.no_ack, Duration::from_secs(120));
+    assert_eq!(config.session.window_bytes, 524_288);
+    assert_eq!(config.quota_bytes, [33_554_432, 134_217_728, 2_147_483_648]);
+    assert_eq!(config.heartbeat, Some(Duration::from_secs(15)));
+    assert_eq!(config.log_format, Format::Json);
+    assert_eq!(config.log_level, Some(tracing::level_filters::LevelFilter::DEBUG));
+}
+
+#[test]
+fn the_defaults_need_only_an_address() {
+    let flags = Flags { hub: Some("http://127.0.0.1:8440".to_owned()), ..Flags::default() };
+    let config = Config::load(None, none, &flags).unwrap();
+    assert_eq!(config.data, PathBuf::from(DATA_DEFAULT));
+    assert_eq!(config.socket, PathBuf::from("./outpost-agent/agent.sock"));
+    assert_eq!(config.key_file, PathBuf::from("./outpost-agent/agent.key"));
+    assert_eq!(config.session, SessionSettings::default());
+    let missing = Config::load(None, none, &Flags::default()).unwrap_err().to_string();
+    assert!(missing.contains("--hub URL") && missing.contains("--no-link"), "{missing}");
+    assert!(Config::load(None, none, &Flags { no_link: true, ..Flags::default() }).is_ok());
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let (_folder, path) = file("data = \"/file\"\nsocket = \"/file.sock\"\n[reconnect]\nmin = \"3s\"\n");
+    let environment = |name: &str| match name {
+        "OUTPOST_DATA" => Some("/environment".to_owned()),
+        "OUTPOST_SOCKET" => Some("/environment.sock".to_owned()),
+        "OUTPOST_HUB_URLS" => Some("http://localhost:1".to_owned()),
+        "OUTPOST_OUTBOX_LOGS_MAX_BYTES" => Some("3MiB".to_owned()),
+        _ => None,
+    };
+    let flags = Flags { data: Some(PathBuf::from("/flag")), ..Flags::default() };
+    let config = Config::load(Some(&path), environment, &flags).unwrap();
+    assert_eq!(config.data, PathBuf::from("/flag"));
+    assert_eq!(config.socket, PathBuf::from("/environment.sock"));
+    assert_eq!(config.reconnect.min, Duration::from_secs(3));
+    assert_eq!(config.hub.unwrap().url, "http://localhost:1");
+    assert_eq!(config.quota_bytes[2], 3 * 1024 * 1024);
+}
+
+#[test]
+fn keys_of_later_parts_and_slips_are_refused_by_name() {
+    for (text, key) in [
+        ("[jobs]\nqueue = 32\n", "jobs"),
+        ("[hub]\nca_file = \"x\"\n", "ca_file"),
+        ("[hub]\nproxy = \"x\"\n", "proxy"),
+        ("[metrics]\nlisten = \"x\"\n", "metrics"),
+        ("[outbox]\nkey_file = \"x\"\n", "key_file"),
+        ("[outbox.logs]\nttl = \"1d\"\n", "ttl"),
+        ("[reconnect]\nminimum = \"1s\"\n", "minimum"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(&format!("`{key}`")), "{key}: {error}");
+        assert!(error.contains(" line "), "{error}");
+    }
+}
+
+#[test]
+fn wrong_values_name_their_key_and_what_is_expected() {
+    for (text, key, expected) in [
+        ("[reconnect]\nmin = \"1\"\n", "reconnect.min", "30s"),
+        ("[reconnect]\nmin = \"40s\"\n", "reconnect.min", "reconnect.max"),
+        ("[reconnect]\nfast = \"0s\"\n", "reconnect.fast", "zero"),
+        ("[session]\nping = \"90s\"\n", "session.ping", "session.idle"),
+        ("[session]\nwindow = \"1KiB\"\n", "session.window", "32768"),
+        ("[session]\nwindow = \"4GiB\"\n", "session.window", "32768"),
+        ("[outbox.logs]\nmax_bytes = \"1MB\"\n", "outbox.logs.max_bytes", "MiB"),
+        ("[outbox.logs]\nmax_bytes = 1000\n", "outbox.logs.max_bytes", "at least"),
+        ("[heartbeat]\ninterval = \"10ms\"\n", "heartbeat.interval", "1s"),
+        ("[log]\nlevel = \"loud\"\n", "log.level", "debug"),
+        ("[log]\nformat = \"xml\"\n", "log.format", "json"),
+        ("link = \"maybe\"\n", "link", "off"),
+        ("[hub]\nurls = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\n", "hub.urls", "takes one"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(key) && error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_named() {
+    let error_text = error("data = \n");
+    assert!(error_text.contains("line 1"), "{error_text}");
+    let missing = Config::check_file(Path::new("/nonexistent/agent.toml")).unwrap_err().to_string();
+    assert!(missing.contains("/nonexistent/agent.toml") && missing.contains("--config"), "{missing}");
+}

@@ -1,0 +1,233 @@
+//! The connect loop: finds the key, dials, runs a session, waits, for as long as the agent runs.
+//!
+//! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::id::InstanceId;
+use crate::limit;
+use crate::net::dial::{self, DialError};
+use crate::obs::clock::boot_now;
+use crate::obs::random;
+use crate::outbox::{OpenError, Outbox};
+use crate::session::{AgentConfig, AgentSession, RegisterInfo};
+use crate::time::BootTime;
+use crate::wire::error::{ErrorCode, Retry};
+use crate::wire::message::{Limits, StreamState};
+
+use super::config::{Config, Hub};
+use super::identity::{self, Identity};
+use super::pace::{Advice, Backlog, Pace};
+use super::state::{LastError, LinkState, Repeat, State};
+use super::uplink::{Again, Outcome, Surroundings, Uplink};
+
+/// The loop's belongings.
+pub(super) struct Connector {
+    pub(super) config: Config,
+    pub(super) hub: Hub,
+    pub(super) outbox: Outbox,
+    pub(super) state: State,
+    pub(super) stop: CancellationToken,
+    pub(super) instance: InstanceId,
+}
+
+impl Connector {
+    /// Runs until it is stopped.
+    pub(super) async fn run(self) {
+        let mut pace = Pace::new(self.config.reconnect);
+        let mut rolled = Again::Later;
+        self.state.set_link(LinkState::Reconnecting);
+        while !self.stop.is_cancelled() {
+            let Some(identity) = self.identity().await else {
+                self.wait(limit::KEY_RETRY).await;
+                continue;
+            };
+            let outcome = self.attempt(identity).await;
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let now = boot_now();
+            if let Some(since) = outcome.registered_at {
+                pace.session_ended(now.since(since));
+            }
+            if let Some(hints) = outcome.hints {
+                pace.hint(hints.min, hints.max);
+            }
+            self.show(&outcome);
+            // One new epoch is worth no delay; a hub that asks for another each time is.
+            if outcome.again == Again::AtOnce && rolled == Again::Later {
+                rolled = Again::AtOnce;
+                continue;
+            }
+            rolled = Again::Later;
+            let delay = pace.delay(now, self.backlog().await, outcome.advice);
+            tracing::debug!(delay_ms = crate::time::millis(delay), "the next attempt waits");
+            self.wait(delay).await;
+        }
+        self.state.set_link(LinkState::Disconnected);
+    }
+
+    async fn wait(&self, delay: std::time::Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+
+    /// The key, where there is one and the folder is this agent's.
+    async fn identity(&self) -> Option<Identity> {
+        let (code, text) = match identity::load(&self.config) {
+            Err(error) => ("identity", error.to_string()),
+            Ok(identity) => match self.outbox.bind_agent(identity.key.agent_id).await {
+                Ok(()) => return Some(identity),
+                Err(error @ OpenError::Foreign { .. }) => ("folder", error.to_string()),
+                Err(error) => ("folder", format!("cannot bind the outbox to the agent: {error}")),
+            },
+        };
+        let error = LastError::new(code, text.as_str(), true, (self.config.wall_clock)());
+        if self.state.without_identity(error) == Repeat::New {
+            tracing::warn!(
+                reason = text,
+                "no usable key: records are taken and kept; the agent looks again every 30 s"
+            );
+        }
+        None
+    }
+
+    async fn backlog(&self) -> Backlog {
+        let waits = |state: &StreamState| state.first_unacked < state.next;
+        match self.outbox.streams().await {
+            Ok(streams) if streams.iter().any(waits) => Backlog::Waiting,
+            Ok(_) | Err(_) => Backlog::Empty,
+        }
+    }
+
+    async fn attempt(&self, identity: Identity) -> Outcome {
+        self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
+        let nonce = random::bytes();
+        let bearer = identity.key.bearer();
+        let dialled = tokio::select! {
+            () = self.stop.cancelled() => return Outcome::default(),
+            dialled = dial::dial(&self.hub.endpoint, &bearer, &nonce) => dialled,
+        };
+        let link = match dialled {
+            Ok(link) => link,
+            Err(error) => return refused(&error),
+        };
+        self.state.count(|counters| counters.upgrades = counters.upgrades.saturating_add(1));
+        let streams = match self.outbox.streams().await {
+            Ok(streams) => streams,
+            Err(error) => {
+                return Outcome {
+                    code: "folder".to_owned(),
+                    text: format!("the outbox failed: {error}"),
+                    ..Outcome::default()
+                };
+            }
+        };
+        let hub_id = identity.key.hub_id.to_string();
+        let session = self.session(identity, nonce, streams.clone(), boot_now());
+        let with = Surroundings {
+            outbox: self.outbox.clone(),
+            state: self.state.clone(),
+            stop: self.stop.clone(),
+            wall_clock: self.config.wall_clock,
+            write_timeout: self.config.session.write,
+            no_ack: self.config.no_ack,
+            heartbeat: self.config.heartbeat,
+            hub: self.hub.url.clone(),
+            hub_id,
+        };
+        Uplink::new(link, session, &streams, with).run().await
+    }
+
+    fn session(
+        &self,
+        identity: Identity,
+        agent_nonce: [u8; 32],
+        streams: Vec<StreamState>,
+        now: BootTime,
+    ) -> AgentSession {
+        let settings = &self.config.session;
+        let config = AgentConfig {
+            hub_id: identity.key.hub_id,
+            agent_id: identity.key.agent_id,
+            mac_root: identity.key.key.mac_root(),
+            identity: identity.signing,
+            agent_nonce,
+            channel_binding: [0; 32],
+            register: RegisterInfo {
+                instance: self.instance,
+                agent_version: super::VERSION.to_owned(),
+                hostname: hostname(),
+                os: std::env::consts::OS.to_owned(),
+                arch: std::env::consts::ARCH.to_owned(),
+                runtimes: std::collections::BTreeMap::new(),
+                capabilities: Vec::new(),
+                last_known_config_version: self.state.config_version(),
+            },
+            limits: Limits {
+                message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
+                window_bytes: settings.window_bytes,
+                control_window_bytes: limit::CONTROL_WINDOW_BYTES,
+                record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap_or(u32::MAX),
+                ping_interval: settings.ping,
+                idle: settings.idle,
+                zstd: false,
+            },
+            message_id_seed: random::bytes(),
+        };
+        AgentSession::new(config, streams, now)
+    }
+
+    fn show(&self, outcome: &Outcome) {
+        let text =
+            if outcome.text.is_empty() { "the session ended".to_owned() } else { outcome.text.clone() };
+        let verified = outcome.verified();
+        let error =
+            LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)());
+        match self.state.failed(error, outcome.error) {
+            Repeat::New => {
+                tracing::warn!(code = outcome.code, reason = text, verified, hub = %self.hub.url, "no link to the hub; the agent goes on trying");
+            }
+            Repeat::Same => {
+                tracing::debug!(code = outcome.code, reason = text, verified, "still no link to the hub")
+            }
+        }
+    }
+}
+
+fn refused(error: &DialError) -> Outcome {
+    let (code, advice) = match error {
+        DialError::Refused(refusal) => {
+            // A hub that is not ready yet says 5xx or 429 even where it names no entry of the table.
+            let soon = refusal.status >= 500 || refusal.status == 429;
+            let retry = refusal.code.map_or(if soon { Retry::Soon } else { Retry::Capped }, ErrorCode::retry);
+            (refusal.code, Advice { retry, retry_after: refusal.retry_after })
+        }
+        DialError::NotAHub(_) => (None, Advice { retry: Retry::Capped, retry_after: None }),
+        DialError::Connect { .. } | DialError::Timeout { .. } | DialError::Broken(_) => {
+            (None, Advice::default())
+        }
+    };
+    Outcome {
+        advice,
+        code: code.map_or("link", ErrorCode::name).to_owned(),
+        text: error.to_string(),
+        error: code,
+        ..Outcome::default()
+    }
+}
+
+/// The machine's name, for the hub's lists only.
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
+        .unwrap_or_default()
+}
+
+/// What an earlier process saved: the session row, and the version of the config snapshot.
+pub(super) fn config_version(row: Option<&Bytes>) -> u64 {
+    row.and_then(|row| row.first_chunk()).map_or(0, |version| u64::from_be_bytes(*version))
+}

@@ -1,0 +1,114 @@
+//! Who the agent is: its key file and, where it has one, its Ed25519 identity.
+//!
+//! Neither is needed to start: an agent without a usable key takes records and looks again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
+
+use crate::wire::identity::{IdentityTextError, seed_from_line};
+use crate::wire::key::{KeyError, KeyFile};
+
+use super::config::Config;
+
+/// A key file is one line; a file above this is something else.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// Who the agent is.
+#[derive(Debug)]
+pub struct Identity {
+    /// Hub, agent and shared key.
+    pub key: KeyFile,
+    /// Signs challenges.
+    pub signing: Option<SigningKey>,
+}
+
+/// Why there is no usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}; issue a key with `outpost hub agent add NAME --key-out F` and put it there", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not an agent key.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
+    /// Not an Ed25519 identity.
+    #[error("{}: {source}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: IdentityTextError,
+    },
+}
+
+/// Reads the key file and the identity file. Both are small; blocks shortly.
+///
+/// # Errors
+/// See [`IdentityError`]; worth another look later.
+pub fn load(config: &Config) -> Result<Identity, IdentityError> {
+    let path = &config.key_file;
+    let key = line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let signing = match &config.identity_file {
+        None => None,
+        Some(path) => Some(
+            seed_from_line(&line(path)?)
+                .map_err(|source| IdentityError::Identity { path: path.clone(), source })?,
+        ),
+    };
+    Ok(Identity { key, signing })
+}
+
+fn line(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
+    let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > FILE_BYTES_MAX {
+        let source = io::Error::other(format!("{length} bytes are more than a key has"));
+        return Err(unreadable(source));
+    }
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{AgentId, HubId};
+    use crate::wire::identity::seed_to_line;
+    use crate::wire::key::AgentKey;
+
+    #[test]
+    fn files_are_read_and_wrong_ones_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new(folder.path());
+        let missing = load(&config).unwrap_err().to_string();
+        assert!(missing.contains("agent.key") && missing.contains("hub agent add"), "{missing}");
+        std::fs::write(&config.key_file, "nonsense\n").unwrap();
+        assert!(matches!(load(&config), Err(IdentityError::Key { .. })));
+        let key = KeyFile {
+            hub_id: HubId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([2; 16]),
+            key_id: "k1".parse().unwrap(),
+            key: AgentKey::new([3; 32]),
+        };
+        std::fs::write(&config.key_file, format!("{}\n", key.to_line())).unwrap();
+        assert_eq!(load(&config).unwrap().key, key);
+        let identity = folder.path().join("identity");
+        std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])))).unwrap();
+        config.identity_file = Some(identity.clone());
+        assert_eq!(load(&config).unwrap().signing.unwrap().to_bytes(), [9; 32]);
+        std::fs::write(&identity, vec![b'x'; 5000]).unwrap();
+        assert!(load(&config).unwrap_err().to_string().contains("5000 bytes"));
+    }
+}

@@ -1,0 +1,238 @@
+//! What the agent shows of itself: the link's state, counters, and what the last session left.
+//!
+//! One shared value behind a short lock that is never held across an await. `Saved` is what outlives the process; it
+//! is written only after a verified RegisterAck.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::outbox::Stat;
+use crate::time::WallTime;
+use crate::wire::error::ErrorCode;
+
+/// The outbox row that holds [`Saved`].
+pub const SAVED_ROW: &str = "session";
+/// The outbox row that holds the config snapshot: version u64 BE, then the document.
+pub const CONFIG_ROW: &str = "config";
+
+/// The link, as `agent status` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Registered.
+    Connected,
+    /// Between two attempts, or in one.
+    Reconnecting,
+    /// No link is wanted, or the agent is stopped.
+    #[default]
+    Disconnected,
+    /// No usable key.
+    NoIdentity,
+    /// The hub says that the agent was revoked.
+    Revoked,
+    /// The outbox takes nothing more until a restart.
+    Degraded,
+}
+
+/// What outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Saved {
+    /// The hub's address.
+    pub hub: Option<String>,
+    /// The hub.
+    pub hub_id: Option<String>,
+    /// The last session.
+    pub session_id: Option<String>,
+    /// When it was registered, by this machine's clock.
+    pub connected_at_ms: Option<u64>,
+    /// Hub time less this machine's clock.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// Why the last session or attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// A name of the error table, or `link`, `identity`, `folder`.
+    pub code: String,
+    /// One line.
+    pub text: String,
+    /// Whether a MAC vouches for it: what came before the keys agreed does not bind anybody.
+    pub verified: bool,
+    /// When, by this machine's clock.
+    pub at_ms: u64,
+}
+
+/// Counts since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Attempts to connect.
+    pub dials: u64,
+    /// Upgrades that succeeded.
+    pub upgrades: u64,
+    /// Verified RegisterAcks.
+    pub registrations: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Acks received.
+    pub acks: u64,
+    /// Bodies this version does not know.
+    pub unknown_bodies: u64,
+    /// Records taken from local programs.
+    pub records_taken: u64,
+}
+
+/// The object of `agent status --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The link.
+    pub state: LinkState,
+    /// The hub's address.
+    pub hub: Option<String>,
+    /// The hub.
+    pub hub_id: Option<String>,
+    /// The present session, or the last one.
+    pub session_id: Option<String>,
+    /// When the present session was registered, by this machine's clock.
+    pub connected_since_ms: Option<u64>,
+    /// Registrations after the first.
+    pub reconnects: u64,
+    /// Hub time less this machine's clock.
+    pub clock_offset_ms: Option<i64>,
+    /// What waits.
+    pub outbox: Stat,
+    /// Jobs by status; empty until there are jobs.
+    pub jobs: std::collections::BTreeMap<String, u64>,
+    /// The agent's version.
+    pub version: String,
+    /// Version of the config snapshot, 0 where none.
+    pub config_version: u64,
+    /// Why the last session or attempt ended.
+    pub last_error: Option<LastError>,
+    /// Counts since the start.
+    pub counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    link: LinkState,
+    saved: Saved,
+    config_version: u64,
+    last_error: Option<LastError>,
+    counters: Counters,
+}
+
+/// A handle; clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl State {
+    /// What an earlier process left.
+    pub fn restored(saved: Saved, config_version: u64) -> Self {
+        let inner = Inner { saved, config_version, ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere leaves plain figures behind, never a torn state.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link's state.
+    pub fn link(&self) -> LinkState {
+        self.lock().link
+    }
+
+    /// The link changed.
+    pub fn set_link(&self, link: LinkState) {
+        self.lock().link = link;
+    }
+
+    /// A RegisterAck was verified.
+    pub fn registered(&self, saved: Saved, config_version: Option<u64>) {
+        let mut inner = self.lock();
+        inner.link = LinkState::Connected;
+        inner.saved = saved;
+        inner.config_version = config_version.unwrap_or(inner.config_version);
+        inner.last_error = None;
+        inner.counters.registrations = inner.counters.registrations.saturating_add(1);
+    }
+
+    /// A session or attempt ended. Returns whether this differs from the failure before, for the log.
+    pub fn failed(&self, error: LastError, code: Option<ErrorCode>) -> Repeat {
+        let mut inner = self.lock();
+        inner.link = match code {
+            Some(ErrorCode::Revoked) => LinkState::Revoked,
+            _ => LinkState::Reconnecting,
+        };
+        inner.note(error)
+    }
+
+    /// There is no usable key, or it is not this folder's.
+    pub fn without_identity(&self, error: LastError) -> Repeat {
+        let mut inner = self.lock();
+        inner.link = LinkState::NoIdentity;
+        inner.note(error)
+    }
+
+    /// Changes the counters.
+    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.lock().counters);
+    }
+
+    /// Version of the config snapshot.
+    pub fn config_version(&self) -> u64 {
+        self.lock().config_version
+    }
+
+    /// Everything, with the outbox's figures.
+    pub fn status(&self, outbox: Stat) -> Status {
+        let inner = self.lock();
+        let state = if outbox.degraded { LinkState::Degraded } else { inner.link };
+        let connected = inner.link == LinkState::Connected;
+        Status {
+            state,
+            hub: inner.saved.hub.clone(),
+            hub_id: inner.saved.hub_id.clone(),
+            session_id: inner.saved.session_id.clone(),
+            connected_since_ms: inner.saved.connected_at_ms.filter(|_| connected),
+            reconnects: inner.counters.registrations.saturating_sub(1),
+            clock_offset_ms: inner.saved.clock_offset_ms,
+            outbox,
+            jobs: std::collections::BTreeMap::new(),
+            version: super::VERSION.to_owned(),
+            config_version: inner.config_version,
+            last_error: inner.last_error.clone(),
+            counters: inner.counters,
+        }
+    }
+}
+
+/// Whether a failure is the one before again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Something new: worth a warning.
+    New,
+    /// The same again.
+    Same,
+}
+
+impl Inner {
+    fn note(&mut self, error: LastError) -> Repeat {
+        let same =
+            self.last_error.as_ref().is_some_and(|last| last.code == error.code && last.text == error.text);
+        self.last_error = Some(error);
+        if same { Repeat::Same } else { Repeat::New }
+    }
+}
+
+impl LastError {
+    /// An error noted now.
+    pub fn new(code: impl Into<String>, text: impl Into<String>, verified: bool, at: WallTime) -> Self {
+        Self { code: code.into(), text: text.into(), verified, at_ms: at.0 }
+    }
+}

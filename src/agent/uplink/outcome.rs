@@ -1,0 +1,115 @@
+//! How a session ended, and what that means for the next attempt.
+
+use std::time::Duration;
+
+use crate::outbox::StoreError;
+use crate::session::Closed;
+use crate::time::BootTime;
+use crate::wire::error::{ErrorCode, Retry};
+use crate::wire::message::{ErrorMessage, GoAway, RetryHints};
+
+use super::Flow;
+use crate::agent::pace::Advice;
+
+/// Whether to dial again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::agent) enum Again {
+    /// After the usual delay.
+    #[default]
+    Later,
+    /// At once: a lane began a new epoch.
+    AtOnce,
+}
+
+/// A login that was replaced waits this long, so that two copies do not chase each other.
+const REPLACED_WAIT: Duration = Duration::from_secs(60);
+
+/// What one session leaves.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Outcome {
+    /// When it was registered.
+    pub(in crate::agent) registered_at: Option<BootTime>,
+    /// Reconnect delays the hub asked for.
+    pub(in crate::agent) hints: Option<RetryHints>,
+    /// What the end says about the next attempt.
+    pub(in crate::agent) advice: Advice,
+    /// Whether to go on at once.
+    pub(in crate::agent) again: Again,
+    /// A name of the error table, or `link` or `folder`; empty for a polite end.
+    pub(in crate::agent) code: String,
+    /// One line.
+    pub(in crate::agent) text: String,
+    /// The entry of the error table.
+    pub(in crate::agent) error: Option<ErrorCode>,
+}
+
+impl Outcome {
+    /// Whether a MAC vouched for this hub.
+    pub(in crate::agent) fn verified(&self) -> bool {
+        self.registered_at.is_some()
+    }
+
+    pub(super) fn registered(&mut self, now: BootTime, hints: Option<RetryHints>) {
+        self.registered_at = Some(now);
+        self.hints = hints;
+    }
+
+    /// The first reason holds.
+    pub(super) fn ended(&mut self, code: &str, text: &str, error: Option<ErrorCode>) {
+        if !self.text.is_empty() {
+            return;
+        }
+        code.clone_into(&mut self.code);
+        text.clone_into(&mut self.text);
+        self.error = error;
+        self.advice.retry = error.map_or(Retry::Soon, ErrorCode::retry);
+        if error == Some(ErrorCode::Replaced) {
+            self.at_least(REPLACED_WAIT);
+        }
+    }
+
+    fn at_least(&mut self, wait: Duration) {
+        self.advice.retry_after = Some(self.advice.retry_after.map_or(wait, |known| known.max(wait)));
+    }
+
+    pub(super) fn hub_error(&mut self, error: &ErrorMessage) {
+        let name = error.code.map_or("unknown_error", ErrorCode::name);
+        self.ended(name, &format!("the hub ended the session: {}", error.text), error.code);
+        if let Some(wait) = error.retry_after {
+            self.at_least(wait);
+        }
+    }
+
+    pub(super) fn go_away(&mut self, go: &GoAway) {
+        let code = ErrorCode::GoingAway;
+        self.ended(code.name(), &format!("the hub goes: {}", go.reason), Some(code));
+        self.at_least(go.retry_after);
+    }
+
+    pub(super) fn closed(&mut self, closed: &Closed) {
+        let name = closed.error.map_or("link", ErrorCode::name);
+        self.ended(name, &closed.detail, closed.error);
+    }
+
+    /// A close frame may name an entry of the error table at the beginning of its reason.
+    pub(super) fn closed_by_peer(&mut self, code: u16, reason: &str) {
+        let name = reason.split([':', ' ']).next().unwrap_or_default();
+        let error = ErrorCode::from_name(name);
+        let text = format!("the hub closed the session with {code} {reason}");
+        self.ended(error.map_or("link", ErrorCode::name), text.trim_end(), error);
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        self.again = Again::AtOnce;
+        self.ended(
+            "rolled_back",
+            "a lane begins a new epoch because this agent's disk went back in time",
+            None,
+        );
+    }
+
+    pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
+        self.ended("folder", &format!("the outbox failed: {error}"), None);
+        Flow::Close(1001, "the agent's outbox failed".to_owned())
+    }
+}

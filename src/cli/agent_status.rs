@@ -1,0 +1,70 @@
+//! `outpost agent status`: from the running agent, or from the folder of a stopped one.
+
+use crate::agent::intake::client::{self, Request};
+use crate::agent::state::{LinkState, Status};
+
+use super::exit::{CliError, Exit};
+use super::folder::{self, Found, Place};
+use super::{Global, print_line};
+
+/// Shows the agent's link and what waits.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where the agent is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// Where neither an agent nor its folder can be found or read.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let status: Status = match folder::find(&args.place, global)? {
+        Found::Running(stream) => {
+            let body = client::ask(stream, &Request::Status {}, |_row| {})
+                .map_err(|error| folder::client_error(&error))?;
+            serde_json::from_slice(&body)
+                .map_err(|error| CliError::new(Exit::Failed, format!("the agent's answer: {error}")))?
+        }
+        Found::Stopped(config) => {
+            let outbox = folder::open_existing(&config)?;
+            super::runtime()?
+                .block_on(async move {
+                    let state = crate::agent::restore(&outbox).await?;
+                    let status = state.status(outbox.stat().await?);
+                    outbox.close().await.map(|()| status)
+                })
+                .map_err(|error| folder::store_error(&error))?
+        }
+    };
+    if global.json {
+        return print_line(&serde_json::to_string(&status).unwrap_or_default());
+    }
+    print_line(&text(&status))
+}
+
+fn text(status: &Status) -> String {
+    let state = match status.state {
+        LinkState::Connected => "connected",
+        LinkState::Reconnecting => "reconnecting",
+        LinkState::Disconnected => "disconnected",
+        LinkState::NoIdentity => "no usable key",
+        LinkState::Revoked => "revoked by the hub",
+        LinkState::Degraded => "degraded: takes nothing more until a restart",
+    };
+    let none = || "-".to_owned();
+    let mut lines = vec![
+        format!("state    {state}"),
+        format!("hub      {}", status.hub.clone().unwrap_or_else(none)),
+        format!("session  {}", status.session_id.clone().unwrap_or_else(none)),
+    ];
+    if let Some(error) = &status.last_error {
+        let unverified = if error.verified { "" } else { " (unverified)" };
+        lines.push(format!("error    {}: {}{unverified}", error.code, error.text));
+    }
+    for (lane, figures) in &status.outbox.lanes {
+        lines.push(format!("{lane:<8} {} records, {} bytes wait", figures.records, figures.bytes));
+    }
+    lines.join("\n")
+}

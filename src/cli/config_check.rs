@@ -1,0 +1,125 @@
+//! `outpost config check FILE`: reads a config file as the agent or the hub would, without starting anything.
+
+use std::path::{Path, PathBuf};
+
+use super::exit::{CliError, Exit};
+use super::{Global, print_line};
+
+/// Checks a config file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An agent's or a hub's file; its keys say which.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Agent,
+    Hub,
+}
+
+/// Keys and sections only one side has.
+const AGENT_KEYS: [&str; 8] =
+    ["socket", "link", "hub", "reconnect", "session", "outbox", "jobs", "heartbeat"];
+const HUB_KEYS: [&str; 10] = [
+    "listen",
+    "agent_listen",
+    "public_urls",
+    "store",
+    "tls",
+    "auth",
+    "limits",
+    "trusted_proxies",
+    "retention",
+    "live",
+];
+
+/// Checks the file.
+///
+/// # Errors
+/// 78 with file, key and what to do.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let side = side(&args.file)?;
+    let name = match side {
+        Side::Agent => agent(&args.file).map(|()| "agent"),
+        Side::Hub => hub(&args.file).map(|()| "hub"),
+    }?;
+    if global.json {
+        return print_line(&serde_json::json!({"file": args.file, "side": name, "valid": true}).to_string());
+    }
+    print_line(&format!("{}: a valid {name} config", args.file.display()))
+}
+
+fn side(file: &Path) -> Result<Side, CliError> {
+    let wrong = |reason: String| CliError::new(Exit::Config, format!("{}: {reason}", file.display()));
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| wrong(format!("cannot be read ({error}); check the path")))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| wrong(format!("is not TOML: {}", error.message())))?;
+    let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
+    let name = file.file_name().map(|name| name.to_string_lossy().contains("hub"));
+    Ok(match (has(&AGENT_KEYS), has(&HUB_KEYS)) {
+        (true, false) => Side::Agent,
+        (false, true) => Side::Hub,
+        // Nothing but keys that both have, or a mixture: the file's name decides.
+        (true, true) | (false, false) if name == Some(true) => Side::Hub,
+        (true, true) | (false, false) => Side::Agent,
+    })
+}
+
+#[cfg(feature = "agent")]
+fn agent(file: &Path) -> Result<(), CliError> {
+    crate::agent::config::Config::check_file(file)
+        .map(|_config| ())
+        .map_err(|error| CliError::new(Exit::Config, error))
+}
+
+#[cfg(not(feature = "agent"))]
+fn agent(file: &Path) -> Result<(), CliError> {
+    Err(without(file, "agent"))
+}
+
+#[cfg(feature = "hub")]
+fn hub(file: &Path) -> Result<(), CliError> {
+    // The environment belongs to a run, not to the file.
+    crate::hub::config::Config::load(Some(file), |_name| None)
+        .map(|_config| ())
+        .map_err(|error| CliError::new(Exit::Config, error))
+}
+
+#[cfg(not(feature = "hub"))]
+fn hub(file: &Path) -> Result<(), CliError> {
+    Err(without(file, "hub"))
+}
+
+#[cfg(not(all(feature = "agent", feature = "hub")))]
+fn without(file: &Path, side: &str) -> CliError {
+    let message =
+        format!("{} is a {side} config, and this program was built without the {side}", file.display());
+    CliError::new(Exit::Failed, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_say_whose_file_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text, expected) in [
+            ("a.toml", "[hub]\nurls = []\n", Side::Agent),
+            ("b.toml", "listen = \"127.0.0.1:1\"\n", Side::Hub),
+            ("hub.toml", "data = \"x\"\n", Side::Hub),
+            ("c.toml", "", Side::Agent),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(side(&path).unwrap(), expected, "{name}");
+        }
+        let path = folder.path().join("d.toml");
+        std::fs::write(&path, "data = \n").unwrap();
+        let error = side(&path).unwrap_err();
+        assert_eq!(error.exit, Exit::Config);
+        assert!(error.message.contains("d.toml"), "{error}");
+    }
+}

@@ -1,0 +1,134 @@
+//! `hub run`: a hub until SIGTERM or SIGINT.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use crate::hub::config::Config;
+use crate::hub::store::StoreError;
+use crate::hub::{Hub, StartError, token};
+use crate::obs::log;
+
+use super::Global;
+use super::exit::{CliError, Exit};
+
+/// `hub run`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The data folder [default: ./outpost-hub]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8440]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// A listener for the agents alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub agent_listen: Option<SocketAddr>,
+    /// Written once the hub answers: the ready line
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Runs the hub.
+///
+/// # Errors
+/// 78 for settings, 73 for the folder, 74 where it cannot listen or write.
+pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
+    let mut config = Config::load(global.config.as_deref(), super::variable)
+        .map_err(|error| CliError::new(Exit::Config, error))?;
+    config.data = args.data.unwrap_or(config.data);
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.agent_listen = args.agent_listen.or(config.agent_listen);
+    let configured = config.log.level.as_ref().and_then(|level| level.parse().ok());
+    let level = global.level.or(configured).unwrap_or(LevelFilter::INFO);
+    log::start(level, config.log.format.unwrap_or_default());
+    super::runtime()?.block_on(serve(config, args.ready_file, global.json))
+}
+
+async fn serve(config: Config, ready_file: Option<PathBuf>, json: bool) -> Result<(), CliError> {
+    let io =
+        |what: &'static str| move |error: std::io::Error| CliError::new(Exit::Io, format!("{what}: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(io("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io("SIGINT"))?;
+    let hub = Hub::start(config).await.map_err(start_error)?;
+    announce(&hub, json).map_err(io("stdout"))?;
+    if let Some(file) = ready_file {
+        // Complete or not there: whoever waits for the file never reads half of it.
+        let part = file.with_extension("part");
+        std::fs::write(&part, format!("{}\n", ready_line(&hub))).map_err(io("the ready file"))?;
+        std::fs::rename(&part, &file).map_err(io("the ready file"))?;
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("the hub goes");
+    hub.shutdown().await;
+    Ok(())
+}
+
+fn ready_line(hub: &Hub) -> serde_json::Value {
+    let mut line = json!({"event": "ready", "listen": hub.local_addr().to_string()});
+    if hub.agent_addr() != hub.local_addr()
+        && let Some(line) = line.as_object_mut()
+    {
+        line.insert("agent_listen".to_owned(), json!(hub.agent_addr().to_string()));
+    }
+    line
+}
+
+fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", ready_line(hub))?;
+        return out.flush();
+    }
+    let data = hub.data().display();
+    writeln!(out, "The hub answers at http://{} and keeps its data in {data}.", hub.local_addr())?;
+    if hub.first_start() {
+        writeln!(
+            out,
+            "The admin token is in {}. Next, on another terminal:",
+            token::path(hub.data()).display()
+        )?;
+        let (url, file) = (format!("http://{}", hub.local_addr()), token::path(hub.data()));
+        let remote = format!("--hub {url} --token-file {}", file.display());
+        writeln!(out, "  outpost hub agent add edge-1 {remote}")?;
+        writeln!(out, "  outpost agent run --hub http://{} --key-file edge-1.key", hub.agent_addr())?;
+        writeln!(out, "  outpost records list --agent edge-1 {remote}")?;
+    }
+    out.flush()
+}
+
+fn start_error(error: StartError) -> CliError {
+    let exit = match &error {
+        StartError::Store(error) => store_exit(error),
+        StartError::Token { .. } | StartError::Listen { .. } => Exit::Io,
+    };
+    CliError::new(exit, error)
+}
+
+/// The exit code of a store that cannot be used.
+pub(super) fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::InUse { .. }
+        | StoreError::NoHub(_)
+        | StoreError::KeyFileMissing { .. }
+        | StoreError::KeyFileDamaged(_)
+        | StoreError::KeyFileForeign(_)
+        | StoreError::Migrate(_) => Exit::Folder,
+        StoreError::Folder { .. } | StoreError::KeyFile { .. } | StoreError::Database(_) => Exit::Io,
+        StoreError::CannotCommit(_) | StoreError::Closed => Exit::TempFail,
+        StoreError::Unsealable
+        | StoreError::Damaged(_)
+        | StoreError::NameTaken(_)
+        | StoreError::NameReserved(_)
+        | StoreError::NoAgent(_)
+        | StoreError::MarkMoved
+        | StoreError::NumberTooLarge(_) => Exit::Failed,
+    }
+}

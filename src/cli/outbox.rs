@@ -1,0 +1,120 @@
+//! `outpost outbox stat|ls`: through a running agent's socket (its database is locked), else from the folder.
+
+use crate::agent::intake::client::{self, Request};
+use crate::outbox::{Range, Stat};
+
+use super::exit::{CliError, Exit};
+use super::folder::{self, Found, Place};
+use super::{Global, print_line};
+
+/// Looks into the outbox.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to show.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to show.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Records and bytes by lane.
+    Stat(View),
+    /// One contiguous range of unacked records a line.
+    Ls(View),
+}
+
+/// Which part of which outbox.
+#[derive(Debug, clap::Args)]
+pub(super) struct View {
+    /// Only this lane.
+    #[arg(long, value_name = "L", value_parser = ["control", "events", "logs"])]
+    pub lane: Option<String>,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// Where neither an agent nor its folder can be found or read.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    match &args.command {
+        Command::Stat(view) => stat(view, global),
+        Command::Ls(view) => ls(view, global),
+    }
+}
+
+fn stat(view: &View, global: &Global) -> Result<(), CliError> {
+    let mut stat: Stat = match folder::find(&view.place, global)? {
+        Found::Running(stream) => {
+            let body = client::ask(stream, &Request::OutboxStat {}, |_row| {})
+                .map_err(|error| folder::client_error(&error))?;
+            serde_json::from_slice(&body).map_err(not_understood)?
+        }
+        Found::Stopped(config) => {
+            let outbox = folder::open_existing(&config)?;
+            super::runtime()?
+                .block_on(async move {
+                    let stat = outbox.stat().await?;
+                    outbox.close().await.map(|()| stat)
+                })
+                .map_err(|error| folder::store_error(&error))?
+        }
+    };
+    if let Some(wanted) = &view.lane {
+        stat.lanes.retain(|lane, _| lane == wanted);
+    }
+    if global.json {
+        return print_line(&serde_json::to_string(&stat).unwrap_or_default());
+    }
+    for (lane, figures) in &stat.lanes {
+        print_line(&format!(
+            "{lane:<8} {:>10} records {:>12} bytes, {} of {} bytes on disk",
+            figures.records, figures.bytes, figures.disk_bytes, figures.quota_bytes
+        ))?;
+    }
+    let degraded = if stat.degraded { ", degraded: takes nothing more until a restart" } else { "" };
+    print_line(&format!("{} bytes on disk, {} gaps{degraded}", stat.disk_bytes, stat.gaps))
+}
+
+fn ls(view: &View, global: &Global) -> Result<(), CliError> {
+    let ranges: Vec<Range> = match folder::find(&view.place, global)? {
+        Found::Running(stream) => {
+            let mut rows = Vec::new();
+            client::ask(stream, &Request::OutboxLs { lane: view.lane.clone() }, |row| {
+                rows.push(serde_json::from_slice(row));
+            })
+            .map_err(|error| folder::client_error(&error))?;
+            rows.into_iter().collect::<Result<_, _>>().map_err(not_understood)?
+        }
+        Found::Stopped(config) => {
+            let outbox = folder::open_existing(&config)?;
+            super::runtime()?
+                .block_on(async move {
+                    let ranges = outbox.ranges().await?;
+                    outbox.close().await.map(|()| ranges)
+                })
+                .map_err(|error| folder::store_error(&error))?
+        }
+    };
+    for range in ranges.iter().filter(|range| view.lane.as_ref().is_none_or(|lane| *lane == range.lane)) {
+        if global.json {
+            print_line(&serde_json::to_string(range).unwrap_or_default())?;
+        } else {
+            let Range { lane, epoch, first, last, count, bytes, .. } = range;
+            print_line(&format!("{lane}/{epoch}/{first}..{last}  {count} records  {bytes} bytes"))?;
+        }
+    }
+    Ok(())
+}
+
+fn not_understood(error: serde_json::Error) -> CliError {
+    CliError::new(
+        Exit::Failed,
+        format!(
+            "the agent's answer is not understood ({error}); do agent and command have the same version?"
+        ),
+    )
+}

@@ -1,0 +1,125 @@
+//! Calls to a hub's API: where it is, the token, and its errors as exit codes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::exit::{CliError, Exit};
+
+/// Where the hub listens unless told otherwise.
+const HUB: &str = "http://127.0.0.1:8440";
+/// The admin token of a hub started in this folder.
+const TOKEN_FILE: &str = "./outpost-hub/admin.token";
+/// An answer may take this long.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// An answer may be this long: a page of records in JSON's worst case.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Which hub is asked.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct RemoteArgs {
+    /// The hub's URL [default: http://127.0.0.1:8440]
+    #[arg(long, env = "OUTPOST_HUB", value_name = "URL")]
+    pub hub: Option<String>,
+    /// The file with the admin token [default: ./outpost-hub/admin.token]
+    #[arg(long, env = "OUTPOST_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl RemoteArgs {
+    /// Whether neither flag nor environment names a hub.
+    pub(super) fn is_default(&self) -> bool {
+        self.hub.is_none() && self.token_file.is_none()
+    }
+}
+
+/// A hub's API.
+pub(super) struct Remote {
+    agent: ureq::Agent,
+    base: String,
+    authorization: String,
+}
+
+impl Remote {
+    /// Reads the token; connects nowhere yet.
+    ///
+    /// # Errors
+    /// Where the token file cannot be read.
+    pub(super) fn new(args: &RemoteArgs) -> Result<Self, CliError> {
+        let file = args.token_file.as_deref().unwrap_or(Path::new(TOKEN_FILE));
+        let token = std::fs::read_to_string(file).map_err(|error| {
+            let message = format!(
+                "the admin token {}: {error}; `outpost hub run` writes it, --token-file names another",
+                file.display()
+            );
+            CliError::new(Exit::Io, message)
+        })?;
+        let config =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
+        let base = args.hub.as_deref().unwrap_or(HUB).trim_end_matches('/').to_owned();
+        Ok(Self { agent: config.into(), base, authorization: format!("Bearer {}", token.trim()) })
+    }
+
+    /// GET `path` with `query`.
+    ///
+    /// # Errors
+    /// 69 where no hub answers, 77 where it refuses the token, 1 for everything it refuses otherwise.
+    pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
+        let mut request = self.agent.get(self.url(path)).header("Authorization", &self.authorization);
+        for (key, value) in query {
+            request = request.query(key, value);
+        }
+        self.read(request.call())
+    }
+
+    /// POST `body` to `path`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        let request = self.agent.post(self.url(path)).header("Authorization", &self.authorization);
+        self.read(request.send_json(body))
+    }
+
+    /// DELETE `path`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) fn delete(&self, path: &str) -> Result<Value, CliError> {
+        let request = self.agent.delete(self.url(path)).header("Authorization", &self.authorization);
+        self.read(request.call())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn read(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, CliError> {
+        let away = |error: ureq::Error| {
+            let message = format!(
+                "no hub answers at {}: {error}; is `outpost hub run` running? --hub names another",
+                self.base
+            );
+            CliError::new(Exit::Unavailable, message)
+        };
+        let mut answer = answer.map_err(away)?;
+        let status = answer.status().as_u16();
+        let body: Value =
+            answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json().map_err(|error| {
+                let message =
+                    format!("{} answered {status} and no JSON ({error}); is it an outpost hub?", self.base);
+                CliError::new(Exit::Failed, message)
+            })?;
+        if status < 300 {
+            return Ok(body);
+        }
+        let message = body.get("message").and_then(Value::as_str).unwrap_or("no reason given");
+        let exit = match status {
+            401 | 403 => Exit::Refused,
+            503 => Exit::TempFail,
+            _ => Exit::Failed,
+        };
+        Err(CliError::new(exit, message))
+    }
+}

@@ -1,0 +1,167 @@
+//! The hub: accepts agents, stores what they deliver exactly once, and answers questions about it.
+//!
+//! [`Hub::start`] opens the store, binds the listeners and returns; everything runs in tasks that
+//! [`Hub::shutdown`] ends in order: no new connections, agents closed with 1001, the writer through, the database closed.
+
+mod api;
+pub mod config;
+mod connection;
+mod counters;
+mod ingest;
+mod listen;
+mod registry;
+mod socket;
+pub mod store;
+pub mod token;
+mod upgrade;
+pub mod view;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::id::HubId;
+use crate::limit;
+
+use config::Config;
+use counters::Counters;
+use registry::Registry;
+use store::{Creation, Store, StoreError};
+use token::AdminToken;
+
+/// What keeps a hub from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The admin token's file.
+    #[error("the admin token {path}: {error}")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// What all tasks of one hub share.
+struct Shared {
+    store: Store,
+    registry: Registry,
+    counters: Counters,
+    config: Config,
+    token: AdminToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A running hub. Dropping it without [`Hub::shutdown`] leaves its tasks to the runtime.
+pub struct Hub {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    agent_addr: SocketAddr,
+    first_start: bool,
+    writer: JoinHandle<()>,
+    _lock: store::FolderLock,
+}
+
+impl Hub {
+    /// Starts a hub in `config.data`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Where the folder, the database, the token file or an address cannot be used.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let lock = store::FolderLock::take(&config.data)?;
+        let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
+        let path = token::path(&config.data);
+        let (token, first_start) =
+            AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;
+        let api = listen::bind(config.listen).await?;
+        let agents = match config.agent_listen {
+            Some(address) => Some(listen::bind(address).await?),
+            None => None,
+        };
+        let bound = |listener: &tokio::net::TcpListener| {
+            listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })
+        };
+        let local_addr = bound(&api)?;
+        let agent_addr = agents.as_ref().map_or(Ok(local_addr), bound)?;
+        let shared = Arc::new(Shared {
+            store,
+            registry: Registry::default(),
+            counters: Counters::default(),
+            config,
+            token,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let routers = listen::routers(&shared, agents.is_some());
+        shared.tasks.spawn(listen::serve(api, routers.api, Arc::clone(&shared)));
+        if let Some(listener) = agents {
+            shared.tasks.spawn(listen::serve(listener, routers.agents, Arc::clone(&shared)));
+        }
+        Ok(Self { shared, local_addr, agent_addr, first_start, writer, _lock: lock })
+    }
+
+    /// Where the API answers (and the agents, unless they have a listener of their own).
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Where agents connect.
+    pub fn agent_addr(&self) -> SocketAddr {
+        self.agent_addr
+    }
+
+    /// Which installation this is.
+    pub fn hub_id(&self) -> HubId {
+        self.shared.store.hub_id()
+    }
+
+    /// The store, for programs that embed a hub.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.shared.config.data
+    }
+
+    /// Whether this start made the admin token.
+    pub fn first_start(&self) -> bool {
+        self.first_start
+    }
+
+    /// How many agents are registered now.
+    pub fn sessions(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Ends everything in order; agents are closed with 1001.
+    pub async fn shutdown(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(limit::SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.shared.tasks.len(), "some connections did not end in time");
+        }
+        self.shared.store.close().await;
+        if let Err(error) = self.writer.await {
+            tracing::error!(%error, "the store's writer failed");
+        }
+        self.shared.store.close_pool().await;
+    }
+}

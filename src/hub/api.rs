@@ -1,0 +1,199 @@
+//! The HTTP API: JSON, an admin token as bearer, errors as `{"error", "message"}`.
+//!
+//! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use ed25519_dalek::VerifyingKey;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::id::{AgentName, Lane, RecordId};
+use crate::wire::error::ErrorCode;
+use crate::wire::key::decode32;
+
+use super::store::{Cursor, StoreError};
+use super::{Shared, view};
+
+/// Records of a page where the caller names no limit.
+const PAGE: u32 = 1000;
+
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    let guarded = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/agents", get(agents).post(add_agent))
+        .route("/v1/agents/{name}", get(agent).delete(remove_agent))
+        .route("/v1/agents/{name}/records", get(records))
+        .route_layer(from_fn_with_state(Arc::clone(shared), authorize));
+    guarded
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Arc::clone(shared))
+}
+
+/// An answer that says what went wrong.
+pub(super) fn error(status: u16, name: &str, message: &str) -> Response<Body> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(json!({"error": name, "message": message}))).into_response()
+}
+
+pub(super) async fn not_found() -> Response<Body> {
+    error(404, "not_found", "there is nothing at this path")
+}
+
+/// An answer of the API.
+type Answer = Result<Json<Value>, Failure>;
+
+/// Why there is none.
+struct Failure {
+    status: StatusCode,
+    name: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, name: "bad_request", message: message.into() }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response<Body> {
+        error(self.status.as_u16(), self.name, &self.message)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let (status, name) = match &error {
+            StoreError::NoAgent(_) => (StatusCode::NOT_FOUND, "no_agent"),
+            StoreError::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
+            StoreError::NameReserved(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            other => {
+                tracing::error!(error = %other, "the store failed for the API");
+                (StatusCode::SERVICE_UNAVAILABLE, "store")
+            }
+        };
+        Self { status, name, message: error.to_string() }
+    }
+}
+
+async fn authorize(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response<Body> {
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    if token.is_some_and(|token| shared.token.is(token)) {
+        return next.run(request).await;
+    }
+    let message = "the admin token is missing or wrong; it is in the hub's folder, file admin.token";
+    let mut response = error(401, "unauthorized", message);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    if shared.stop.is_cancelled() {
+        return error(503, ErrorCode::GoingAway.name(), ErrorCode::GoingAway.text());
+    }
+    match shared.store.ready().await {
+        Ok(()) => Json(json!({"ready": true})).into_response(),
+        Err(failure) => error(503, ErrorCode::StorageFull.name(), &format!("{failure}; acks are withheld")),
+    }
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "commit": env!("OUTPOST_COMMIT"),
+        "hub_id": shared.store.hub_id().to_string(),
+        "sessions": shared.registry.len(),
+        "counters": shared.counters.to_json(),
+    }))
+}
+
+async fn agents(State(shared): State<Arc<Shared>>) -> Answer {
+    let rows = shared.store.agents().await?;
+    let lines: Vec<_> = rows.iter().map(|row| view::agent_line(row, Some(&shared.registry))).collect();
+    Ok(Json(json!({"agents": lines})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAgent {
+    name: String,
+    /// base64url of 32 bytes.
+    public_key: Option<String>,
+}
+
+async fn add_agent(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Answer {
+    let new: NewAgent =
+        serde_json::from_slice(&body).map_err(|error| Failure::bad_request(format!("the body: {error}")))?;
+    let name = name(&new.name)?;
+    let public_key = new
+        .public_key
+        .map(|text| {
+            decode32(&text)
+                .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+                .filter(|key| !key.is_weak())
+                .ok_or_else(|| {
+                    Failure::bad_request("public_key is not an Ed25519 key (base64url of 32 bytes)")
+                })
+        })
+        .transpose()?;
+    let issued = shared.store.add_agent(&name, public_key).await?;
+    tracing::info!(agent = %name, id = %issued.id, "an agent was added");
+    Ok(Json(json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line()})))
+}
+
+async fn agent(State(shared): State<Arc<Shared>>, Path(text): Path<String>) -> Answer {
+    let row = shared.store.agent(&name(&text)?).await?;
+    Ok(Json(view::agent(&shared.store, &row, Some(&shared.registry)).await?))
+}
+
+async fn remove_agent(State(shared): State<Arc<Shared>>, Path(text): Path<String>) -> Answer {
+    let row = shared.store.remove_agent(&name(&text)?).await?;
+    if let Some(session) = shared.registry.session(row.id) {
+        session.end(ErrorCode::UnknownAgent);
+    }
+    tracing::info!(agent = %row.name, id = %row.id, "an agent was removed");
+    Ok(Json(json!({"removed": row.name.as_str(), "id": row.id.to_string()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsQuery {
+    lane: Option<String>,
+    from: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn records(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+    query: Result<Query<RecordsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let Query(query) = query.map_err(|error| Failure::bad_request(error.body_text()))?;
+    let row = shared.store.agent(&name(&text)?).await?;
+    let lane: Option<Lane> = query.lane.map(|lane| lane.parse()).transpose().map_err(refused)?;
+    let from: Option<RecordId> = query.from.map(|from| from.parse()).transpose().map_err(refused)?;
+    let page = shared.store.records(row.agent, Cursor { lane, from }, query.limit.unwrap_or(PAGE)).await?;
+    Ok(Json(view::page(&page)))
+}
+
+fn name(text: &str) -> Result<AgentName, Failure> {
+    text.parse().map_err(refused)
+}
+
+fn refused(error: crate::id::ParseIdError) -> Failure {
+    Failure::bad_request(error.to_string())
+}

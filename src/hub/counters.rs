@@ -1,0 +1,63 @@
+//! Counters of one hub, shown by `GET /v1/status`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+/// All of them; they only grow.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) auth_ok: Counter,
+    pub(super) auth_failed: ByName,
+    pub(super) sessions_ended: ByName,
+    pub(super) registrations: Counter,
+    pub(super) frames_in: Counter,
+    pub(super) frames_out: Counter,
+    pub(super) records_in: Counter,
+    pub(super) unknown_messages: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Numbers by a name out of our own tables (so their count is bounded).
+#[derive(Debug, Default)]
+pub(super) struct ByName(Mutex<BTreeMap<&'static str, u64>>);
+
+impl ByName {
+    pub(super) fn add(&self, name: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+    }
+
+    fn value(&self) -> Value {
+        json!(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Counters {
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "auth_ok": self.auth_ok.value(),
+            "auth_failed": self.auth_failed.value(),
+            "registrations": self.registrations.value(),
+            "sessions_ended": self.sessions_ended.value(),
+            "frames_in": self.frames_in.value(),
+            "frames_out": self.frames_out.value(),
+            "records_in": self.records_in.value(),
+            "unknown_messages": self.unknown_messages.value(),
+        })
+    }
+}

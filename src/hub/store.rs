@@ -1,0 +1,193 @@
+//! The hub's memory: one SQLite file, `DATA/hub.db`, and its key file beside it.
+//!
+//! Invariants: a mark moves only by compare-and-set (`where acked = old`) and only in the transaction that stores what
+//! it covers; marks are never deleted; nothing is reported as stored before its commit is on disk (WAL with
+//! synchronous = FULL). All records come through one writer task (`ingest`) that puts what many connections hand over
+//! into one transaction; everything else uses short transactions of its own.
+
+mod agents;
+mod error;
+mod ingest;
+mod lock;
+mod records;
+mod seal;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqlitePool, Transaction};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::id::{HubId, Lane};
+use crate::obs::{clock, random};
+
+pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
+pub use error::StoreError;
+pub use ingest::{Content, Ingest, IngestReply};
+pub use lock::FolderLock;
+pub use records::{Cursor, Item, ItemContent, Page};
+pub use status::{GapRow, InstanceRow, LossRow, StreamRow};
+
+use seal::Sealer;
+
+/// How long a transaction waits for another process's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections for everything but the writer.
+const READERS_MAX: u32 = 4;
+/// Pages of the log before it is folded into the database: 32 MiB.
+const CHECKPOINT_PAGES: &str = "8192";
+
+/// An agent inside the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AgentRef(i64);
+
+/// Whether opening may make a new database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// `hub run`: the first start makes one.
+    Allowed,
+    /// Everything else works on a hub that is there.
+    Refused,
+}
+
+/// A handle to the store; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: SqlitePool,
+    hub_id: HubId,
+    sealer: Arc<Sealer>,
+    writer: mpsc::Sender<ingest::Work>,
+    health: Arc<ingest::Health>,
+}
+
+impl Store {
+    /// Opens `folder`'s database and starts its writer, which ends when `Store::close` was called.
+    ///
+    /// # Errors
+    /// Where the folder, the database or the key file cannot be used; each says what to do.
+    pub async fn open(folder: &Path, creation: Creation) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let database = folder.join("hub.db");
+        let there = database.exists();
+        if !there && creation == Creation::Refused {
+            return Err(StoreError::NoHub(folder.to_owned()));
+        }
+        make_folder(folder)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&database)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .disable_statement_logging();
+        let pool =
+            PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
+        let connection = sqlx::SqliteConnection::connect_with(&options).await?;
+        let health = Arc::new(ingest::Health::default());
+        let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
+        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
+        Ok((Self { pool, hub_id, sealer: Arc::new(sealer), writer, health }, task))
+    }
+
+    /// Which installation this is.
+    pub fn hub_id(&self) -> HubId {
+        self.hub_id
+    }
+
+    /// Stops the writer after what it was given; what comes later is refused with `Closed`.
+    pub async fn close(&self) {
+        if self.writer.send(ingest::Work::Stop).await.is_err() {
+            tracing::debug!("the writer had stopped before");
+        }
+    }
+
+    /// Ends the connections to the database, once the writer is through.
+    pub async fn close_pool(&self) {
+        self.pool.close().await;
+    }
+
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("begin immediate").await?)
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })
+}
+
+/// Reads who this hub is, or makes it up at the first start.
+async fn installation(
+    pool: &SqlitePool,
+    database: &Path,
+    key_file: &Path,
+) -> Result<(HubId, Sealer), StoreError> {
+    let sealer = Sealer::read(key_file)?;
+    let mut transaction = pool.begin_with("begin immediate").await?;
+    let row: Option<(Vec<u8>, Vec<u8>)> =
+        sqlx::query_as("select hub_id, key_check from installation where one = 1")
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if let Some((hub_id, key_check)) = row {
+        let missing =
+            || StoreError::KeyFileMissing { database: database.to_owned(), key: key_file.to_owned() };
+        let sealer = sealer.ok_or_else(missing)?;
+        if !sealer.matches(&key_check) {
+            return Err(StoreError::KeyFileForeign(PathBuf::from(key_file)));
+        }
+        let hub_id = HubId::try_from(hub_id.as_slice()).map_err(|_| StoreError::Damaged("hub_id"))?;
+        return Ok((hub_id, sealer));
+    }
+    // The key file first: a crash between leaves a key without a database, which the next start uses.
+    let sealer = sealer.map_or_else(|| Sealer::create(key_file), Ok)?;
+    let hub_id = HubId::from_bytes(random::bytes());
+    sqlx::query("insert into installation (one, hub_id, key_check, created_at) values (1, $1, $2, $3)")
+        .bind(hub_id.as_bytes().to_vec())
+        .bind(sealer.check_value()?)
+        .bind(now())
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok((hub_id, sealer))
+}
+
+/// The hub's clock, as the database keeps it.
+fn now() -> i64 {
+    i64::try_from(clock::wall_now().0).unwrap_or(i64::MAX)
+}
+
+/// A record's number as the database keeps it.
+fn number(seq: u64) -> Result<i64, StoreError> {
+    i64::try_from(seq).map_err(|_| StoreError::NumberTooLarge(seq))
+}
+
+fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Control => 1,
+        Lane::Events => 2,
+        Lane::Logs => 3,
+    }
+}
+
+fn lane_of(number: i64) -> Result<Lane, StoreError> {
+    match number {
+        1 => Ok(Lane::Control),
+        2 => Ok(Lane::Events),
+        3 => Ok(Lane::Logs),
+        _ => Err(StoreError::Damaged("lane")),
+    }
+}

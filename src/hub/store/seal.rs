@@ -1,0 +1,117 @@
+//! The sealing key: `DATA/hub.key`, 32 random bytes that are never in the database.
+//!
+//! A sealed value is `nonce[12] || AES-256-GCM(value)`, bound to where it stands by its label, so that a row copied to
+//! another agent does not open. A database without its key file is refused: going on with a new key would lock every
+//! agent out for good.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+
+use crate::id::{AgentId, KeyId};
+use crate::obs::random;
+use crate::secret::Secret;
+use crate::wire::key::MacRoot;
+
+use super::error::StoreError;
+
+const NONCE_BYTES: usize = 12;
+const CHECK_TEXT: &[u8; 32] = b"outpost hub.key belongs to this ";
+
+/// Seals and unseals what the database must not hold in the open.
+pub(super) struct Sealer(Aes256Gcm);
+
+impl Sealer {
+    /// Reads the key file; `None` where there is none.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::KeyFile { path: path.to_owned(), error }),
+        };
+        let mut bytes = [0; 32];
+        let whole = file.read_exact(&mut bytes).and_then(|()| file.read(&mut [0]));
+        match whole {
+            Ok(0) => Ok(Some(Self::new(&Secret::new(bytes)))),
+            Ok(_) => Err(StoreError::KeyFileDamaged(path.to_owned())),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(StoreError::KeyFileDamaged(path.to_owned()))
+            }
+            Err(error) => Err(StoreError::KeyFile { path: path.to_owned(), error }),
+        }
+    }
+
+    /// Draws a key and makes its file durable before anything is sealed with it.
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        let key = Secret::new(random::bytes());
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(key.expose())?;
+            file.sync_all()?;
+            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
+        Ok(Self::new(&key))
+    }
+
+    fn new(key: &Secret) -> Self {
+        Self(Aes256Gcm::new(key.expose().into()))
+    }
+
+    /// Seals an agent's MAC root.
+    pub(super) fn seal_root(
+        &self,
+        root: &MacRoot,
+        agent: AgentId,
+        key: &KeyId,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.seal(root.expose(), &label(agent, key))
+    }
+
+    /// Opens an agent's MAC root.
+    pub(super) fn open_root(
+        &self,
+        sealed: &[u8],
+        agent: AgentId,
+        key: &KeyId,
+    ) -> Result<MacRoot, StoreError> {
+        self.open(sealed, &label(agent, key)).map(MacRoot::new)
+    }
+
+    /// What the database keeps to recognise its key file.
+    pub(super) fn check_value(&self) -> Result<Vec<u8>, StoreError> {
+        self.seal(CHECK_TEXT, b"check")
+    }
+
+    /// Whether this key made the check value.
+    pub(super) fn matches(&self, check_value: &[u8]) -> bool {
+        self.open(check_value, b"check").is_ok_and(|text| text == *CHECK_TEXT)
+    }
+
+    fn seal(&self, value: &[u8; 32], label: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let nonce = random::bytes::<NONCE_BYTES>();
+        let sealed = self
+            .0
+            .encrypt(&Nonce::from(nonce), Payload { msg: value, aad: label })
+            .map_err(|_| StoreError::Unsealable)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    fn open(&self, sealed: &[u8], label: &[u8]) -> Result<[u8; 32], StoreError> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(StoreError::Unsealable)?;
+        let value = self
+            .0
+            .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: label })
+            .map_err(|_| StoreError::Unsealable)?;
+        let value = zeroize::Zeroizing::new(value);
+        value.as_slice().try_into().map_err(|_| StoreError::Unsealable)
+    }
+}
+
+fn label(agent: AgentId, key: &KeyId) -> Vec<u8> {
+    [b"mac_root ".as_slice(), agent.as_bytes(), key.as_str().as_bytes()].concat()
+}

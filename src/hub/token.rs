@@ -1,0 +1,53 @@
+//! The admin token: what the API asks for. `DATA/admin.token`, 0600, made at the first start.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::obs::random;
+use crate::wire::key::encode32;
+
+/// Knows the right token when it sees it.
+#[derive(Clone)]
+pub struct AdminToken([u8; 32]);
+
+/// Where the token of the hub in `data` is.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("admin.token")
+}
+
+impl AdminToken {
+    /// Reads the token, or makes one; also whether it was made.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or written, or is empty.
+    pub fn open_or_create(path: &Path) -> io::Result<(Self, bool)> {
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => {
+                Err(io::Error::new(ErrorKind::InvalidData, "the file is empty; remove it to get a new token"))
+            }
+            Ok(text) => Ok((Self::of(text.trim()), false)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let text = encode32(&random::bytes());
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                writeln!(file, "{text}")?;
+                file.sync_all()?;
+                Ok((Self::of(&text), true))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Whether `text` is the token; digests are compared in constant time.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.ct_eq(&Self::of(text).0).into()
+    }
+}

@@ -1,0 +1,153 @@
+//! What the hub shows of agents and records, as JSON; the API and the command line's direct access share it.
+
+use std::sync::PoisonError;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::id::Lane;
+use crate::wire::batch;
+use crate::wire::message::RecordKind;
+
+use super::registry::{Entry, Registry};
+use super::store::{AgentRow, GapRow, Item, ItemContent, LossRow, Page, Store, StoreError};
+
+/// One line of the agents' list. `registry` is `None` where no hub process is asked.
+pub fn agent_line(row: &AgentRow, registry: Option<&Registry>) -> Value {
+    let session = registry.and_then(|registry| registry.session(row.id));
+    json!({
+        "name": row.name.as_str(),
+        "id": row.id.to_string(),
+        "state": row.state.name(),
+        "public_key": row.public_key.is_some(),
+        "created_at_ms": row.created_at,
+        "connected": registry.map(|_| session.is_some()),
+        "session": session.as_deref().map(session_json),
+    })
+}
+
+/// Everything the hub saw of one agent.
+///
+/// # Errors
+/// What the database says.
+pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -> Result<Value, StoreError> {
+    let streams = store.stream_rows(row.agent).await?;
+    let gaps = store.gap_rows(row.agent).await?;
+    let losses = store.loss_rows(row.agent).await?;
+    let instances = store.instance_rows(row.agent).await?;
+    let mut alarms = Vec::new();
+    alarms.extend(gaps.iter().filter(|gap| gap.reason == "hub_lost").map(|gap| {
+        format!("hub_lost: this hub had acked {} {} to {} and lost them", gap.stream, gap.from, gap.to)
+    }));
+    alarms.extend(losses.iter().map(|loss| {
+        format!("{}: the agent reports {} {} to {}", loss.reason, loss.stream, loss.from, loss.to)
+    }));
+    let mut view = agent_line(row, registry);
+    if let Value::Object(view) = &mut view {
+        view.insert(
+            "streams".to_owned(),
+            streams
+                .iter()
+                .map(|row| {
+                    json!({"lane": row.stream.lane.name(), "epoch": row.stream.epoch.to_string(), "acked": row.acked})
+                })
+                .collect(),
+        );
+        view.insert("gaps".to_owned(), gaps.iter().map(gap_row).collect());
+        view.insert("losses".to_owned(), losses.iter().map(loss_row).collect());
+        view.insert(
+            "instances".to_owned(),
+            instances
+                .iter()
+                .map(|row| {
+                    json!({"instance": row.instance.to_string(), "hostname": row.hostname,
+                        "agent_version": row.agent_version, "first_seen_ms": row.first_seen,
+                        "last_seen_ms": row.last_seen})
+                })
+                .collect(),
+        );
+        view.insert("alarms".to_owned(), json!(alarms));
+    }
+    Ok(view)
+}
+
+fn session_json(entry: &Entry) -> Value {
+    let heartbeat = entry.heartbeat.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let outbox = heartbeat.as_ref().map(|heartbeat| {
+        Lane::ALL
+            .into_iter()
+            .zip(heartbeat.depth)
+            .map(|(lane, depth)| {
+                (lane.name().to_owned(), json!({"records": depth.records, "bytes": depth.bytes}))
+            })
+            .collect::<Map<_, _>>()
+    });
+    json!({
+        "session_id": entry.session_id.to_string(),
+        "instance": entry.instance.to_string(),
+        "address": entry.address.to_string(),
+        "connected_since_ms": entry.since.0,
+        "clock_offset_ms": entry.offset.0,
+        "agent_version": heartbeat.map(|heartbeat| heartbeat.agent_version),
+        "outbox": outbox,
+    })
+}
+
+fn gap_row(gap: &GapRow) -> Value {
+    json!({"lane": gap.stream.lane.name(), "epoch": gap.stream.epoch.to_string(), "from": gap.from, "to": gap.to,
+        "reason": gap.reason, "records": gap.records, "bytes": gap.bytes, "received_at_ms": gap.received_at})
+}
+
+fn loss_row(loss: &LossRow) -> Value {
+    json!({"lane": loss.stream.lane.name(), "epoch": loss.stream.epoch.to_string(), "from": loss.from,
+        "to": loss.to, "reason": loss.reason, "received_at_ms": loss.received_at})
+}
+
+/// A page of records, as the API answers it.
+pub fn page(page: &Page) -> Value {
+    json!({
+        "records": page.items.iter().map(item).collect::<Vec<_>>(),
+        "next": page.next.map(|next| next.to_string()),
+    })
+}
+
+/// One record or gap.
+fn item(item: &Item) -> Value {
+    let mut object = Map::new();
+    object.insert("lane".to_owned(), json!(item.id.stream.lane.name()));
+    object.insert("epoch".to_owned(), json!(item.id.stream.epoch.to_string()));
+    match &item.content {
+        ItemContent::Gap(gap) => {
+            let gap = json!({"from": gap.from, "to": gap.to, "reason": gap.reason, "records": gap.records,
+                "bytes": gap.bytes});
+            object.insert("gap".to_owned(), gap);
+        }
+        ItemContent::Record { recorded_at, received_at, source, kind, payload, parts, whole } => {
+            object.insert("seq".to_owned(), json!(item.id.seq));
+            object.insert("recorded_at_ms".to_owned(), json!(recorded_at.0));
+            object.insert("received_at_ms".to_owned(), json!(received_at));
+            object.insert("source".to_owned(), json!(source));
+            if *parts > 1 {
+                object.insert("parts".to_owned(), json!(parts));
+            }
+            if !whole {
+                object.insert("incomplete".to_owned(), json!(true));
+            }
+            let loss = match kind {
+                RecordKind::LossReport => batch::decode_loss(payload).ok(),
+                RecordKind::Opaque => None,
+            };
+            match (loss, std::str::from_utf8(payload)) {
+                (Some(loss), _) => object.insert(
+                    "loss".to_owned(),
+                    json!({"lane": loss.stream.lane.name(), "epoch": loss.stream.epoch.to_string(),
+                        "from": loss.from, "to": loss.to, "reason": loss.reason.name()}),
+                ),
+                (None, Ok(text)) => object.insert("text".to_owned(), json!(text)),
+                (None, Err(_)) => object.insert("base64".to_owned(), json!(STANDARD.encode(payload))),
+            };
+        }
+    }
+    Value::Object(object)
+}

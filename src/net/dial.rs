@@ -1,0 +1,250 @@
+//! Dialling a hub: TCP, then the upgrade to a WebSocket with the measured settings.
+//!
+//! Must not: log or show the credential. Whatever a hub answers here is *unverified*: it may change the back-off,
+//! nothing else.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+
+use crate::limit;
+use crate::wire::error::ErrorCode;
+use crate::wire::key::{Bearer, encode32};
+
+use super::ws::{self, Counted, Link};
+
+/// The WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "outpost.v1";
+/// The header with the agent's nonce.
+pub const NONCE_HEADER: &str = "X-Outpost-Nonce";
+/// The header that names an entry of the error table.
+pub const ERROR_HEADER: &str = "X-Outpost-Error";
+
+/// Where to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// `ws://host:port/path` of the upgrade.
+    pub connect_url: String,
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Name resolution or TCP.
+    #[error("cannot connect to {host}:{port}: {source}; the agent goes on and tries again")]
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The upgrade took too long.
+    #[error("{host}:{port} did not answer within {} s; is it an Outpost hub?", limit::HANDSHAKE_TIMEOUT.as_secs())]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
+    #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
+    Broken(String),
+    /// The hub refused the upgrade.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The answer is no upgrade.
+    #[error("the answer is not a WebSocket upgrade ({0}); does the URL lead to an Outpost hub?")]
+    NotAHub(String),
+}
+
+/// An HTTP answer other than 101. Unverified.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the hub refused with HTTP {status}{}", code.map_or(String::new(), |code| format!(", {code}")))]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The entry of the error table that `X-Outpost-Error` names.
+    pub code: Option<ErrorCode>,
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+/// Connects and upgrades.
+///
+/// # Errors
+/// See [`DialError`]. Every one of them is worth another attempt, later.
+pub async fn dial(
+    endpoint: &Endpoint,
+    bearer: &Bearer,
+    nonce: &[u8; 32],
+) -> Result<Link<TcpStream>, DialError> {
+    let request = request(endpoint, bearer, nonce)?;
+    let attempt = async {
+        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| DialError::Connect {
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+                source,
+            })?;
+        let config = ws::config(limit::SOCKET_READ_BUFFER);
+        let (socket, _response) =
+            client_async_with_config(request, Counted::new(stream), Some(config)).await.map_err(refused)?;
+        Ok(Link::new(socket))
+    };
+    tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt)
+        .await
+        .unwrap_or_else(|_late| Err(DialError::Timeout { host: endpoint.host.clone(), port: endpoint.port }))
+}
+
+fn request(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Request, DialError> {
+    let unusable = |detail: String| DialError::NotAHub(detail);
+    let mut request =
+        endpoint.connect_url.as_str().into_client_request().map_err(|error| unusable(error.to_string()))?;
+    let header = |text: &str| HeaderValue::from_str(text).map_err(|error| unusable(error.to_string()));
+    let mut authorization = header(&format!("Bearer {}", bearer.to_text()))?;
+    authorization.set_sensitive(true);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, authorization);
+    headers.insert(NONCE_HEADER, header(&encode32(nonce))?);
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(request)
+}
+
+fn refused(error: WsError) -> DialError {
+    match error {
+        WsError::Http(response) => DialError::Refused(refusal(&response.map(|_body| ()))),
+        WsError::Io(error) => DialError::Broken(error.to_string()),
+        WsError::Protocol(error @ ProtocolError::HandshakeIncomplete) => DialError::Broken(error.to_string()),
+        other => DialError::NotAHub(other.to_string()),
+    }
+}
+
+fn refusal(response: &tokio_tungstenite::tungstenite::http::Response<()>) -> Refusal {
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    Refusal {
+        status: response.status().as_u16(),
+        code: text(ERROR_HEADER).and_then(ErrorCode::from_name),
+        retry_after: text(RETRY_AFTER.as_str())
+            .and_then(|seconds| seconds.trim().parse().ok())
+            .map(Duration::from_secs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::wire::key::{AgentKey, KeyFile};
+
+    fn bearer() -> Bearer {
+        KeyFile {
+            hub_id: crate::id::HubId::from_bytes([1; 16]),
+            agent_id: crate::id::AgentId::from_bytes([2; 16]),
+            key_id: "k1".parse().unwrap(),
+            key: AgentKey::new([3; 32]),
+        }
+        .bearer()
+    }
+
+    /// A server that answers one request with `answer` and hands back what it was asked.
+    async fn answer_once(answer: &'static [u8]) -> (DialError, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port,
+            connect_url: format!("ws://127.0.0.1:{port}/base/v1/agents/connect"),
+        };
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).await.unwrap();
+                asked.extend(byte);
+            }
+            socket.write_all(answer).await.unwrap();
+            String::from_utf8(asked).unwrap()
+        };
+        let bearer = bearer();
+        let (result, asked) = tokio::join!(dial(&endpoint, &bearer, &[7; 32]), server);
+        (result.unwrap_err(), asked)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_its_row_of_the_table_and_when_to_come_back() {
+        let (error, asked) = answer_once(
+            b"HTTP/1.1 503 Service Unavailable\r\nX-Outpost-Error: busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+        let DialError::Refused(refusal) = error else { panic!("{error}") };
+        let expected =
+            Refusal { status: 503, code: Some(ErrorCode::Busy), retry_after: Some(Duration::from_secs(7)) };
+        assert_eq!(refusal, expected);
+        assert!(asked.starts_with("GET /base/v1/agents/connect HTTP/1.1\r\n"), "{asked}");
+        let lower = asked.to_lowercase();
+        assert!(lower.contains("authorization: bearer opa1."), "{asked}");
+        assert!(lower.contains("x-outpost-nonce: bwchbwchbwch"), "{asked}");
+        assert!(lower.contains("sec-websocket-protocol: outpost.v1"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_or_missing_row_is_no_reason_to_fail() {
+        let (error, _) = answer_once(
+            b"HTTP/1.1 403 Forbidden\r\nX-Outpost-Error: moon_phase\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+        let DialError::Refused(refusal) = error else { panic!("{error}") };
+        assert_eq!(refusal, Refusal { status: 403, code: None, retry_after: None });
+    }
+
+    #[tokio::test]
+    async fn something_that_is_no_hub_is_told_apart() {
+        let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
+        assert!(matches!(error, DialError::NotAHub(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_names_host_and_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let endpoint = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port,
+            connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
+        };
+        let error = dial(&endpoint, &bearer(), &[7; 32]).await.unwrap_err();
+        assert!(matches!(error, DialError::Connect { .. }) && error.to_string().contains(&port.to_string()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port,
+            connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
+        };
+        let error = dial(&endpoint, &bearer(), &[7; 32]).await.unwrap_err();
+        assert!(matches!(error, DialError::Timeout { .. }), "{error}");
+    }
+}

@@ -1,0 +1,345 @@
+//! A WebSocket as a source and sink of binary frames, driven by one task.
+//!
+//! * The task asks for one [`Turn`] at a time: reading goes on while writing is blocked, so a peer that reads slowly
+//!   never keeps its acks from us. Everything here is poll-based: dropping a `turn` loses nothing.
+//! * Frames are fed without a flush while there is more to send; what is left unflushed goes out as soon as the task
+//!   has nothing to send (14 to 20 times the rate of a flush per message).
+//! * Time-outs count bytes moved, not messages: on a slow link a large frame may take long as long as it moves.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::limit;
+use crate::time::BootTime;
+
+/// How long a polite close may take before the socket is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest text a close frame carries, by RFC 6455.
+const CLOSE_REASON_BYTES_MAX: usize = 123;
+
+/// The measured settings: see docs/protocol.md, "Socket".
+pub fn config(read_buffer: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(read_buffer)
+        .write_buffer_size(limit::SOCKET_WRITE_BUFFER)
+        // One more frame than the buffer that triggers a write: we feed nothing while a write is blocked.
+        .max_write_buffer_size(limit::SOCKET_WRITE_BUFFER + 2 * limit::MESSAGE_BYTES_MAX)
+        .max_message_size(Some(limit::MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(limit::MESSAGE_BYTES_MAX))
+}
+
+/// What came from the peer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A binary message.
+    Frame(Bytes),
+    /// A text message.
+    Text,
+    /// A ping or pong.
+    Activity,
+    /// A message above the limit.
+    TooLarge,
+    /// The peer closed.
+    Closed {
+        /// The close code; 1005 where the peer gave none.
+        code: u16,
+        /// What the peer said.
+        reason: String,
+    },
+    /// The connection broke.
+    Lost(String),
+}
+
+/// Whether the driver has a frame it wants to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// It has one.
+    Send,
+    /// It has none: flush what was fed.
+    Rest,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Turn {
+    /// The peer said something.
+    Incoming(Incoming),
+    /// [`Link::feed`] may be called once.
+    Writable,
+}
+
+/// One WebSocket.
+#[derive(Debug)]
+pub struct Link<S> {
+    socket: WebSocketStream<Counted<S>>,
+    flush: Flush,
+    stall: Option<Stall>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Clean,
+    Needed,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    written: u64,
+    since: BootTime,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// Takes an upgraded socket over.
+    pub fn new(socket: WebSocketStream<Counted<S>>) -> Self {
+        Self { socket, flush: Flush::Clean, stall: None }
+    }
+
+    /// The next thing that happens. Cancel-safe.
+    pub async fn turn(&mut self, want: Want) -> Turn {
+        poll_fn(|context| self.poll_turn(context, want)).await
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>, want: Want) -> Poll<Turn> {
+        if let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(context) {
+            return Poll::Ready(Turn::Incoming(incoming(message)));
+        }
+        let lost = |error: Error| Poll::Ready(Turn::Incoming(Incoming::Lost(error.to_string())));
+        match (want, self.flush) {
+            (Want::Send, Flush::Clean | Flush::Needed) => {
+                match Pin::new(&mut self.socket).poll_ready(context) {
+                    Poll::Ready(Ok(())) => Poll::Ready(Turn::Writable),
+                    Poll::Ready(Err(error)) => lost(error),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+            (Want::Rest, Flush::Needed) => match Pin::new(&mut self.socket).poll_flush(context) {
+                Poll::Ready(Ok(())) => {
+                    self.flush = Flush::Clean;
+                    Poll::Pending
+                }
+                Poll::Ready(Err(error)) => lost(error),
+                Poll::Pending => Poll::Pending,
+            },
+            (Want::Rest, Flush::Clean) => Poll::Pending,
+        }
+    }
+
+    /// Queues one binary message; allowed once after each [`Turn::Writable`].
+    ///
+    /// # Errors
+    /// Where the connection broke.
+    pub fn feed(&mut self, frame: Bytes) -> Result<(), String> {
+        self.start(Message::Binary(frame))
+    }
+
+    /// Queues a WebSocket ping; as [`Self::feed`].
+    ///
+    /// # Errors
+    /// Where the connection broke.
+    pub fn feed_ping(&mut self) -> Result<(), String> {
+        self.start(Message::Ping(Bytes::new()))
+    }
+
+    fn start(&mut self, message: Message) -> Result<(), String> {
+        self.flush = Flush::Needed;
+        Pin::new(&mut self.socket).start_send(message).map_err(|error| error.to_string())
+    }
+
+    /// When the peer will have accepted no byte for `timeout`; `None` while nothing waits to be written.
+    pub fn write_deadline(&mut self, now: BootTime, timeout: Duration) -> Option<BootTime> {
+        if self.flush == Flush::Clean {
+            self.stall = None;
+            return None;
+        }
+        let written = self.socket.get_ref().written;
+        let stall = match self.stall {
+            Some(stall) if stall.written == written => stall,
+            Some(_) | None => Stall { written, since: now },
+        };
+        self.stall = Some(stall);
+        Some(stall.since.after(timeout))
+    }
+
+    /// Bytes received so far: any of them is a sign of life.
+    pub fn received(&self) -> u64 {
+        self.socket.get_ref().read
+    }
+
+    /// Sends a close frame and waits a moment for the peer's, so that what was sent before arrives.
+    pub async fn close(mut self, code: u16, reason: &str) {
+        let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let reason = reason.get(..end).unwrap_or_default().to_owned();
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let polite = async {
+            if self.socket.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
+                {
+                }
+            }
+        };
+        // A peer that does not answer gets no more than this.
+        let _late = tokio::time::timeout(CLOSE_TIMEOUT, polite).await;
+    }
+}
+
+fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
+    match message {
+        Some(Ok(Message::Binary(frame))) => Incoming::Frame(frame),
+        Some(Ok(Message::Text(_))) => Incoming::Text,
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Activity,
+        Some(Ok(Message::Close(frame))) => {
+            frame.map_or(Incoming::Closed { code: 1005, reason: String::new() }, |frame| Incoming::Closed {
+                code: frame.code.into(),
+                reason: frame.reason.as_str().to_owned(),
+            })
+        }
+        Some(Err(Error::Capacity(_))) => Incoming::TooLarge,
+        Some(Err(error)) => Incoming::Lost(error.to_string()),
+        None => Incoming::Lost("the connection ended without a close frame".to_owned()),
+    }
+}
+
+/// A stream that counts what passes.
+#[derive(Debug)]
+pub struct Counted<S> {
+    inner: S,
+    read: u64,
+    written: u64,
+}
+
+impl<S> Counted<S> {
+    /// Counts from zero.
+    pub const fn new(inner: S) -> Self {
+        Self { inner, read: 0, written: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
+        self.read = self.read.saturating_add(buffer.filled().len().saturating_sub(before) as u64);
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = &result {
+            self.written = self.written.saturating_add(*count as u64);
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    async fn pair(buffer: usize) -> (Link<tokio::io::DuplexStream>, Link<tokio::io::DuplexStream>) {
+        let (left, right) = tokio::io::duplex(buffer);
+        let side = async |stream, role| {
+            let config = config(limit::SOCKET_READ_BUFFER_IDLE);
+            Link::new(WebSocketStream::from_raw_socket(Counted::new(stream), role, Some(config)).await)
+        };
+        (side(left, Role::Client).await, side(right, Role::Server).await)
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_in_order_after_one_rest() {
+        let (mut left, mut right) = pair(1 << 20).await;
+        for number in 0..100_u8 {
+            assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
+            left.feed(Bytes::from(vec![number; 3])).unwrap();
+        }
+        for number in 0..100_u8 {
+            let turn = tokio::select! {
+                turn = right.turn(Want::Rest) => turn,
+                turn = left.turn(Want::Rest) => panic!("nothing was sent back: {turn:?}"),
+            };
+            let Turn::Incoming(Incoming::Frame(frame)) = turn else { panic!("a frame: {turn:?}") };
+            assert_eq!(frame, vec![number; 3]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_runs_into_the_deadline_and_reading_goes_on() {
+        let (mut left, mut right) = pair(1024).await;
+        let timeout = Duration::from_secs(10);
+        let at = |seconds| BootTime(Duration::from_secs(seconds));
+        assert_eq!(left.write_deadline(at(0), timeout), None, "nothing waits");
+        assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
+        left.feed(Bytes::from(vec![1; 100_000])).unwrap();
+        assert!(matches!(right.turn(Want::Send).await, Turn::Writable));
+        right.feed(Bytes::from_static(b"ack")).unwrap();
+        // One poll of the peer flushes its frame but reads ours only in part: drop it before it goes on.
+        let flushed = tokio::time::timeout(Duration::ZERO, right.turn(Want::Rest)).await;
+        assert!(flushed.is_err(), "{flushed:?}");
+        let turn = left.turn(Want::Send).await;
+        assert!(matches!(turn, Turn::Incoming(Incoming::Frame(_))), "{turn:?}");
+        let blocked = tokio::time::timeout(Duration::ZERO, left.turn(Want::Send)).await;
+        assert!(blocked.is_err(), "the write is blocked: {blocked:?}");
+        assert_eq!(left.write_deadline(at(1), timeout), Some(at(11)));
+        assert_eq!(left.write_deadline(at(5), timeout), Some(at(11)), "no byte moved since");
+    }
+
+    #[tokio::test]
+    async fn a_message_above_the_limit_is_told_apart() {
+        let (mut left, mut right) = pair(8 << 20).await;
+        assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
+        left.feed(Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1])).unwrap();
+        let turn = tokio::select! {
+            turn = right.turn(Want::Rest) => turn,
+            turn = left.turn(Want::Rest) => panic!("nothing was sent back: {turn:?}"),
+        };
+        assert!(matches!(turn, Turn::Incoming(Incoming::TooLarge)), "{turn:?}");
+    }
+
+    #[tokio::test]
+    async fn a_close_says_its_code_and_reason() {
+        let (left, mut right) = pair(1 << 16).await;
+        let reason = "é".repeat(100);
+        let (turn, ()) = tokio::join!(
+            async {
+                let turn = right.turn(Want::Rest).await;
+                drop(right);
+                turn
+            },
+            left.close(1008, &reason)
+        );
+        let Turn::Incoming(Incoming::Closed { code, reason }) = turn else { panic!("{turn:?}") };
+        assert_eq!((code, reason), (1008, "é".repeat(61)));
+    }
+}

@@ -1,0 +1,249 @@
+//! The stored block: consecutive records of one stream, as one database value.
+//!
+//! ```text
+//!  0      4       5    6     7        8     16    24    28       36      44  48
+//!  | OPBK | version | lane | flags | 0 | epoch | first | count | first_ms | last_ms | crc | RecordBatch ... |
+//! ```
+//! Numbers are big-endian. `flags`: 1 compressed, 2 encrypted; this version writes 0 and reads nothing else. `crc` is
+//! CRC-32C over everything else of the value. The body is what travels in a `Records` envelope, so blocks are joined
+//! by concatenating their bodies. A block has at most `limit::BLOCK_BYTES_MAX` bytes. Its key is epoch and first.
+
+use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
+
+/// Bytes before the body.
+pub const HEADER_BYTES: usize = 48;
+const MAGIC: [u8; 4] = *b"OPBK";
+const VERSION: u8 = 1;
+const CRC_AT: usize = 44;
+
+/// What a block says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The stream.
+    pub stream: StreamId,
+    /// Number of its first record.
+    pub first: u64,
+    /// How many, at least 1.
+    pub count: u32,
+    /// `recorded_at` of its first record.
+    pub first_ms: u64,
+    /// `recorded_at` of its last record.
+    pub last_ms: u64,
+}
+
+impl Header {
+    /// The number after its last record.
+    pub const fn end(&self) -> u64 {
+        self.first.saturating_add(self.count as u64)
+    }
+}
+
+/// A value that is not a sound block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Shorter than a header or longer than a block.
+    #[error("a block of {0} bytes")]
+    Length(usize),
+    /// Not a block at all.
+    #[error("no block magic")]
+    Magic,
+    /// Written by a newer program, or with flags this one does not know.
+    #[error("block version {version} with flags {flags}")]
+    Version {
+        /// Its version.
+        version: u8,
+        /// Its flags.
+        flags: u8,
+    },
+    /// Its bytes changed.
+    #[error("a block's checksum is wrong")]
+    Crc,
+    /// A lane, number or count out of bounds.
+    #[error("a block's header is out of bounds")]
+    Bounds,
+}
+
+/// A block as one value.
+pub fn encode(header: &Header, body: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEADER_BYTES + body.len());
+    value.extend_from_slice(&MAGIC);
+    value.extend_from_slice(&[VERSION, lane_code(header.stream.lane), 0, 0]);
+    value.extend_from_slice(&header.stream.epoch.as_u64().to_be_bytes());
+    value.extend_from_slice(&header.first.to_be_bytes());
+    value.extend_from_slice(&header.count.to_be_bytes());
+    value.extend_from_slice(&header.first_ms.to_be_bytes());
+    value.extend_from_slice(&header.last_ms.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&value), body);
+    value.extend_from_slice(&crc.to_be_bytes());
+    value.extend_from_slice(body);
+    value
+}
+
+/// The header and body of a value.
+///
+/// # Errors
+/// What makes it unsound; arbitrary bytes never panic.
+pub fn decode(value: &[u8]) -> Result<(Header, &[u8]), BlockError> {
+    if value.len() > limit::BLOCK_BYTES_MAX {
+        return Err(BlockError::Length(value.len()));
+    }
+    let Some((head, body)) = value.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(BlockError::Length(value.len()));
+    };
+    let mut fields = Fields(head);
+    if fields.take() != Some(MAGIC) {
+        return Err(BlockError::Magic);
+    }
+    let [version, lane, flags, _] = fields.take().unwrap_or_default();
+    let header = fields.header(lane).ok_or(BlockError::Bounds);
+    let stored = u32::from_be_bytes(fields.take().unwrap_or_default());
+    let signed = head.get(..CRC_AT).unwrap_or_default();
+    if crc32c::crc32c_append(crc32c::crc32c(signed), body) != stored {
+        return Err(BlockError::Crc);
+    }
+    if version != VERSION || flags != 0 {
+        return Err(BlockError::Version { version, flags });
+    }
+    header.map(|header| (header, body))
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn header(&mut self, lane: u8) -> Option<Header> {
+        let (epoch, first) = (Epoch::from_u64(self.number()?), self.number()?);
+        let count = u32::from_be_bytes(self.take()?);
+        let (first_ms, last_ms) = (self.number()?, self.number()?);
+        let sound = first > 0 && count > 0 && first.checked_add(u64::from(count)).is_some();
+        let lane = lane_from_code(lane).filter(|_| sound)?;
+        Some(Header { stream: StreamId { lane, epoch }, first, count, first_ms, last_ms })
+    }
+}
+
+/// The lane's number on disk.
+pub const fn lane_code(lane: Lane) -> u8 {
+    match lane {
+        Lane::Control => 1,
+        Lane::Events => 2,
+        Lane::Logs => 3,
+    }
+}
+
+/// The lane with this number on disk.
+pub fn lane_from_code(code: u8) -> Option<Lane> {
+    Lane::ALL.into_iter().find(|lane| lane_code(*lane) == code)
+}
+
+/// Puts records into full blocks.
+#[derive(Debug)]
+pub struct Packer {
+    header: Header,
+    body: Vec<u8>,
+}
+
+impl Packer {
+    /// A packer whose first record gets the number `first`.
+    pub fn new(stream: StreamId, first: u64) -> Self {
+        let header = Header { stream, first, count: 0, first_ms: 0, last_ms: 0 };
+        Self { header, body: Vec::with_capacity(limit::BLOCK_BYTES_MAX) }
+    }
+
+    /// Takes one encoded record; gives the block that had no room for it.
+    pub fn push(&mut self, record: &[u8], recorded_at_ms: u64) -> Option<(Header, Vec<u8>)> {
+        let full = HEADER_BYTES + self.body.len() + record.len() > limit::BLOCK_BYTES_MAX;
+        let block = if full { self.finish() } else { None };
+        if self.header.count == 0 {
+            self.header.first_ms = recorded_at_ms;
+        }
+        self.header.count += 1;
+        self.header.last_ms = recorded_at_ms;
+        self.body.extend_from_slice(record);
+        block
+    }
+
+    /// The last block, where there is one.
+    pub fn finish(&mut self) -> Option<(Header, Vec<u8>)> {
+        if self.header.count == 0 {
+            return None;
+        }
+        let header = self.header;
+        let value = encode(&header, &self.body);
+        self.header.first = header.end();
+        self.header.count = 0;
+        self.body.clear();
+        Some((header, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(count: u32) -> Header {
+        let stream = StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(0x1_0000_0007) };
+        Header { stream, first: 42, count, first_ms: 1, last_ms: 2 }
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_survives_its_encoding(body in proptest::collection::vec(any::<u8>(), 0..4096), count in 1u32..9) {
+            let value = encode(&header(count), &body);
+            prop_assert_eq!(decode(&value), Ok((header(count), body.as_slice())));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_always_found(body in proptest::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let mut value = encode(&header(3), &body);
+            let at = at.index(value.len());
+            value[at] ^= 1 << bit;
+            prop_assert!(decode(&value).is_err());
+        }
+
+        #[test]
+        fn arbitrary_and_cut_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+            prop_assert!(decode(&bytes).is_err());
+            let value = encode(&header(1), &bytes);
+            let cut = cut.min(value.len());
+            prop_assert_eq!(decode(&value[..cut]).is_ok(), cut == value.len());
+        }
+
+        #[test]
+        fn packed_blocks_are_contiguous_and_bounded(lens in proptest::collection::vec(1usize..13_000, 1..40)) {
+            let mut packer = Packer::new(header(1).stream, 42);
+            let mut blocks = Vec::new();
+            for len in &lens {
+                blocks.extend(packer.push(&vec![1; *len], *len as u64));
+            }
+            blocks.extend(packer.finish());
+            let mut next = 42;
+            for (header, value) in &blocks {
+                prop_assert_eq!(header.first, next);
+                prop_assert!(decode(value).is_ok());
+                next = header.end();
+            }
+            prop_assert_eq!(next, 42 + lens.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_newer_block_is_told_from_a_damaged_one() {
+        let mut value = encode(&header(1), b"x");
+        value[4] = 9;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&value[..CRC_AT]), b"x");
+        value[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(decode(&value), Err(BlockError::Version { version: 9, flags: 0 }));
+    }
+}

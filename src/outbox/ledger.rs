@@ -1,0 +1,313 @@
+//! What the outbox holds: streams, their spans and how far each is acked. No disk, no clock, no randomness.
+//!
+//! A span is what is removed at once: a generation of events or logs, a stored block of control. It ends where the next
+//! span of its stream begins, the last one at the stream's `next`. A stream leaves the ledger when its epoch is closed,
+//! everything is acked, its spans are gone and no gap of it waits.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Epoch, Lane, StreamId};
+use crate::wire::message::{Gap, StreamMark, StreamState};
+
+/// One value for each lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PerLane<T> {
+    control: T,
+    events: T,
+    logs: T,
+}
+
+impl<T> PerLane<T> {
+    /// The value `of` gives for each lane.
+    pub fn from_fn(mut of: impl FnMut(Lane) -> T) -> Self {
+        Self { control: of(Lane::Control), events: of(Lane::Events), logs: of(Lane::Logs) }
+    }
+
+    /// The lane's value.
+    pub const fn of(&self, lane: Lane) -> &T {
+        match lane {
+            Lane::Control => &self.control,
+            Lane::Events => &self.events,
+            Lane::Logs => &self.logs,
+        }
+    }
+
+    /// The lane's value, to be changed.
+    pub const fn of_mut(&mut self, lane: Lane) -> &mut T {
+        match lane {
+            Lane::Control => &mut self.control,
+            Lane::Events => &mut self.events,
+            Lane::Logs => &mut self.logs,
+        }
+    }
+}
+
+/// One epoch of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// The number its next record gets.
+    pub next: u64,
+    /// Greatest acked number and its CRC (0 where not known).
+    pub acked: u64,
+    /// See `acked`.
+    pub acked_crc: u32,
+    /// What is held, by first number.
+    pub spans: BTreeMap<u64, Span>,
+}
+
+/// What is removed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Encoded bytes of its records, or an estimate.
+    pub bytes: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { next: 1, acked: 0, acked_crc: 0, spans: BTreeMap::new() }
+    }
+}
+
+impl Stream {
+    /// Records not acked.
+    pub const fn unacked(&self) -> u64 {
+        self.next.saturating_sub(1).saturating_sub(self.acked)
+    }
+
+    /// The span that holds `seq`: its first number and the number after its last.
+    pub fn span_of(&self, seq: u64) -> Option<(u64, u64)> {
+        let (first, _) = self.spans.range(..=seq).next_back()?;
+        (seq < self.next).then(|| (*first, self.end_of(*first)))
+    }
+
+    /// The number after the last of the span that begins with `first`.
+    pub fn end_of(&self, first: u64) -> u64 {
+        let after = self.spans.range(first.saturating_add(1)..).next();
+        after.map_or(self.next, |(next, _)| *next)
+    }
+
+    /// First numbers of the spans that are acked whole.
+    pub fn covered(&self) -> Vec<u64> {
+        let ends = self.spans.keys().skip(1).copied().chain([self.next]);
+        let covered = self.spans.keys().zip(ends).take_while(|(_, end)| *end <= self.acked.saturating_add(1));
+        covered.map(|(first, _)| *first).collect()
+    }
+
+    /// Encoded bytes not acked; in proportion where a span is acked in part.
+    pub fn unacked_bytes(&self) -> u64 {
+        let first_unacked = self.acked.saturating_add(1);
+        let mut bytes = 0u64;
+        for (first, span) in self.spans.iter().rev() {
+            let end = self.end_of(*first);
+            if end <= first_unacked {
+                break;
+            }
+            let held = end.saturating_sub(*first).max(1);
+            let left = end.saturating_sub((*first).max(first_unacked));
+            let share = u128::from(span.bytes) * u128::from(left) / u128::from(held);
+            bytes = bytes.saturating_add(u64::try_from(share).unwrap_or(u64::MAX));
+        }
+        bytes
+    }
+}
+
+/// All streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    current: PerLane<Epoch>,
+    streams: BTreeMap<StreamId, Stream>,
+    gaps: BTreeMap<(StreamId, u64), Gap>,
+}
+
+impl Ledger {
+    /// A ledger whose lanes have these current epochs and nothing else.
+    pub fn new(current: PerLane<Epoch>) -> Self {
+        let mut ledger = Self { current, streams: BTreeMap::new(), gaps: BTreeMap::new() };
+        for lane in Lane::ALL {
+            ledger.streams.insert(ledger.current(lane), Stream::default());
+        }
+        ledger
+    }
+
+    /// The lane's current stream.
+    pub const fn current(&self, lane: Lane) -> StreamId {
+        StreamId { lane, epoch: *self.current.of(lane) }
+    }
+
+    /// The current stream's content.
+    pub fn current_stream(&self, lane: Lane) -> Stream {
+        self.streams.get(&self.current(lane)).cloned().unwrap_or_default()
+    }
+
+    /// Number the lane's next record gets.
+    pub fn next(&self, lane: Lane) -> u64 {
+        self.streams.get(&self.current(lane)).map_or(1, |stream| stream.next)
+    }
+
+    /// Begins a lane's next epoch; the old one is kept while it holds something.
+    pub fn begin_epoch(&mut self, lane: Lane, epoch: Epoch) {
+        let old = self.current(lane);
+        *self.current.of_mut(lane) = epoch;
+        self.streams.insert(self.current(lane), Stream::default());
+        self.forget_if_done(old);
+    }
+
+    /// Takes an older epoch in, as found on disk.
+    pub fn insert(&mut self, id: StreamId, stream: Stream) {
+        self.streams.insert(id, stream);
+    }
+
+    /// One stream.
+    pub fn stream(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id)
+    }
+
+    /// One stream, to be changed.
+    pub fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(&id)
+    }
+
+    /// Every stream, oldest first within a lane.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
+        self.streams.iter().map(|(id, stream)| (*id, stream))
+    }
+
+    /// What a Register lists: every stream with something unacked or a gap, and each lane's current one.
+    pub fn states(&self) -> Vec<StreamState> {
+        let listed = self.streams.iter().filter(|(id, stream)| {
+            stream.unacked() > 0 || self.current(id.lane) == **id || self.has_gaps(**id)
+        });
+        listed.map(|(id, stream)| state(*id, stream)).collect()
+    }
+
+    /// The current streams' states, in the order of [`Lane::ALL`].
+    pub fn current_states(&self) -> [StreamState; 3] {
+        Lane::ALL.map(|lane| {
+            let id = self.current(lane);
+            self.streams
+                .get(&id)
+                .map_or(StreamState { stream: id, first_unacked: 1, next: 1 }, |stream| state(id, stream))
+        })
+    }
+
+    /// The cursor of a stream; of one that is not held any more, or never was, nothing is known.
+    pub fn mark(&self, id: StreamId) -> StreamMark {
+        let none = StreamMark::none(id.lane, id.epoch);
+        self.streams.get(&id).map_or(none, |stream| StreamMark {
+            stream: id,
+            acked: stream.acked,
+            acked_crc: stream.acked_crc,
+        })
+    }
+
+    /// Unacked records and bytes of a lane.
+    pub fn depth(&self, lane: Lane) -> (u64, u64) {
+        let streams = self.streams.iter().filter(|(id, _)| id.lane == lane);
+        streams.fold((0, 0), |(records, bytes), (_, stream)| {
+            (records.saturating_add(stream.unacked()), bytes.saturating_add(stream.unacked_bytes()))
+        })
+    }
+
+    /// Bytes a lane takes on disk.
+    pub fn disk_bytes(&self, lane: Lane) -> u64 {
+        let streams = self.streams.iter().filter(|(id, _)| id.lane == lane);
+        streams.flat_map(|(_, stream)| stream.spans.values()).map(|span| span.disk_bytes).sum()
+    }
+
+    /// Gaps that wait for their ack.
+    pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.values()
+    }
+
+    /// Takes a gap in; a newer one from the same number replaces it.
+    pub fn insert_gap(&mut self, gap: Gap) {
+        self.gaps.insert((gap.stream, gap.from), gap);
+    }
+
+    /// Takes the gaps out that a mark of the hub covers.
+    pub fn take_gaps(&mut self, mark: StreamMark) -> Vec<Gap> {
+        let covered = self.gaps.values().filter(|gap| gap.stream == mark.stream && gap.to <= mark.acked);
+        let covered: Vec<Gap> = covered.copied().collect();
+        for gap in &covered {
+            self.gaps.remove(&(gap.stream, gap.from));
+        }
+        covered
+    }
+
+    /// Whether a gap of the stream waits for its ack.
+    pub fn has_gaps(&self, id: StreamId) -> bool {
+        self.gaps.range((id, 0)..=(id, u64::MAX)).next().is_some()
+    }
+
+    /// Drops a stream that is closed and done; says whether it did.
+    pub fn forget_if_done(&mut self, id: StreamId) -> bool {
+        let done = self.current(id.lane) != id
+            && !self.has_gaps(id)
+            && self.streams.get(&id).is_some_and(|stream| stream.unacked() == 0 && stream.spans.is_empty());
+        if done {
+            self.streams.remove(&id);
+        }
+        done
+    }
+}
+
+fn state(id: StreamId, stream: &Stream) -> StreamState {
+    StreamState { stream: id, first_unacked: stream.acked.saturating_add(1), next: stream.next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::GapReason;
+
+    fn ledger() -> Ledger {
+        Ledger::new(PerLane::from_fn(|_| Epoch::from_u64(5)))
+    }
+
+    fn stream(next: u64, firsts: &[u64]) -> Stream {
+        let span = Span { bytes: 100, disk_bytes: 200 };
+        Stream { next, spans: firsts.iter().map(|first| (*first, span)).collect(), ..Stream::default() }
+    }
+
+    #[test]
+    fn a_span_ends_where_the_next_begins() {
+        let mut stream = stream(31, &[1, 11, 21]);
+        assert_eq!(stream.span_of(11), Some((11, 21)));
+        assert_eq!(stream.span_of(30), Some((21, 31)));
+        assert_eq!(stream.span_of(31), None);
+        stream.acked = 19;
+        assert_eq!(stream.covered(), [1]);
+        assert_eq!(stream.unacked_bytes(), 110);
+        stream.acked = 30;
+        assert_eq!(stream.covered(), [1, 11, 21]);
+        assert_eq!(stream.unacked_bytes(), 0);
+    }
+
+    #[test]
+    fn old_streams_are_listed_first_and_current_ones_always() {
+        let mut ledger = ledger();
+        let old = StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(4) };
+        ledger.insert(old, stream(3, &[1]));
+        let states = ledger.states();
+        assert_eq!(states.len(), 4);
+        assert_eq!((states[2].stream, states[2].next), (old, 3));
+        assert_eq!(ledger.depth(Lane::Logs), (2, 100));
+    }
+
+    #[test]
+    fn a_closed_stream_is_forgotten_when_nothing_of_it_waits() {
+        let mut ledger = ledger();
+        let id = StreamId { lane: Lane::Events, epoch: Epoch::from_u64(4) };
+        ledger.insert(id, Stream { acked: 2, ..stream(3, &[]) });
+        let gap = Gap { stream: id, from: 1, to: 2, reason: GapReason::HubLost, records: 2, bytes: 0 };
+        ledger.insert_gap(gap);
+        assert!(!ledger.forget_if_done(id));
+        assert!(ledger.states().iter().any(|state| state.stream == id));
+        assert_eq!(ledger.take_gaps(StreamMark { stream: id, acked: 1, acked_crc: 0 }), []);
+        assert_eq!(ledger.take_gaps(StreamMark { stream: id, acked: 2, acked_crc: 0 }), [gap]);
+        assert!(ledger.forget_if_done(id));
+        assert!(!ledger.forget_if_done(ledger.current(Lane::Events)));
+    }
+}

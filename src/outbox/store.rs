@@ -1,0 +1,270 @@
+//! The outbox on disk: a handle for tasks, and one OS thread that owns every file.
+//!
+//! The handle sends requests through a bounded inbox and waits for answers; a request that was taken is carried out
+//! even where its future is dropped. Dropping the last handle stops the thread without waiting for it; [`Outbox::close`]
+//! waits and reports.
+
+mod ballast;
+mod committer;
+mod core;
+mod database;
+mod format;
+mod generation;
+mod inbox;
+mod lock;
+mod mark;
+mod reader;
+mod recover;
+mod roll;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use crate::id::{AgentId, Lane, RecordId, StreamId};
+use crate::limit;
+use crate::time::WallTime;
+use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
+
+use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use inbox::Inbox;
+use thread::Store;
+
+/// How an outbox is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Whose records it holds; `None` before the first usable key, see [`Outbox::bind_agent`].
+    pub agent: Option<AgentId>,
+    /// Bytes each lane may take on disk, in the order of [`Lane::ALL`].
+    pub quota: [u64; 3],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agent: None,
+            quota: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+        }
+    }
+}
+
+/// A handle on an open outbox; clones share it.
+#[derive(Clone)]
+pub struct Outbox {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    inbox: Arc<Inbox>,
+    durable: watch::Receiver<[StreamState; 3]>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inbox.close(None);
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("durable", &*self.handle.durable.borrow()).finish()
+    }
+}
+
+/// Ends what still waits when the thread ends, however it does.
+struct Guard(Arc<Inbox>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Outbox {
+    /// Opens or makes the outbox in `dir` and draws each lane's epoch. Blocks until that is durable.
+    ///
+    /// # Errors
+    /// The folder is in use, another agent's, of a newer format, damaged, or cannot be written.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let (sender, opened) = std::sync::mpsc::sync_channel(1);
+        let inbox = Arc::new(Inbox::new());
+        let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
+        let work = move || {
+            let guard = Guard(queue);
+            match Store::open(folder, &options) {
+                Ok(store) => {
+                    let _ = sender.send(Ok(store.durable.subscribe()));
+                    store.run(&guard.0);
+                }
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                }
+            }
+        };
+        let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
+        std::thread::Builder::new().name("outbox".to_owned()).spawn(work).map_err(io)?;
+        let durable = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
+        Ok(Self { handle: Arc::new(Handle { inbox, durable }) })
+    }
+
+    /// Takes records in; returns once they are durable. All of one call are committed at once and numbered without a
+    /// gap. Dropped after it was queued, the records may be durable all the same.
+    ///
+    /// # Errors
+    /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
+    pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
+        let encoded = admit::encode(records)?;
+        let answer = self.handle.inbox.append(lane, encoded).await?;
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    /// The current stream of each lane, in the order of [`Lane::ALL`]; changes when records become durable.
+    pub fn durable(&self) -> watch::Receiver<[StreamState; 3]> {
+        self.handle.durable.clone()
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let request = move |store: &mut Store| {
+            let _ = reply.send(request(store));
+        };
+        self.handle.inbox.request(Box::new(request)).await?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// What a Register lists, oldest first within a lane.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn streams(&self) -> Result<Vec<StreamState>, StoreError> {
+        self.call(|store| store.ledger.states()).await
+    }
+
+    /// How far a stream is acked; zero for one that is not held.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn cursor(&self, stream: StreamId) -> Result<StreamMark, StoreError> {
+        self.call(move |store| store.ledger.mark(stream)).await
+    }
+
+    /// `batch::record_crc` of a held record, or of the one the cursor stands on.
+    ///
+    /// # Errors
+    /// The record's generation cannot be read.
+    pub async fn crc(&self, record: RecordId) -> Result<Option<u32>, StoreError> {
+        self.call(move |store| store.crc(record)).await?
+    }
+
+    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
+    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
+    ///
+    /// # Errors
+    /// The generation of `from` cannot be read.
+    pub async fn read(
+        &self,
+        stream: StreamId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Batch>, StoreError> {
+        self.call(move |store| store.read(stream, from, bytes_max)).await?
+    }
+
+    /// Moves cursors; what is covered is removed. A mark at or below the cursor changes nothing but the gaps it covers.
+    ///
+    /// # Errors
+    /// A mark beyond its stream (the marks before it are taken), or the store is degraded.
+    pub async fn ack(&self, marks: Vec<StreamMark>) -> Result<(), StoreError> {
+        self.call(move |store| store.ack(&marks)).await?
+    }
+
+    /// Gaps that no ack has covered yet.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
+        self.call(|store| store.ledger.gaps().copied().collect()).await
+    }
+
+    /// Keeps a gap until it is acked; durable when this returns.
+    ///
+    /// # Errors
+    /// The store is degraded.
+    pub async fn add_gap(&self, gap: Gap) -> Result<(), StoreError> {
+        self.call(move |store| store.add_gap(gap)).await?
+    }
+
+    /// Answers `rolled_back`: reports it, begins an epoch and moves the stream's unacked records there.
+    ///
+    /// # Errors
+    /// The stream is unknown or unreadable, or the store is degraded. What was moved before stays moved.
+    pub async fn roll_epoch(
+        &self,
+        stream: StreamId,
+        report: LossReport,
+        recorded_at: WallTime,
+    ) -> Result<(), StoreError> {
+        self.call(move |store| store.roll_epoch(stream, report, recorded_at)).await?
+    }
+
+    /// Figures of the whole.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn stat(&self) -> Result<Stat, StoreError> {
+        self.call(Store::stat).await
+    }
+
+    /// What is held, one contiguous range each.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn ranges(&self) -> Result<Vec<Range>, StoreError> {
+        self.call(|store| store.ranges()).await
+    }
+
+    /// A small value kept under a name.
+    ///
+    /// # Errors
+    /// The core cannot be read.
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let name = name.to_owned();
+        self.call(move |store| store.get(&name)).await?
+    }
+
+    /// Keeps a small value (at most 14 KiB) under a name (at most 64 bytes); durable when this returns.
+    ///
+    /// # Errors
+    /// Out of bounds, or the store is degraded.
+    pub async fn put(&self, name: &str, value: Bytes) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.call(move |store| store.put(&name, &value)).await?
+    }
+
+    /// Makes the outbox this agent's, once.
+    ///
+    /// # Errors
+    /// It is another agent's, or cannot be written.
+    pub async fn bind_agent(&self, agent: AgentId) -> Result<(), OpenError> {
+        self.call(move |store| store.bind(agent)).await?
+    }
+
+    /// Finishes what is queued, syncs and releases the folder. Other handles get `closed` from now on.
+    ///
+    /// # Errors
+    /// The store is degraded, or was closed before.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.handle.inbox.close(Some(reply));
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}

@@ -1,0 +1,229 @@
+//! One round: what waits is written, made durable and answered, logs first and control last, so that a result is never
+//! durable before its output. Waiters are answered after the whole round.
+
+use tokio::sync::oneshot;
+
+use crate::id::{Lane, RecordId, StreamId};
+use crate::limit;
+use crate::outbox::block::{HEADER_BYTES, Header, Packer};
+use crate::outbox::ledger::{PerLane, Span};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{AppendError, Appended};
+
+use super::core;
+use super::database::Fault;
+use super::generation::Generation;
+use super::inbox::Append;
+use super::mark::Durable;
+use super::thread::Store;
+
+/// The least size of a generation, whatever the quota: one segment of the database.
+const GENERATION_BYTES_MIN: u64 = 512 * 1024;
+
+type Answer = Result<Appended, AppendError>;
+type Reply = oneshot::Sender<Answer>;
+
+impl Store {
+    /// Writes what was taken from the queues.
+    pub(super) fn round(&mut self, mut appends: PerLane<Vec<Append>>) {
+        let mut answers: Vec<(Reply, Answer)> = Vec::new();
+        for lane in [Lane::Logs, Lane::Events, Lane::Control] {
+            let appends = std::mem::take(appends.of_mut(lane));
+            if !appends.is_empty() {
+                self.write_lane(lane, appends, &mut answers);
+            }
+        }
+        if answers.is_empty() {
+            return;
+        }
+        self.durable.send_replace(self.ledger.current_states());
+        for (reply, answer) in answers {
+            // A waiter that went away leaves its records durable: they will be delivered.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn write_lane(&mut self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) {
+        let appends = self.admit(lane, appends, answers);
+        if appends.is_empty() {
+            return;
+        }
+        match self.commit_lane(lane, &appends) {
+            Ok(first) => {
+                let stream = self.ledger.current(lane);
+                let mut next = first;
+                for append in appends {
+                    let numbers = append.encoded.units.len() as u64;
+                    let id = |seq| RecordId { stream, seq };
+                    let appended = Appended {
+                        first: id(next),
+                        last: id(next + numbers - 1),
+                        count: append.encoded.given,
+                    };
+                    next += numbers;
+                    answers.push((append.reply, Ok(appended)));
+                }
+            }
+            Err(error) => {
+                answers.extend(appends.into_iter().map(|append| (append.reply, Err(error.clone()))))
+            }
+        }
+    }
+
+    /// Keeps the appends that the lane has room for; answers the others.
+    fn admit(&self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
+        let mut used = self.ledger.disk_bytes(lane);
+        let quota = *self.quota.of(lane);
+        let mut admitted = Vec::with_capacity(appends.len());
+        for append in appends {
+            let wanted = used.saturating_add(append.encoded.bytes.len() as u64);
+            let refused = if let Some(reason) = self.poisoned.clone() {
+                AppendError::Degraded { reason }
+            } else if wanted > quota {
+                AppendError::LaneFull { lane, used, quota }
+            } else {
+                used = wanted;
+                admitted.push(append);
+                continue;
+            };
+            answers.push((append.reply, Err(refused)));
+        }
+        admitted
+    }
+
+    /// Writes the appends as blocks and makes them durable; gives their first number.
+    pub(super) fn commit_lane(&mut self, lane: Lane, appends: &[Append]) -> Result<u64, AppendError> {
+        let units = appends.iter().flat_map(|append| append.encoded.iter());
+        let bytes = appends.iter().map(|append| append.encoded.bytes.len() as u64).sum();
+        let stream = self.ledger.current(lane);
+        let first = self.ledger.next(lane);
+        self.commit_units(stream, first, units, bytes)?;
+        Ok(first)
+    }
+
+    /// Writes encoded records as the next of a lane's current stream.
+    pub(super) fn commit_units<'a>(
+        &mut self,
+        stream: StreamId,
+        first: u64,
+        units: impl Iterator<Item = (&'a [u8], u64)>,
+        bytes: u64,
+    ) -> Result<(), AppendError> {
+        if stream.lane != Lane::Control {
+            self.ready_writer(stream, first, bytes)?;
+        }
+        let written = self.write_units(stream, first, units).and_then(|next| {
+            self.mark.write_lane(stream.lane, Durable { epoch: stream.epoch, upto: next - 1 })?;
+            Ok(next)
+        });
+        match written {
+            Ok(next) => {
+                if let Some(stream) = self.ledger.stream_mut(stream) {
+                    stream.next = next;
+                }
+                *self.drained_since.of_mut(stream.lane) = None;
+                Ok(())
+            }
+            Err(fault) => {
+                self.note(Err(fault));
+                Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() })
+            }
+        }
+    }
+
+    fn write_units<'a>(
+        &mut self,
+        stream: StreamId,
+        first: u64,
+        units: impl Iterator<Item = (&'a [u8], u64)>,
+    ) -> Result<u64, Fault> {
+        let mut packer = Packer::new(stream, first);
+        let (mut next, mut spans) = (first, Vec::new());
+        for (record, recorded_at_ms) in units {
+            if let Some((header, value)) = packer.push(record, recorded_at_ms) {
+                spans.push(self.write_block(&header, &value)?);
+            }
+            next += 1;
+        }
+        if let Some((header, value)) = packer.finish() {
+            spans.push(self.write_block(&header, &value)?);
+        }
+        let length = match self.writers.of(stream.lane) {
+            Some(writer) => {
+                writer.commit()?;
+                writer.length()?
+            }
+            None => {
+                self.commit_core()?;
+                0
+            }
+        };
+        let Some(held) = self.ledger.stream_mut(stream) else { return Ok(next) };
+        for (first, bytes) in spans {
+            let span = held.spans.entry(first).or_insert_with(Span::default);
+            span.bytes = span.bytes.saturating_add(bytes);
+            span.disk_bytes = if length == 0 { bytes } else { length };
+        }
+        Ok(next)
+    }
+
+    /// Writes one block; gives the span it belongs to and its bytes.
+    fn write_block(&mut self, header: &Header, value: &[u8]) -> Result<(u64, u64), Fault> {
+        if let Some(writer) = self.writers.of_mut(header.stream.lane) {
+            writer.insert(header, value)?;
+            return Ok((writer.name.first, value.len().saturating_sub(HEADER_BYTES) as u64));
+        }
+        if let Some(core) = &mut self.core {
+            core.put(&core::control_key(header.stream, header.first), value);
+        }
+        Ok((header.first, value.len() as u64))
+    }
+
+    /// Sees to it that the lane has a generation with room for `bytes`.
+    fn ready_writer(&mut self, stream: StreamId, first: u64, bytes: u64) -> Result<(), AppendError> {
+        let lane = stream.lane;
+        let size = (*self.quota.of(lane) / 8).clamp(GENERATION_BYTES_MIN, limit::GENERATION_BYTES);
+        let rotate = self.writers.of(lane).as_ref().map(|writer| {
+            let length = writer.length().unwrap_or(u64::MAX);
+            writer.name.stream != stream || (length.saturating_add(bytes) > size && writer.name.first < first)
+        });
+        match rotate {
+            Some(false) => return Ok(()),
+            Some(true) => {
+                let result = self.retire_writer(lane);
+                self.note(result);
+            }
+            None => {}
+        }
+        if let Some(reason) = self.poisoned.clone() {
+            return Err(AppendError::Degraded { reason });
+        }
+        let name = GenerationName { stream, first };
+        match Generation::create(&self.dir, name, size.max(bytes)) {
+            Ok(writer) => *self.writers.of_mut(lane) = Some(writer),
+            Err(Fault::Full(detail)) => return Err(AppendError::DiskFull { detail }),
+            Err(fault) => {
+                self.note(Err(fault));
+                return Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a lane's writer: its last commit is synced, the mark follows.
+    pub(super) fn retire_writer(&mut self, lane: Lane) -> Result<(), Fault> {
+        let Some(writer) = self.writers.of_mut(lane).take() else { return Ok(()) };
+        let name = writer.name;
+        self.commit_core()?;
+        self.mark.sync()?;
+        let length = writer.length()?;
+        writer.close()?;
+        *self.drained_since.of_mut(lane) = None;
+        if let Some(span) =
+            self.ledger.stream_mut(name.stream).and_then(|held| held.spans.get_mut(&name.first))
+        {
+            span.disk_bytes = length;
+        }
+        Ok(())
+    }
+}

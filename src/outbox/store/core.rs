@@ -1,0 +1,282 @@
+//! `core/`: one long-lived database, one tree, rows under prefixed keys.
+//!
+//! ```text
+//!  e/<lane>                  greatest epoch ever drawn            n/<lane><epoch>        `next` of a closed epoch
+//!  c/<lane><epoch>           cursor: acked u64, crc u32           g/<lane><epoch><from>  gap: to, reason, records, bytes
+//!  r/<epoch><first>          a block of control records           k/<name>               small values of the agent
+//! ```
+//! Lanes are one byte, numbers big-endian. A row's value is CRC-32C over key and value, then the value. Changes gather in
+//! one batch; [`Core::commit`] makes it durable at once, a lazy row (a cursor) waits for the next commit.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::BufMut;
+
+use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
+use crate::outbox::block::{self, Header};
+use crate::outbox::ledger::PerLane;
+use crate::wire::message::{Gap, GapReason};
+
+use super::database::{Batch, Database, Fault, Scan, Tree};
+use super::generation;
+
+/// The open core.
+#[derive(Debug)]
+pub(super) struct Core {
+    tree: Tree,
+    database: Database,
+    batch: Batch,
+    reserved: u64,
+    commits: u64,
+}
+
+/// Everything a start needs to know.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) epochs: PerLane<Option<Epoch>>,
+    pub(super) nexts: BTreeMap<StreamId, u64>,
+    pub(super) cursors: BTreeMap<StreamId, (u64, u32)>,
+    pub(super) gaps: Vec<Gap>,
+    /// Control blocks: header and bytes.
+    pub(super) control: Vec<(Header, u64)>,
+}
+
+impl Core {
+    pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
+        let path = dir.join("core");
+        let fresh = !path.join("db").exists();
+        let database = Database::open(&path)?;
+        let mut core = Self {
+            tree: database.default_tree(),
+            database,
+            batch: Batch::default(),
+            reserved: 0,
+            commits: 0,
+        };
+        core.reserve()?;
+        if fresh {
+            core.database.sync_new(&path)?;
+            std::fs::File::open(dir)?.sync_all()?;
+        }
+        Ok(core)
+    }
+
+    fn reserve(&mut self) -> Result<(), Fault> {
+        let length = self.database.length()?;
+        if length + limit::CORE_AHEAD_BYTES / 2 > self.reserved {
+            self.reserved = length + limit::CORE_AHEAD_BYTES;
+            self.database.reserve(self.reserved)?;
+        }
+        Ok(())
+    }
+
+    /// Reads every row; control blocks only as far as their headers.
+    pub(super) fn rows(&self) -> Result<Rows, Fault> {
+        let mut rows = Rows::default();
+        let mut fault = None;
+        self.tree.scan(&[], |key, sealed| {
+            match unseal(key, sealed).and_then(|value| rows.take(key, value)) {
+                Ok(()) => Scan::Next,
+                Err(found) => {
+                    fault = Some(found);
+                    Scan::Stop
+                }
+            }
+        })?;
+        fault.map_or(Ok(rows), Err)
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.batch.insert(key, seal(key, value));
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.batch.remove(key);
+    }
+
+    /// Whether changes wait for a commit.
+    pub(super) const fn changed(&self) -> bool {
+        self.batch.len > 0
+    }
+
+    /// Makes every change durable; gives the commit's number.
+    pub(super) fn commit(&mut self) -> Result<u64, Fault> {
+        self.reserve()?;
+        self.tree.apply(std::mem::take(&mut self.batch))?;
+        self.database.commit()?;
+        self.commits += 1;
+        Ok(self.commits)
+    }
+
+    pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.tree.get(key)?.map(|sealed| unseal(key, &sealed).map(<[u8]>::to_vec)).transpose()
+    }
+
+    /// Visits control blocks in order, beginning with the one that holds `from`.
+    pub(super) fn visit_control(
+        &self,
+        stream: StreamId,
+        from: u64,
+        mut visit: impl FnMut(&Header, &[u8]) -> Scan,
+    ) -> Result<(), Fault> {
+        let Some((start, _)) = self.tree.at_or_before(&control_key(stream, from))? else {
+            return Ok(());
+        };
+        let mut fault = None;
+        self.tree.scan(&start, |key, sealed| {
+            if !key.starts_with(b"r/") {
+                return Scan::Stop;
+            }
+            let block = unseal(key, sealed).and_then(|value| block::decode(value).map_err(broken));
+            match block {
+                Ok((header, _)) if header.stream != stream => Scan::Stop,
+                Ok((header, _)) if header.end() <= from => Scan::Next,
+                Ok((header, body)) => visit(&header, body),
+                Err(found) => {
+                    fault = Some(found);
+                    Scan::Stop
+                }
+            }
+        })?;
+        fault.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn length(&self) -> Result<u64, Fault> {
+        self.database.length()
+    }
+
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let Self { tree, database, .. } = self;
+        drop(tree);
+        database.close()
+    }
+
+    pub(super) fn abandon(self) {
+        std::mem::forget(self.tree);
+        self.database.abandon();
+    }
+}
+
+impl Rows {
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let short = || Fault::Broken(format!("core row `{}` is damaged", key.escape_ascii()));
+        let (prefix, rest) = key.split_first_chunk::<2>().ok_or_else(short)?;
+        match prefix {
+            b"e/" => {
+                let lane = rest.first().and_then(|code| block::lane_from_code(*code)).ok_or_else(short)?;
+                *self.epochs.of_mut(lane) = Some(Epoch::from_u64(number(value).ok_or_else(short)?.0));
+            }
+            b"n/" => {
+                self.nexts.insert(stream(rest).ok_or_else(short)?.0, number(value).ok_or_else(short)?.0);
+            }
+            b"c/" => {
+                let (acked, crc) = number(value).ok_or_else(short)?;
+                let crc = crc.first_chunk().copied().map(u32::from_be_bytes).ok_or_else(short)?;
+                self.cursors.insert(stream(rest).ok_or_else(short)?.0, (acked, crc));
+            }
+            b"g/" => self.gaps.push(gap(rest, value).ok_or_else(short)?),
+            b"r/" => {
+                let (header, _) = block::decode(value).map_err(broken)?;
+                self.control.push((header, value.len() as u64));
+            }
+            // What a later version of this format keeps here is not ours to judge.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: block::BlockError) -> Fault {
+    Fault::Broken(error.to_string())
+}
+
+fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(4 + value.len());
+    sealed.put_u32(crc32c::crc32c_append(crc32c::crc32c(key), value));
+    sealed.put_slice(value);
+    sealed
+}
+
+fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Fault> {
+    sealed
+        .split_first_chunk::<4>()
+        .filter(|(crc, value)| u32::from_be_bytes(**crc) == crc32c::crc32c_append(crc32c::crc32c(key), value))
+        .map(|(_, value)| value)
+        .ok_or_else(|| Fault::Broken(format!("core row `{}`: its checksum is wrong", key.escape_ascii())))
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    bytes.split_first_chunk().map(|(head, rest)| (u64::from_be_bytes(*head), rest))
+}
+
+fn stream(bytes: &[u8]) -> Option<(StreamId, &[u8])> {
+    let (lane, rest) = bytes.split_first()?;
+    let (epoch, rest) = number(rest)?;
+    Some((StreamId { lane: block::lane_from_code(*lane)?, epoch: Epoch::from_u64(epoch) }, rest))
+}
+
+const REASONS: [GapReason; 5] =
+    [GapReason::Evicted, GapReason::Expired, GapReason::Corrupt, GapReason::CutTail, GapReason::HubLost];
+
+fn gap(key: &[u8], value: &[u8]) -> Option<Gap> {
+    let (stream, rest) = stream(key)?;
+    let (from, _) = number(rest)?;
+    let (to, rest) = number(value)?;
+    let (reason, rest) = rest.split_first()?;
+    let (records, rest) = number(rest)?;
+    let (bytes, _) = number(rest)?;
+    Some(Gap { stream, from, to, reason: *REASONS.get(usize::from(*reason))?, records, bytes })
+}
+
+/// A gap's row.
+pub(super) fn gap_row(gap: &Gap) -> (Vec<u8>, Vec<u8>) {
+    let mut key = stream_key(b"g/", gap.stream);
+    key.put_u64(gap.from);
+    let mut value = Vec::with_capacity(25);
+    value.put_u64(gap.to);
+    let reason = REASONS.iter().position(|reason| *reason == gap.reason).unwrap_or_default();
+    value.put_u8(u8::try_from(reason).unwrap_or_default());
+    value.put_u64(gap.records);
+    value.put_u64(gap.bytes);
+    (key, value)
+}
+
+fn stream_key(prefix: &[u8; 2], stream: StreamId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(19);
+    key.put_slice(prefix);
+    key.put_u8(block::lane_code(stream.lane));
+    key.put_u64(stream.epoch.as_u64());
+    key
+}
+
+pub(super) fn epoch_key(lane: Lane) -> Vec<u8> {
+    vec![b'e', b'/', block::lane_code(lane)]
+}
+
+pub(super) fn next_key(stream: StreamId) -> Vec<u8> {
+    stream_key(b"n/", stream)
+}
+
+pub(super) fn cursor_key(stream: StreamId) -> Vec<u8> {
+    stream_key(b"c/", stream)
+}
+
+pub(super) fn cursor_value(acked: u64, crc: u32) -> Vec<u8> {
+    let mut value = Vec::with_capacity(12);
+    value.put_u64(acked);
+    value.put_u32(crc);
+    value
+}
+
+pub(super) fn control_key(stream: StreamId, first: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(18);
+    key.put_slice(b"r/");
+    key.put_slice(&generation::key(stream, first));
+    key
+}
+
+pub(super) fn name_key(name: &str) -> Vec<u8> {
+    [b"k/", name.as_bytes()].concat()
+}

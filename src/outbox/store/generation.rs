@@ -1,0 +1,209 @@
+//! A generation: one database with consecutive blocks of one stream of events or logs.
+//!
+//! Blocks go into trees named by the number of their first record (8 bytes, big-endian); the key of a block is epoch and
+//! first number. A fresh tree is begun often, so that sled never rewrites a leaf. Only the newest generation of a lane is
+//! written.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::id::StreamId;
+use crate::limit;
+use crate::outbox::block::{self, Header};
+use crate::outbox::name::GenerationName;
+
+use super::database::{Database, Fault, Scan, Tree};
+
+/// Prefix of a generation that is being made.
+pub(super) const NEW_PREFIX: &str = "new-";
+/// Prefix of one that is being removed.
+pub(super) const DEAD_PREFIX: &str = "dead-";
+/// A file may grow past its generation's size by what sled writes beside the blocks.
+const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
+
+/// An open generation.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) name: GenerationName,
+    trees: Vec<u64>,
+    tree: Option<(u64, Tree)>,
+    tree_blocks: usize,
+    tree_bytes: usize,
+    database: Database,
+}
+
+impl Generation {
+    /// Makes a new one with `bytes` reserved for it. A failure leaves nothing but a `new-` folder.
+    pub(super) fn create(dir: &Path, name: GenerationName, bytes: u64) -> Result<Self, Fault> {
+        let new = dir.join(format!("{NEW_PREFIX}{name}"));
+        let path = dir.join(name.to_string());
+        fs::create_dir(&new)?;
+        let made = Database::open(&new).and_then(|database| {
+            database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
+            database.sync_new(&new)?;
+            fs::rename(&new, &path)?;
+            File::open(dir)?.sync_all()?;
+            Ok(database)
+        });
+        match made {
+            Ok(database) => Ok(Self::new(name, database)),
+            Err(fault) => {
+                // Tried again under the same name when there is room.
+                let _ = fs::remove_dir_all(&new);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Opens one that exists.
+    pub(super) fn open(dir: &Path, name: GenerationName) -> Result<Self, Fault> {
+        let path = dir.join(name.to_string());
+        if !path.join("db").exists() {
+            return Err(Fault::Broken("it has no database".to_owned()));
+        }
+        let database = Database::open(&path)?;
+        Ok(Self::new(name, database))
+    }
+
+    fn new(name: GenerationName, database: Database) -> Self {
+        let trees = database.numbered_trees();
+        Self { name, trees, tree: None, tree_blocks: 0, tree_bytes: 0, database }
+    }
+
+    /// Writes one block; durable after [`Self::commit`].
+    pub(super) fn insert(&mut self, header: &Header, value: &[u8]) -> Result<(), Fault> {
+        let full = self.tree_blocks >= limit::TREE_BLOCKS_MAX && self.tree_bytes >= limit::TREE_BYTES_MAX;
+        if full || self.trees.is_empty() {
+            self.tree = None;
+            self.trees.push(header.first);
+            (self.tree_blocks, self.tree_bytes) = (0, 0);
+        }
+        self.tree_blocks += 1;
+        self.tree_bytes += value.len();
+        let name = self.trees.last().copied().unwrap_or(header.first);
+        let key = key(header.stream, header.first);
+        self.tree(name)?.insert(&key, value)
+    }
+
+    pub(super) fn commit(&self) -> Result<(), Fault> {
+        self.database.commit()
+    }
+
+    /// Real bytes of its data file.
+    pub(super) fn length(&self) -> Result<u64, Fault> {
+        self.database.length()
+    }
+
+    /// Closes it; what was reserved and not used goes back where it was the writer's.
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let Self { tree, database, .. } = self;
+        drop(tree);
+        database.release()?;
+        database.close()
+    }
+
+    /// Leaves it as it is, for good.
+    pub(super) fn abandon(self) {
+        std::mem::forget(self.tree);
+        self.database.abandon();
+    }
+
+    /// The last block's header and its last record, as found after whatever happened.
+    pub(super) fn last_block(&mut self) -> Result<Option<(Header, BytesMut)>, Fault> {
+        for name in self.trees.clone().into_iter().rev() {
+            if let Some((_, value)) = self.tree(name)?.last()? {
+                let (header, body) = self.decode(&value)?;
+                return Ok(Some((header, BytesMut::from(body))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Visits blocks in order, beginning with the one that holds `from`, until told to stop.
+    pub(super) fn visit(
+        &mut self,
+        from: u64,
+        mut visit: impl FnMut(&Header, &[u8]) -> Scan,
+    ) -> Result<(), Fault> {
+        let stream = self.name.stream;
+        let begin = self.trees.partition_point(|name| *name <= from).saturating_sub(1);
+        let names: Vec<u64> = self.trees.iter().skip(begin).copied().collect();
+        let mut next = from;
+        for name in names {
+            let tree = self.tree(name)?;
+            let start = tree
+                .at_or_before(&key(stream, next))?
+                .map_or_else(|| key(stream, next).to_vec(), |(key, _)| key);
+            let (mut fault, mut scan) = (None, Scan::Next);
+            tree.scan(&start, |_, value| {
+                scan = match decode(stream, value) {
+                    Ok((header, _)) if header.end() <= next => Scan::Next,
+                    Ok((header, _)) if header.first > next => {
+                        fault = Some(Fault::Broken(format!(
+                            "records {next} to {} are missing",
+                            header.first - 1
+                        )));
+                        Scan::Stop
+                    }
+                    Ok((header, body)) => {
+                        next = header.end();
+                        visit(&header, body)
+                    }
+                    Err(error) => {
+                        fault = Some(error);
+                        Scan::Stop
+                    }
+                };
+                scan
+            })?;
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            if scan == Scan::Stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode<'a>(&self, value: &'a [u8]) -> Result<(Header, &'a [u8]), Fault> {
+        decode(self.name.stream, value)
+    }
+
+    fn tree(&mut self, name: u64) -> Result<&Tree, Fault> {
+        let open = self.tree.take().filter(|(open, _)| *open == name);
+        let tree = match open {
+            Some((_, tree)) => tree,
+            None => self.database.tree(&name.to_be_bytes())?,
+        };
+        Ok(&self.tree.insert((name, tree)).1)
+    }
+}
+
+/// A value as a block of this stream.
+pub(super) fn decode(stream: StreamId, value: &[u8]) -> Result<(Header, &[u8]), Fault> {
+    let (header, body) = block::decode(value).map_err(|error| Fault::Broken(error.to_string()))?;
+    if header.stream != stream {
+        return Err(Fault::Broken(format!("a block of stream {} lies in {stream}", header.stream)));
+    }
+    Ok((header, body))
+}
+
+/// A block's key.
+pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    let mut rest = key.as_mut_slice();
+    rest.put_u64(stream.epoch.as_u64());
+    rest.put_u64(first);
+    key
+}
+
+/// Removes a generation's folder: renamed first, so that a half removed one is never opened.
+pub(super) fn remove(dir: &Path, name: GenerationName) -> Result<(), Fault> {
+    let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
+    fs::rename(dir.join(name.to_string()), &dead)?;
+    File::open(dir)?.sync_all()?;
+    Ok(fs::remove_dir_all(&dead)?)
+}

@@ -1,0 +1,180 @@
+//! Opening: what the folder holds, read from names, core rows and each lane's newest generation, whatever the backlog.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::id::{Epoch, Lane, StreamId};
+use crate::obs::random;
+use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{OpenError, StoreError};
+use crate::wire::batch;
+
+use super::core::{self, Core, Rows};
+use super::database::Fault;
+use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
+use super::mark::Mark;
+
+/// Removes what an interrupted process left half made or half removed.
+pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
+    let core = dir.join("core");
+    if core.exists() {
+        remove_folder(&dir.join("core.new"))?;
+    } else if dir.join("dead-core").exists() {
+        fs::rename(dir.join("dead-core"), &core)?;
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with(NEW_PREFIX) || name.starts_with(DEAD_PREFIX) {
+            remove_folder(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_folder(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Finds what is held, draws every lane's epoch and makes that durable.
+pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger, OpenError> {
+    let unreadable =
+        |fault: Fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() };
+    let rows = core.rows().map_err(unreadable)?;
+    let mut streams =
+        spans(dir, &rows).map_err(|source| OpenError::Io { action: "list", path: dir.to_owned(), source })?;
+    let mut epochs = PerLane::from_fn(|_| Epoch::from_u64(0));
+    for lane in Lane::ALL {
+        let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
+        let greatest = held.max(*rows.epochs.of(lane));
+        let random = u32::from_be_bytes(random::bytes());
+        *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
+    }
+    for (id, stream) in &mut streams {
+        complete(dir, &rows, core, mark, *id, stream)?;
+    }
+    let mut ledger = Ledger::new(epochs);
+    for gap in &rows.gaps {
+        ledger.insert_gap(*gap);
+    }
+    for lane in Lane::ALL {
+        core.put(&core::epoch_key(lane), &epochs.of(lane).as_u64().to_be_bytes());
+    }
+    for (id, stream) in streams {
+        core.put(&core::next_key(id), &stream.next.to_be_bytes());
+        let mut stream = stream;
+        for first in stream.spans.split_off(&stream.next).into_keys() {
+            if id.lane == Lane::Control {
+                core.remove(&core::control_key(id, first));
+            }
+        }
+        ledger.insert(id, stream);
+        if ledger.forget_if_done(id) {
+            core.remove(&core::next_key(id));
+            core.remove(&core::cursor_key(id));
+        }
+    }
+    core.commit().map_err(unreadable)?;
+    Ok(ledger)
+}
+
+/// Every stream that names or rows speak of, with its spans.
+fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
+    let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
+    let gap_streams = rows.gaps.iter().map(|gap| &gap.stream);
+    for id in rows.nexts.keys().chain(rows.cursors.keys()).chain(gap_streams) {
+        streams.entry(*id).or_default();
+    }
+    for (header, bytes) in &rows.control {
+        let span = Span { bytes: *bytes, disk_bytes: *bytes };
+        let stream = streams.entry(header.stream).or_default();
+        stream.spans.insert(header.first, span);
+        stream.next = stream.next.max(header.end());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.parse::<GenerationName>().ok()) else { continue };
+        let disk_bytes = fs::metadata(entry.path().join("db")).map_or(0, |metadata| metadata.len());
+        let span = Span { bytes: disk_bytes, disk_bytes };
+        streams.entry(name.stream).or_default().spans.insert(name.first, span);
+    }
+    for (id, stream) in &mut streams {
+        if let Some((acked, crc)) = rows.cursors.get(id) {
+            (stream.acked, stream.acked_crc) = (*acked, *crc);
+        }
+    }
+    Ok(streams)
+}
+
+/// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block.
+fn complete(
+    dir: &Path,
+    rows: &Rows,
+    core: &Core,
+    mark: &Mark,
+    id: StreamId,
+    stream: &mut Stream,
+) -> Result<(), OpenError> {
+    if let Some(next) = rows.nexts.get(&id) {
+        stream.next = (*next).max(stream.acked.saturating_add(1));
+        return Ok(());
+    }
+    if let Some(first) = stream.spans.keys().next_back().copied() {
+        let (path, last) = if id.lane == Lane::Control {
+            (dir.join("core"), last_control(core, id, first))
+        } else {
+            let name = GenerationName { stream: id, first };
+            (dir.join(name.to_string()), last_number(dir, name))
+        };
+        let next = last
+            .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
+            .unwrap_or(first);
+        stream.next = next;
+    }
+    stream.next = stream.next.max(stream.acked.saturating_add(1));
+    let promised =
+        mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto);
+    if promised >= stream.next {
+        tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
+    }
+    Ok(())
+}
+
+fn last_number(dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
+    let mut generation = Generation::open(dir, name)?;
+    let last = generation.last_block();
+    generation.close()?;
+    Ok(last?.map(|(header, body)| whole_end(header.end(), &body)))
+}
+
+fn last_control(core: &Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
+    let mut end = None;
+    core.visit_control(id, first, |header, body| {
+        end = Some(whole_end(header.end(), body));
+        super::database::Scan::Next
+    })?;
+    Ok(end)
+}
+
+/// The number after the last whole record: a set of parts that was cut short by a crash was never reported durable.
+fn whole_end(end: u64, body: &[u8]) -> u64 {
+    let mut last = None;
+    let mut rest = body;
+    while let Some((lying, after)) = batch::split_first(rest) {
+        last = Some(lying.encoded);
+        rest = after;
+    }
+    let part = last
+        .and_then(|encoded| batch::decode(&bytes::Bytes::copy_from_slice(encoded), 1).ok())
+        .and_then(|records| records.into_iter().next())
+        .and_then(|record| record.part)
+        .filter(|part| part.index < part.of);
+    part.map_or(end, |part| end.saturating_sub(u64::from(part.index)))
+}

@@ -1,0 +1,381 @@
+//! The thread that owns the folder, and what it does between rounds.
+//!
+//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts, and what
+//! was durable before stays readable.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::id::{AgentId, Lane, StreamId};
+use crate::limit;
+use crate::obs::clock::boot_now;
+use crate::outbox::ledger::{Ledger, PerLane};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
+use crate::time::BootTime;
+use crate::wire::message::{Gap, StreamMark, StreamState};
+
+use super::core::{self, Core};
+use super::database::Fault;
+use super::format::Format;
+use super::generation::{self, Generation};
+use super::inbox::Inbox;
+use super::lock::Lock;
+use super::mark::Mark;
+use super::{Options, ballast, recover};
+
+/// Without work the thread looks around this often.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Everything of one open outbox.
+pub(super) struct Store {
+    pub(super) dir: PathBuf,
+    pub(super) quota: PerLane<u64>,
+    pub(super) ledger: Ledger,
+    pub(super) core: Option<Core>,
+    pub(super) mark: Mark,
+    mark_synced: BootTime,
+    pub(super) writers: PerLane<Option<Generation>>,
+    pub(super) drained_since: PerLane<Option<BootTime>>,
+    pub(super) reader: Option<Generation>,
+    pub(super) poisoned: Option<String>,
+    pub(super) durable: watch::Sender<[StreamState; 3]>,
+    format: Format,
+    // Last: released when everything else is closed.
+    _lock: Lock,
+}
+
+impl Store {
+    pub(super) fn open(dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
+        let io = |action| {
+            let path = dir.clone();
+            move |source| OpenError::Io { action, path, source }
+        };
+        std::fs::create_dir_all(&dir).map_err(io("make"))?;
+        let lock = Lock::take(&dir)?;
+        let format = Format::open(&dir, options.agent)?;
+        recover::clean(&dir).map_err(io("clean"))?;
+        ballast::keep(&dir).map_err(io("write"))?;
+        let mark = Mark::open(&dir).map_err(io("read the mark of"))?;
+        let mut core = Core::open(&dir)
+            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+        let ledger = recover::recover(&dir, &mut core, &mark)?;
+        let [control, events, logs] = options.quota;
+        Ok(Self {
+            quota: PerLane::from_fn(|lane| match lane {
+                Lane::Control => control,
+                Lane::Events => events,
+                Lane::Logs => logs,
+            }),
+            durable: watch::Sender::new(ledger.current_states()),
+            dir,
+            ledger,
+            core: Some(core),
+            mark,
+            mark_synced: boot_now(),
+            writers: PerLane::default(),
+            drained_since: PerLane::default(),
+            reader: None,
+            poisoned: None,
+            format,
+            _lock: lock,
+        })
+    }
+
+    /// Works until the inbox is closed and empty.
+    pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
+        loop {
+            let work = inbox.take(self.patience());
+            for (request, _permit) in work.requests {
+                request(&mut self);
+            }
+            self.round(work.appends);
+            self.tend();
+            if work.closed {
+                let result = self.stop();
+                drop(self);
+                if let Some(reply) = work.close_reply {
+                    let _ = reply.send(result);
+                }
+                return;
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
+        match (self.mark.changed(), drained) {
+            (true, _) => limit::MARK_SYNC_INTERVAL,
+            (false, true) => limit::GENERATION_IDLE,
+            (false, false) => IDLE,
+        }
+    }
+
+    /// What time brings: the mark's sync, and drained newest generations.
+    fn tend(&mut self) {
+        if self.poisoned.is_some() {
+            return;
+        }
+        let now = boot_now();
+        if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
+            let lazy = self.core.as_ref().is_some_and(Core::changed);
+            let synced = self.mark.sync().map_err(Fault::from);
+            self.mark_synced = now;
+            let result = synced.and_then(|()| if lazy { self.commit_core() } else { Ok(()) });
+            self.note(result);
+        }
+        for lane in Lane::ALL {
+            let due =
+                self.drained_since.of(lane).is_some_and(|since| now.since(since) >= limit::GENERATION_IDLE);
+            if due {
+                let result = self.remove_drained(lane);
+                self.note(result);
+            }
+        }
+    }
+
+    /// Removes a lane's newest generation, all of which is acked.
+    fn remove_drained(&mut self, lane: Lane) -> Result<(), Fault> {
+        *self.drained_since.of_mut(lane) = None;
+        let id = self.ledger.current(lane);
+        if self.ledger.stream(id).is_none_or(|stream| stream.unacked() > 0) {
+            return Ok(());
+        }
+        let Some(writer) = self.writers.of_mut(lane).take() else { return Ok(()) };
+        writer.close()?;
+        self.remove_covered(id)
+    }
+
+    /// Takes acks in. Cursors are written lazily; what is covered whole goes.
+    pub(super) fn ack(&mut self, marks: &[StreamMark]) -> Result<(), StoreError> {
+        self.check()?;
+        for mark in marks {
+            self.ack_one(*mark)?;
+        }
+        let states = self.ledger.current_states();
+        // An ack is no news for whoever waits for durable records.
+        self.durable.send_if_modified(|shown| {
+            *shown = states;
+            false
+        });
+        Ok(())
+    }
+
+    fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
+        let gaps = self.ledger.take_gaps(mark);
+        if let Some(core) = &mut self.core {
+            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
+        }
+        // One that is not held any more was acked whole.
+        let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
+        if mark.acked >= stream.next {
+            return Err(StoreError::AckBeyond { stream: mark.stream, acked: mark.acked, next: stream.next });
+        }
+        if mark.acked > stream.acked {
+            (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
+            if let Some(core) = &mut self.core {
+                core.put(&core::cursor_key(mark.stream), &core::cursor_value(mark.acked, mark.acked_crc));
+            }
+        } else if gaps.is_empty() {
+            return Ok(());
+        }
+        let result = self.remove_covered(mark.stream);
+        self.note(result.clone());
+        result.map_err(|fault| self.degraded(&fault))
+    }
+
+    /// Removes the spans of a stream that are acked whole: cursor first, then the folder or the rows.
+    fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
+        let Some(stream) = self.ledger.stream(id) else { return Ok(()) };
+        let drained = stream.unacked() == 0;
+        let written =
+            self.writers.of(id.lane).as_ref().map(|writer| writer.name).filter(|name| name.stream == id);
+        let mut covered = stream.covered();
+        covered.retain(|first| written.is_none_or(|name| name.first != *first));
+        if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
+            *self.drained_since.of_mut(id.lane) = Some(boot_now());
+        }
+        if id.lane == Lane::Control {
+            if let Some(core) = &mut self.core {
+                covered.iter().for_each(|first| core.remove(&core::control_key(id, *first)));
+            }
+        } else if !covered.is_empty() {
+            self.commit_core()?;
+            for first in &covered {
+                let name = GenerationName { stream: id, first: *first };
+                if self.reader.as_ref().is_some_and(|reader| reader.name == name)
+                    && let Some(reader) = self.reader.take()
+                {
+                    reader.close()?;
+                }
+                generation::remove(&self.dir, name)?;
+            }
+        }
+        if let Some(stream) = self.ledger.stream_mut(id) {
+            stream.spans.retain(|first, _| !covered.contains(first));
+        }
+        if self.ledger.forget_if_done(id)
+            && let Some(core) = &mut self.core
+        {
+            core.remove(&core::next_key(id));
+            core.remove(&core::cursor_key(id));
+        }
+        // Rows that only speak of removed things may wait, but not for ever: the mark's sync takes them along.
+        self.mark.touch();
+        Ok(())
+    }
+
+    /// Makes pending core rows durable.
+    pub(super) fn commit_core(&mut self) -> Result<(), Fault> {
+        let Some(core) = &mut self.core else { return Ok(()) };
+        if core.changed() {
+            let commit = core.commit()?;
+            self.mark.write_core(commit)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
+        self.check()?;
+        let (key, value) = core::gap_row(&gap);
+        self.durably(|store| {
+            store.ledger.insert_gap(gap);
+            if let Some(core) = &mut store.core {
+                core.put(&key, &value);
+            }
+            store.commit_core()
+        })
+    }
+
+    pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        // As large as a block, so that the core never holds what becomes a blob file.
+        if name.is_empty() || name.len() > 64 || value.len() > limit::BLOCK_BYTES_MAX {
+            let detail =
+                format!("`{name}` with {} bytes: a name has 1 to 64, a value at most 14336", value.len());
+            return Err(StoreError::Invalid { detail });
+        }
+        self.check()?;
+        self.durably(|store| {
+            if let Some(core) = &mut store.core {
+                core.put(&core::name_key(name), value);
+            }
+            store.commit_core()
+        })
+    }
+
+    pub(super) fn get(&mut self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let path = self.dir.join("core");
+        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
+        let value = core.get(&core::name_key(name));
+        let unreadable = |fault: Fault| StoreError::Unreadable { path, detail: fault.to_string() };
+        value.map(|value| value.map(Bytes::from)).map_err(unreadable)
+    }
+
+    pub(super) fn bind(&mut self, agent: AgentId) -> Result<(), OpenError> {
+        self.format.bind(agent)
+    }
+
+    /// Runs a change of the core; a failure poisons.
+    pub(super) fn durably(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), StoreError> {
+        let result = change(self);
+        self.note(result.clone());
+        result.map_err(|fault| self.degraded(&fault))
+    }
+
+    /// Refuses changes of a poisoned store.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.poisoned.clone().map_or(Ok(()), |reason| Err(StoreError::Degraded { reason }))
+    }
+
+    pub(super) fn degraded(&self, fault: &Fault) -> StoreError {
+        StoreError::Degraded { reason: self.poisoned.clone().unwrap_or_else(|| fault.to_string()) }
+    }
+
+    /// Poisons the store where a write failed.
+    pub(super) fn note(&mut self, result: Result<(), Fault>) {
+        if let Err(fault) = result
+            && self.poisoned.is_none()
+        {
+            tracing::error!(%fault, path = %self.dir.display(), "the outbox is degraded until a restart");
+            self.poisoned = Some(fault.to_string());
+        }
+    }
+
+    pub(super) fn stat(&mut self) -> Stat {
+        let mut stat = Stat {
+            gaps: self.ledger.gaps().count() as u64,
+            degraded: self.poisoned.is_some(),
+            disk_bytes: limit::BALLAST_BYTES,
+            ..Stat::default()
+        };
+        let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();
+        for lane in Lane::ALL {
+            let (records, bytes) = self.ledger.depth(lane);
+            let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
+            stat.disk_bytes += disk_bytes;
+            let oldest_ms = self.oldest_ms(lane);
+            let quota_bytes = *self.quota.of(lane);
+            let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
+            stat.lanes.insert(lane.name().to_owned(), lane_stat);
+        }
+        stat
+    }
+
+    fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
+        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
+        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
+        drop(held);
+        self.first_ms(id, seq)
+    }
+
+    pub(super) fn ranges(&self) -> Vec<Range> {
+        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
+        held.map(|(id, stream)| Range {
+            lane: id.lane.name().to_owned(),
+            epoch: id.epoch.to_string(),
+            first: stream.acked + 1,
+            last: stream.next - 1,
+            count: stream.unacked(),
+            bytes: stream.unacked_bytes(),
+            state: RangeState::Unacked,
+        })
+        .collect()
+    }
+
+    /// A clean stop: cursors and mark durable, everything closed.
+    fn stop(&mut self) -> Result<(), StoreError> {
+        if let Some(reason) = self.poisoned.clone() {
+            // Databases in an unknown state are left as they are: a drop would write.
+            Lane::ALL
+                .into_iter()
+                .filter_map(|lane| self.writers.of_mut(lane).take())
+                .for_each(Generation::abandon);
+            self.reader.take().into_iter().for_each(Generation::abandon);
+            self.core.take().into_iter().for_each(Core::abandon);
+            return Err(StoreError::Degraded { reason });
+        }
+        let result = self.stop_clean();
+        self.note(result.clone());
+        result.map_err(|fault| self.degraded(&fault))
+    }
+
+    fn stop_clean(&mut self) -> Result<(), Fault> {
+        for lane in Lane::ALL {
+            self.remove_drained(lane)?;
+            if let Some(writer) = self.writers.of_mut(lane).take() {
+                writer.close()?;
+            }
+        }
+        self.commit_core()?;
+        self.mark.sync()?;
+        self.reader.take().map_or(Ok(()), Generation::close)?;
+        self.core.take().map_or(Ok(()), Core::close)
+    }
+}

@@ -1,0 +1,398 @@
+//! The agent's side of a session.
+//!
+//! ```text
+//! Challenge -> (reply,) Register.. -> Ack -> RegisterAck.. -> Marks -> resolve_marks -> Live -> Closed
+//! ```
+//! Every state has a deadline; `Closed` is final and is entered from everywhere.
+
+mod handshake;
+mod stream;
+mod uplink;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ed25519_dalek::SigningKey;
+
+use crate::id::{AgentId, HubId, MessageId, SessionId, StreamId};
+use crate::limit;
+use crate::outbox::Batch;
+use crate::time::{BootTime, WallTime};
+use crate::wire::error::{ErrorCode, WireError};
+use crate::wire::key::MacRoot;
+use crate::wire::message::{ErrorMessage, Gap, Heartbeat, Limits, Message, StreamState};
+
+use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, RegisterInfo, Transmit};
+use super::inbound::Inbound;
+use super::keepalive::Keepalive;
+use super::listing;
+use super::outbound::Outbound;
+use super::queue::Queue;
+use handshake::PendingAck;
+use uplink::Uplink;
+
+/// Everything one session of an agent depends on.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The hub the key was made for.
+    pub hub_id: HubId,
+    /// Who we are.
+    pub agent_id: AgentId,
+    /// Root of the MAC keys.
+    pub mac_root: MacRoot,
+    /// The Ed25519 key, where the agent has one.
+    pub identity: Option<SigningKey>,
+    /// What the upgrade request carried.
+    pub agent_nonce: [u8; 32],
+    /// TLS exporter, or zeros.
+    pub channel_binding: [u8; 32],
+    /// How we introduce ourselves.
+    pub register: RegisterInfo,
+    /// Our own limits; the hub's are mixed in with RegisterAck.
+    pub limits: Limits,
+    /// Random; message ids count on from here.
+    pub message_id_seed: [u8; 16],
+}
+
+/// The agent's machine.
+#[derive(Debug)]
+pub struct AgentSession {
+    config: AgentConfig,
+    listed: Vec<StreamState>,
+    /// What became durable after it was listed and before records flow; only of listed streams.
+    durable: BTreeMap<StreamId, u64>,
+    phase: Phase,
+    link: Option<Link>,
+    queue: Queue,
+    heartbeat: Option<Heartbeat>,
+    keepalive: Keepalive,
+    socket_ping: bool,
+    uplink: Uplink,
+    events: VecDeque<AgentEvent>,
+    texts_ignored: u64,
+}
+
+/// Both directions, once the Challenge gave the keys.
+#[derive(Debug)]
+struct Link {
+    session_id: SessionId,
+    inbound: Inbound,
+    outbound: Outbound,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The hub's Challenge is to come.
+    Challenge { deadline: BootTime },
+    /// Register went out; its answer is to come.
+    Ack { deadline: BootTime },
+    /// A part of the answer came.
+    AckMore { deadline: BootTime, pending: Box<PendingAck> },
+    /// The driver looks up the marks.
+    Marks { pending: Box<PendingAck> },
+    /// Records flow.
+    Live(Live),
+    /// Nothing happens any more.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Live {
+    heartbeat_at: BootTime,
+    heartbeat_interval: Duration,
+    /// When a backlog without an ack ends the session; `None` while nothing waits.
+    no_ack_at: Option<BootTime>,
+}
+
+impl AgentSession {
+    /// A session whose upgrade just succeeded. `streams`: what Register lists, in the order it drains. Of more than
+    /// `limit::STREAMS_MAX` the oldest and each lane's current one are listed.
+    pub fn new(config: AgentConfig, streams: Vec<StreamState>, now: BootTime) -> Self {
+        Self {
+            keepalive: Keepalive::new(&config.limits, now),
+            config,
+            listed: listing::fit(streams),
+            durable: BTreeMap::new(),
+            phase: Phase::Challenge { deadline: now.after(limit::HANDSHAKE_TIMEOUT) },
+            link: None,
+            queue: Queue::default(),
+            heartbeat: None,
+            socket_ping: false,
+            uplink: Uplink::default(),
+            events: VecDeque::new(),
+            texts_ignored: 0,
+        }
+    }
+
+    /// One binary message came; `wall` is this machine's clock now.
+    pub fn handle_frame(&mut self, now: BootTime, wall: WallTime, frame: Bytes) {
+        self.check_deadlines(now);
+        self.keepalive.heard(now);
+        let done = match &mut self.phase {
+            Phase::Closed => return,
+            Phase::Challenge { .. } => self.handle_challenge(now, wall, &frame),
+            Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } | Phase::Live(_) => {
+                self.handle_signed(now, wall, &frame)
+            }
+        };
+        self.end_on_error(done);
+    }
+
+    /// A text message came: an error before RegisterAck, afterwards ignored and counted.
+    pub fn handle_text(&mut self, now: BootTime) {
+        self.keepalive.heard(now);
+        match self.phase {
+            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } => {
+                self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before RegisterAck"));
+            }
+            Phase::Marks { .. } | Phase::Live(_) => self.texts_ignored = self.texts_ignored.saturating_add(1),
+            Phase::Closed => {}
+        }
+    }
+
+    /// Text messages ignored so far.
+    pub const fn texts_ignored(&self) -> u64 {
+        self.texts_ignored
+    }
+
+    /// A WebSocket ping or pong came.
+    pub fn handle_activity(&mut self, now: BootTime) {
+        self.keepalive.heard(now);
+    }
+
+    /// The deadline of `poll_timeout` passed.
+    pub fn handle_timeout(&mut self, now: BootTime) {
+        self.check_deadlines(now);
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        if self.keepalive.take_ping(now) {
+            self.socket_ping = true;
+            if matches!(self.phase, Phase::Live(_)) {
+                self.queue.ping();
+            }
+        }
+        if let Phase::Live(live) = &mut self.phase
+            && now >= live.heartbeat_at
+        {
+            live.heartbeat_at = now.after(live.heartbeat_interval);
+            self.events.push_back(AgentEvent::HeartbeatDue);
+        }
+    }
+
+    /// When to call `handle_timeout`.
+    pub fn poll_timeout(&self) -> Option<BootTime> {
+        let own = match &self.phase {
+            Phase::Closed => return None,
+            Phase::Challenge { deadline } | Phase::Ack { deadline } | Phase::AckMore { deadline, .. } => {
+                Some(*deadline)
+            }
+            Phase::Marks { .. } => None,
+            Phase::Live(live) => {
+                Some(live.no_ack_at.map_or(live.heartbeat_at, |at| at.min(live.heartbeat_at)))
+            }
+        };
+        let keepalive = self.keepalive.deadline();
+        Some(own.map_or(keepalive, |own| own.min(keepalive)))
+    }
+
+    /// Answers [`AgentEvent::Marks`]; a stream without an entry is judged by what was listed.
+    pub fn resolve_marks(&mut self, now: BootTime, local: Vec<LocalMark>) {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Marks { pending } => self.go_live(now, *pending, &local),
+            other => self.phase = other,
+        }
+    }
+
+    /// Everything of the stream below `next` is durable. A stream that was not listed waits for the next session.
+    pub fn handle_durable(&mut self, stream: StreamId, next: u64) {
+        match self.phase {
+            Phase::Live(_) | Phase::Closed => self.uplink.durable(stream, next),
+            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => {
+                if self.listed.iter().any(|state| state.stream == stream) {
+                    self.durable.insert(stream, next);
+                }
+            }
+        }
+    }
+
+    /// What to read next; at most one request is outstanding, and it must be answered by `handle_batch`.
+    pub fn poll_read(&mut self) -> Option<ReadRequest> {
+        match self.phase {
+            Phase::Live(_) => self.uplink.poll_read(),
+            Phase::Challenge { .. }
+            | Phase::Ack { .. }
+            | Phase::AckMore { .. }
+            | Phase::Marks { .. }
+            | Phase::Closed => None,
+        }
+    }
+
+    /// Answers a request; `None` where the outbox holds nothing there, or where reading failed: the stream then waits
+    /// for more durable records or a Gap.
+    pub fn handle_batch(&mut self, request: ReadRequest, batch: Option<Batch>) {
+        let done = self.uplink.handle_batch(request, batch);
+        self.end_on_error(done);
+    }
+
+    /// Sends a durable Gap once the stream has come to it; one that the hub has already is dropped.
+    pub fn send_gap(&mut self, gap: Gap) {
+        self.uplink.add_gap(gap);
+    }
+
+    /// Sends a heartbeat; replaces an unsent one.
+    pub fn send_heartbeat(&mut self, heartbeat: Heartbeat) {
+        self.heartbeat = Some(heartbeat);
+    }
+
+    /// Ends the session politely, with close code 1000.
+    pub fn close(&mut self, _now: BootTime) {
+        self.end(None, Closed { code: 1000, error: None, detail: "closed by the agent".to_owned() });
+    }
+
+    /// Numbers and signs the next frame and appends it to `out`.
+    pub fn poll_transmit(&mut self, now: BootTime, out: &mut BytesMut) -> Option<Transmit> {
+        if std::mem::take(&mut self.socket_ping) {
+            return Some(Transmit::Ping);
+        }
+        let (message, correlation) = self.next_message(now)?;
+        let link = self.link.as_mut()?;
+        match link.outbound.seal(now, message, correlation, out) {
+            Ok(()) => Some(Transmit::Frame),
+            Err(error) => {
+                self.fail(&error);
+                None
+            }
+        }
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<AgentEvent> {
+        self.events.pop_front()
+    }
+
+    fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
+        if let Some(next) = self.queue.pop() {
+            return Some(next);
+        }
+        let Phase::Live(live) = &mut self.phase else { return None };
+        if let Some(heartbeat) = self.heartbeat.take() {
+            return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
+        }
+        let message = self.uplink.pop()?;
+        live.no_ack_at.get_or_insert(now.after(limit::NO_ACK_TIMEOUT));
+        Some((message, MessageId::NONE))
+    }
+
+    /// One frame of a session whose keys are known.
+    fn handle_signed(&mut self, now: BootTime, wall: WallTime, frame: &Bytes) -> Result<(), WireError> {
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
+        let (id, message) = link.inbound.open(now, frame)?;
+        match message {
+            Message::Error(error) => {
+                self.handle_error(error);
+                Ok(())
+            }
+            Message::Unknown(field) => {
+                self.events.push_back(AgentEvent::Unknown(field));
+                Ok(())
+            }
+            Message::GoAway(go_away) => {
+                self.events.push_back(AgentEvent::GoAway(go_away));
+                Ok(())
+            }
+            message @ (Message::RegisterAck(_) | Message::RegisterAckMore(_)) => {
+                self.handle_register_ack(now, wall, message)
+            }
+            message => self.handle_live(now, id, message),
+        }
+    }
+
+    fn handle_live(&mut self, now: BootTime, id: MessageId, message: Message) -> Result<(), WireError> {
+        let Phase::Live(live) = &mut self.phase else { return Err(unexpected(&message)) };
+        match message {
+            Message::Ack(mark) => {
+                if self.uplink.ack(&mark)? {
+                    let backlog = self.uplink.has_backlog();
+                    live.no_ack_at = backlog.then(|| now.after(limit::NO_ACK_TIMEOUT));
+                    self.events.push_back(AgentEvent::Acked(mark));
+                }
+                Ok(())
+            }
+            Message::Ping => {
+                self.queue.pong(id);
+                Ok(())
+            }
+            // Any frame counts as a sign of life; which ping it answers does not matter.
+            Message::Pong => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn handle_error(&mut self, error: ErrorMessage) {
+        let detail = format!("the hub ended the session: {}", error.text);
+        let closed = Closed { code: 1000, error: error.code, detail };
+        self.events.push_back(AgentEvent::HubError(error));
+        self.end(None, closed);
+    }
+
+    /// Ends the session where a deadline has passed.
+    fn check_deadlines(&mut self, now: BootTime) {
+        let late = match &mut self.phase {
+            Phase::Closed => return,
+            Phase::Challenge { deadline } if now >= *deadline => Some("no Challenge came in time"),
+            Phase::Ack { deadline } | Phase::AckMore { deadline, .. } if now >= *deadline => {
+                Some("no RegisterAck came in time")
+            }
+            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => None,
+            Phase::Live(live) => {
+                if live.no_ack_at.is_none() && self.uplink.has_backlog() {
+                    live.no_ack_at = Some(now.after(limit::NO_ACK_TIMEOUT));
+                }
+                if live.no_ack_at.is_some_and(|at| now >= at) {
+                    let detail = format!("no ack for {} s", limit::NO_ACK_TIMEOUT.as_secs());
+                    self.fail(&WireError::new(ErrorCode::NoAck, detail));
+                    return;
+                }
+                None
+            }
+        };
+        let done = match late {
+            Some(detail) => Err(WireError::new(ErrorCode::RegisterTimeout, detail)),
+            None => self.keepalive.check_idle(now),
+        };
+        self.end_on_error(done);
+    }
+
+    fn end_on_error(&mut self, done: Result<(), WireError>) {
+        if let Err(error) = done {
+            self.fail(&error);
+        }
+    }
+
+    /// Ends the session for an error of ours or the hub's; the hub is told where it would understand.
+    fn fail(&mut self, error: &WireError) {
+        let agreed = self.link.as_ref().is_some_and(|link| link.inbound.agreed());
+        let last = agreed.then(|| {
+            let text = error.detail.clone();
+            Message::Error(ErrorMessage { code: Some(error.code), text, retry_after: None })
+        });
+        let code = error.code.close_code();
+        self.end(last, Closed { code, error: Some(error.code), detail: error.detail.clone() });
+    }
+
+    fn end(&mut self, last: Option<Message>, closed: Closed) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        self.phase = Phase::Closed;
+        self.socket_ping = false;
+        self.queue.end_with(last);
+        self.events.push_back(AgentEvent::Closed(closed));
+    }
+}
+
+fn unexpected(message: &Message) -> WireError {
+    WireError::new(ErrorCode::Unexpected, format!("a {} message at this point", message.name()))
+}

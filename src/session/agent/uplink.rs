@@ -1,0 +1,227 @@
+//! Which records go up next: streams in order, lanes by urgency, bytes by window.
+//!
+//! Invariants: at most one read is outstanding and at most one batch waits; control has a window of its own, events and
+//! logs share the other; a lane that waits gets its turn after at most `limit::LANE_TURNS` of the more urgent ones.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Lane, StreamId};
+use crate::limit;
+use crate::outbox::Batch;
+use crate::session::event::ReadRequest;
+use crate::time::ClockOffset;
+use crate::wire::batch;
+use crate::wire::error::{ErrorCode, WireError};
+use crate::wire::message::{Codec, Gap, Limits, Message, Records, StreamMark};
+
+use super::stream::{Hold, Stream};
+
+#[derive(Debug, Default)]
+pub(super) struct Uplink {
+    streams: BTreeMap<StreamId, Stream>,
+    control: Window,
+    bulk: Window,
+    batch_max: usize,
+    turns: [u32; 3],
+    outstanding: Option<ReadRequest>,
+    waiting: Option<(StreamId, Batch)>,
+    offset: Option<ClockOffset>,
+}
+
+/// Bytes that may be unacked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    size: usize,
+    used: usize,
+}
+
+impl Window {
+    /// Bytes of the next batch: none where not even one record is sure to fit. An empty window takes any one record.
+    fn room(self) -> Option<usize> {
+        let left = self.size.saturating_sub(self.used);
+        (self.used == 0 || left >= limit::BLOCK_BYTES_MAX).then_some(left)
+    }
+}
+
+impl Uplink {
+    /// Opens the flow with the negotiated limits.
+    pub(super) fn open(&mut self, limits: &Limits, offset: ClockOffset, streams: Vec<Stream>) {
+        self.control.size = limits.control_window_bytes as usize;
+        self.bulk.size = limits.window_bytes as usize;
+        self.batch_max = (limits.message_bytes as usize).saturating_sub(limit::ENVELOPE_BYTES_MAX);
+        self.offset = Some(offset);
+        self.streams = streams.into_iter().map(|stream| (stream.id, stream)).collect();
+    }
+
+    pub(super) fn durable(&mut self, id: StreamId, next: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.durable(next);
+        }
+    }
+
+    pub(super) fn add_gap(&mut self, gap: Gap) {
+        if let Some(stream) = self.streams.get_mut(&gap.stream) {
+            stream.add_gap(gap);
+        }
+    }
+
+    /// Whether something durable is not acked yet.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.streams.values().any(Stream::has_backlog)
+    }
+
+    pub(super) fn poll_read(&mut self) -> Option<ReadRequest> {
+        if self.outstanding.is_some() || self.waiting.is_some() {
+            return None;
+        }
+        let candidates = Lane::ALL.map(|lane| self.candidate(lane));
+        let turn = self.choose(candidates.map(|candidate| candidate.is_some()))?;
+        let request = candidates.into_iter().nth(turn).flatten();
+        self.outstanding = request;
+        request
+    }
+
+    /// The lane's next read, where its window has room.
+    fn candidate(&self, lane: Lane) -> Option<ReadRequest> {
+        let room = self.window(lane).room()?;
+        let bytes_max = room.min(limit::BATCH_BYTES).min(self.batch_max).max(1);
+        self.lane(lane).find(|stream| stream.is_readable()).map(|stream| ReadRequest {
+            stream: stream.id,
+            from: stream.position,
+            bytes_max,
+        })
+    }
+
+    /// The most urgent lane that wants and has turns left; when all that want have used theirs up, all begin anew.
+    fn choose(&mut self, wants: [bool; 3]) -> Option<usize> {
+        if !wants.contains(&true) {
+            return None;
+        }
+        for _ in 0..2 {
+            for (index, (turns, wants)) in self.turns.iter_mut().zip(wants).enumerate() {
+                if wants && *turns > 0 {
+                    *turns -= 1;
+                    return Some(index);
+                }
+            }
+            self.turns = limit::LANE_TURNS;
+        }
+        None
+    }
+
+    pub(super) fn handle_batch(
+        &mut self,
+        request: ReadRequest,
+        batch: Option<Batch>,
+    ) -> Result<(), WireError> {
+        if self.outstanding != Some(request) {
+            return Ok(());
+        }
+        self.outstanding = None;
+        let Some(stream) = self.streams.get_mut(&request.stream) else { return Ok(()) };
+        if stream.position != request.from {
+            return Ok(());
+        }
+        let Some(batch) = batch.filter(|batch| batch.first == request.from && batch.count > 0) else {
+            stream.hold = Hold::Empty;
+            return Ok(());
+        };
+        let batch = fit(batch, self.batch_max)?;
+        stream.position = batch.first.saturating_add(batch.count.into());
+        stream.next = stream.next.max(stream.position);
+        let bytes = batch.batch.len();
+        let window = self.window_mut(request.stream.lane);
+        window.used = window.used.saturating_add(bytes);
+        self.waiting = Some((request.stream, batch));
+        Ok(())
+    }
+
+    /// The next message to sign and send.
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        if let Some((id, batch)) = self.waiting.take() {
+            let stream = self.streams.get_mut(&id)?;
+            let bytes = batch.batch.len();
+            stream.sent(batch.first.saturating_add(batch.count.into()).saturating_sub(1), bytes);
+            return Some(Message::Records(Records {
+                stream: id,
+                first: batch.first,
+                count: batch.count,
+                codec: Codec::None,
+                raw_len: u32::try_from(bytes).unwrap_or(u32::MAX),
+                batch: batch.batch,
+                clock_offset: self.offset,
+            }));
+        }
+        Lane::ALL.into_iter().find_map(|lane| {
+            self.window(lane).room()?;
+            let gap = self.lane_mut(lane).find_map(Stream::take_gap)?;
+            let window = self.window_mut(lane);
+            window.used = window.used.saturating_add(limit::GAP_WINDOW_BYTES);
+            Some(Message::Gap(gap))
+        })
+    }
+
+    /// Whether the ack moved the stream on.
+    pub(super) fn ack(&mut self, mark: &StreamMark) -> Result<bool, WireError> {
+        let stream = self.streams.get_mut(&mark.stream).ok_or_else(|| {
+            WireError::new(ErrorCode::AckOutOfRange, format!("ack of {}, which is not listed", mark.stream))
+        })?;
+        let before = stream.acked;
+        let freed = stream.ack(mark)?;
+        let moved = stream.acked > before;
+        let window = self.window_mut(mark.stream.lane);
+        window.used = window.used.saturating_sub(freed);
+        Ok(moved)
+    }
+
+    fn lane(&self, lane: Lane) -> impl Iterator<Item = &Stream> {
+        self.streams.range(first(lane)..=last(lane)).map(|(_, stream)| stream)
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> impl Iterator<Item = &mut Stream> {
+        self.streams.range_mut(first(lane)..=last(lane)).map(|(_, stream)| stream)
+    }
+
+    fn window(&self, lane: Lane) -> Window {
+        match lane {
+            Lane::Control => self.control,
+            Lane::Events | Lane::Logs => self.bulk,
+        }
+    }
+
+    fn window_mut(&mut self, lane: Lane) -> &mut Window {
+        match lane {
+            Lane::Control => &mut self.control,
+            Lane::Events | Lane::Logs => &mut self.bulk,
+        }
+    }
+}
+
+/// Epochs count up, so the map's order within a lane is the order of age.
+const fn first(lane: Lane) -> StreamId {
+    StreamId { lane, epoch: crate::id::Epoch::from_u64(0) }
+}
+
+const fn last(lane: Lane) -> StreamId {
+    StreamId { lane, epoch: crate::id::Epoch::from_u64(u64::MAX) }
+}
+
+/// The batch, cut between records to what one message can carry.
+fn fit(batch: Batch, bytes_max: usize) -> Result<Batch, WireError> {
+    if batch.batch.len() <= bytes_max {
+        return Ok(batch);
+    }
+    let mut fitting = (0u32, 0usize);
+    for count in 1..batch.count {
+        match batch::offset_of(&batch.batch, count as usize) {
+            Some(end) if end <= bytes_max => fitting = (count, end),
+            Some(_) | None => break,
+        }
+    }
+    let (count, end) = fitting;
+    if count == 0 {
+        let detail = format!("record {} does not fit into a message of {bytes_max} bytes", batch.first);
+        return Err(WireError::new(ErrorCode::TooLarge, detail));
+    }
+    Ok(Batch { count, batch: batch.batch.slice(..end), ..batch })
+}

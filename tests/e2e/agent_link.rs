@@ -1,0 +1,134 @@
+//! The agent against hubs, proper and otherwise.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use outpost::agent::Agent;
+use outpost::agent::config::Config;
+use outpost::agent::state::{LinkState, Status};
+use outpost::id::Lane;
+use outpost::outbox::NewRecord;
+use outpost::time::WallTime;
+use outpost::wire::message::RecordKind;
+
+use crate::hand_hub::{DEADLINE, HandHub, Manner};
+
+fn config(folder: &tempfile::TempDir, hub: &HandHub) -> Config {
+    let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
+    std::fs::write(&config.key_file, hub.key.to_line()).unwrap();
+    config.reconnect.min = Duration::from_millis(20);
+    config.reconnect.fast = Duration::from_millis(20);
+    config.reconnect.max = Duration::from_millis(50);
+    config
+}
+
+fn records(range: std::ops::Range<u32>) -> Vec<NewRecord> {
+    range
+        .map(|number| NewRecord {
+            recorded_at: WallTime(5),
+            source: "test".to_owned(),
+            kind: RecordKind::Opaque,
+            payload: Bytes::from(number.to_string()),
+        })
+        .collect()
+}
+
+async fn status(agent: &Agent, what: &str, wish: impl Fn(&Status) -> bool) -> Status {
+    let wait = async {
+        loop {
+            let status = agent.status().await.unwrap();
+            if wish(&status) {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+#[tokio::test]
+async fn a_backlog_and_live_records_arrive_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::ClosesAtOnce).await;
+    let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+    for chunk in 0..10 {
+        agent.outbox().append(Lane::Logs, records(chunk * 500..(chunk + 1) * 500)).await.unwrap();
+    }
+    hub.until("attempts while the backlog grows", |seen| seen.sessions >= 2).await;
+    hub.manner.send_replace(Manner::Proper);
+    for chunk in 10..20 {
+        agent.outbox().append(Lane::Logs, records(chunk * 500..(chunk + 1) * 500)).await.unwrap();
+    }
+    agent.outbox().append(Lane::Events, records(0..10)).await.unwrap();
+    hub.until("all records", |seen| seen.records() == 10_010).await;
+    hub.look(|seen| {
+        let logs = seen.payloads.iter().find(|(stream, _)| stream.lane == Lane::Logs).unwrap().1;
+        let expected: Vec<_> = (0..10_000).map(|number: u32| number.to_string().into_bytes()).collect();
+        assert!(*logs == expected, "in order and once");
+        assert!(seen.heartbeats >= 1, "one heartbeat comes at once");
+    });
+    let after = status(&agent, "acked", |status| status.outbox.lane(Lane::Logs).records == 0).await;
+    assert_eq!(after.state, LinkState::Connected);
+    assert_eq!(after.hub_id, Some(hub.key.hub_id.to_string()));
+    assert!(after.session_id.is_some() && after.connected_since_ms.is_some());
+    agent.shutdown().await.unwrap();
+    hub.until("a polite close", |seen| seen.close_codes == [1000]).await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_clock_says_1970_delivers() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::Proper).await;
+    let config = Config { wall_clock: || WallTime(60_000), ..config(&folder, &hub) };
+    let agent = Agent::start(config).await.unwrap();
+    agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+    hub.until("all records", |seen| seen.records() == 3).await;
+    let status = status(&agent, "registered", |status| status.state == LinkState::Connected).await;
+    assert!(status.clock_offset_ms.unwrap() > 1_000_000_000_000, "{:?}", status.clock_offset_ms);
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_hubs_are_named_and_outlived() {
+    for (manner, code) in
+        [(Manner::ClosesAtOnce, "link"), (Manner::Nonsense, "bad_trailer"), (Manner::AnotherHub, "bad_mac")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = HandHub::start(manner).await;
+        let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+        agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+        let bad = status(&agent, "an error is shown", |status| status.last_error.is_some()).await;
+        let error = bad.last_error.unwrap();
+        assert_eq!(error.code, code, "{manner:?}: {}", error.text);
+        assert!(!error.verified, "no MAC vouched for it");
+        assert_eq!(bad.state, LinkState::Reconnecting);
+        assert_eq!(bad.session_id, None, "nothing is kept before a verified RegisterAck");
+        hub.manner.send_replace(Manner::Proper);
+        hub.until("it delivers once the hub is right", |seen| seen.records() == 3).await;
+        agent.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_silent_hub_does_not_hold_up_local_work_nor_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::Silent).await;
+    let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+    hub.until("a connection", |seen| seen.sessions == 1).await;
+    agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+    tokio::time::timeout(DEADLINE, agent.shutdown()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_a_key_it_takes_records_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::Proper).await;
+    let config = config(&folder, &hub);
+    std::fs::remove_file(&config.key_file).unwrap();
+    let agent = Agent::start(config).await.unwrap();
+    agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+    let status = status(&agent, "no identity", |status| status.state == LinkState::NoIdentity).await;
+    assert!(status.last_error.unwrap().text.contains("agent.key"));
+    assert_eq!(hub.look(|seen| seen.sessions), 0);
+    agent.shutdown().await.unwrap();
+}

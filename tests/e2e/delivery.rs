@@ -1,0 +1,73 @@
+//! Records arrive once, in order, whoever goes away meanwhile.
+
+use outpost::id::AgentName;
+
+use crate::raw_agent::{World, records, within};
+
+#[tokio::test]
+async fn records_are_acked_after_the_commit_and_listed() {
+    let world = World::new().await;
+    let (mut agent, marks) = world.register().await;
+    assert_eq!(marks[0].acked, 0);
+    agent.say(records(1, &["a", "b"])).await;
+    assert_eq!(agent.acked().await, 2);
+    // Overlaps what is stored: only the new part counts.
+    agent.say(records(2, &["b", "c"])).await;
+    assert_eq!(agent.acked().await, 3);
+    assert_eq!(world.texts().await, ["a", "b", "c"]);
+    let (_, view) = world.get("/v1/agents/edge-1").await;
+    assert_eq!(view["connected"], true, "{view}");
+    assert_eq!(view["streams"][0]["acked"], 3, "{view}");
+    assert!(view["session"]["clock_offset_ms"].as_i64().unwrap().abs() < 60_000, "{view}");
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_hub_that_goes_says_so_and_goes_on_where_it_was() {
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    agent.say(records(1, &["a"])).await;
+    assert_eq!(agent.acked().await, 1);
+    let world = world.restart().await;
+    assert_eq!(agent.closed().await, (1001, "going_away".to_owned()));
+    let (mut agent, marks) = world.register().await;
+    assert_eq!(marks[0].acked, 1);
+    assert_ne!(marks[0].acked_crc, 0);
+    agent.say(records(1, &["a", "b"])).await;
+    assert_eq!(agent.acked().await, 2);
+    assert_eq!(world.texts().await, ["a", "b"]);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_second_login_wins_and_outlives_the_first() {
+    let world = World::new().await;
+    let (mut first, _) = world.register().await;
+    first.say(records(1, &["a"])).await;
+    assert_eq!(first.acked().await, 1);
+    let (mut second, marks) = world.register().await;
+    assert_eq!(marks[0].acked, 1);
+    assert_eq!(first.closed().await, (1000, "replaced".to_owned()));
+    second.say(records(2, &["b"])).await;
+    assert_eq!(second.acked().await, 2);
+    assert_eq!(world.hub.sessions(), 1);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_blocks_nobody_else() {
+    let world = World::new().await;
+    // Registered, and from here on never read from.
+    let (mut deaf, _) = world.register().await;
+    for seq in 1..200 {
+        deaf.say(records(seq, &["x"])).await;
+    }
+    let name: AgentName = "edge-2".parse().unwrap();
+    let key = world.hub.store().add_agent(&name, None).await.unwrap().key_file;
+    let World { hub, folder, .. } = world;
+    let world = World { hub, key, folder };
+    let (mut other, _) = world.register().await;
+    other.say(records(1, &["y"])).await;
+    assert_eq!(other.acked().await, 1);
+    within(world.hub.shutdown()).await;
+}

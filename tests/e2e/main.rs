@@ -1,0 +1,25 @@
+//! Whole parts over real sockets: port 0, a folder of their own, no sleeps.
+
+#![allow(missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+#[cfg(feature = "agent")]
+mod agent_link;
+#[cfg(feature = "agent")]
+mod agent_socket;
+#[cfg(feature = "hub")]
+mod delivery;
+#[cfg(feature = "agent")]
+mod hand_hub;
+#[cfg(feature = "hub")]
+mod raw_agent;
+#[cfg(feature = "hub")]
+mod refusal;
+#[cfg(feature = "hub")]
+mod upgrade;

@@ -1,0 +1,282 @@
+//! A hub in a folder of its own, and an agent that can say anything, well-formed or not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt as _, StreamExt as _};
+use outpost::hub::Hub;
+use outpost::hub::config::Config;
+use outpost::id::{Epoch, InstanceId, Lane, MessageId, StreamId};
+use outpost::obs::{clock, random};
+use outpost::time::{HubTime, WallTime};
+use outpost::wire::batch;
+use outpost::wire::envelope::{self, Header};
+use outpost::wire::key::{Direction, KeyFile, SessionContext, encode32};
+use outpost::wire::mac::MacKey;
+use outpost::wire::message::{
+    Listing, Message, Record, RecordKind, Records, Register, StreamMark, StreamState,
+};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+
+/// Nothing here takes longer unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) const LOGS: StreamId = StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(1 << 32 | 7) };
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("within the deadline")
+}
+
+pub(crate) struct World {
+    pub(crate) hub: Hub,
+    pub(crate) key: KeyFile,
+    pub(crate) folder: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&folder);
+        change(&mut config);
+        let hub = Hub::start(config).await.unwrap();
+        let issued = hub.store().add_agent(&"edge-1".parse().unwrap(), None).await.unwrap();
+        Self { hub, key: issued.key_file, folder }
+    }
+
+    /// The hub goes and comes back on the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { hub, key, folder } = self;
+        hub.shutdown().await;
+        let hub = Hub::start(config(&folder)).await.unwrap();
+        Self { hub, key, folder }
+    }
+
+    pub(crate) fn request(&self, nonce: &[u8; 32]) -> Request<()> {
+        let url = format!("ws://{}/some/prefix/v1/agents/connect", self.hub.agent_addr());
+        let mut request = url.into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", HeaderValue::from_static("outpost.v1"));
+        headers.insert("x-outpost-nonce", encode32(nonce).parse().unwrap());
+        let bearer = format!("Bearer {}", self.key.bearer().to_text());
+        headers.insert("authorization", bearer.parse().unwrap());
+        request
+    }
+
+    /// The status and error name a request is refused with.
+    pub(crate) async fn refusal(&self, request: Request<()>) -> (u16, String) {
+        let stream = TcpStream::connect(self.hub.agent_addr()).await.unwrap();
+        match within(tokio_tungstenite::client_async(request, stream)).await {
+            Err(Error::Http(response)) => (response.status().as_u16(), error_name(&response)),
+            other => panic!("not refused: {:?}", other.map(|_| ())),
+        }
+    }
+
+    /// Up to and including the Challenge.
+    pub(crate) async fn connect(&self) -> RawAgent {
+        let nonce = random::bytes();
+        let stream = TcpStream::connect(self.hub.agent_addr()).await.unwrap();
+        let (ws, _) = within(tokio_tungstenite::client_async(self.request(&nonce), stream)).await.unwrap();
+        RawAgent::challenged(ws, &self.key, nonce).await
+    }
+
+    /// Up to and including the RegisterAck.
+    pub(crate) async fn register(&self) -> (RawAgent, Vec<StreamMark>) {
+        let mut agent = self.connect().await;
+        let marks = agent.register().await;
+        (agent, marks)
+    }
+
+    /// GET from the API: status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, serde_json::Value) {
+        let token = std::fs::read_to_string(self.folder.path().join("admin.token")).unwrap();
+        self.get_with(path, token.trim()).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, token: &str) -> (u16, serde_json::Value) {
+        let url = format!("http://{}{path}", self.hub.local_addr());
+        let bearer = format!("Bearer {token}");
+        let call = move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+            let mut answer = agent.get(&url).header("Authorization", &bearer).call().unwrap();
+            (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+        };
+        within(tokio::task::spawn_blocking(call)).await.unwrap()
+    }
+
+    pub(crate) async fn texts(&self) -> Vec<String> {
+        let (status, page) = self.get("/v1/agents/edge-1/records").await;
+        assert_eq!(status, 200, "{page}");
+        let records = page["records"].as_array().unwrap();
+        records.iter().map(|record| record["text"].as_str().unwrap_or("gap").to_owned()).collect()
+    }
+}
+
+fn config(folder: &TempDir) -> Config {
+    Config { data: folder.path().to_owned(), listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() }
+}
+
+fn error_name(response: &Response<Option<Vec<u8>>>) -> String {
+    response.headers().get("x-outpost-error").map_or("", |name| name.to_str().unwrap()).to_owned()
+}
+
+pub(crate) struct RawAgent {
+    pub(crate) ws: WebSocketStream<TcpStream>,
+    pub(crate) up: MacKey,
+    pub(crate) down: MacKey,
+    pub(crate) seq: u64,
+}
+
+impl RawAgent {
+    async fn challenged(mut ws: WebSocketStream<TcpStream>, key: &KeyFile, agent_nonce: [u8; 32]) -> Self {
+        let root = key.key.mac_root();
+        let challenge_key = root.challenge_key(&agent_nonce, key.hub_id, key.agent_id);
+        let Message::Challenge(challenge) = next_message(&mut ws, &challenge_key).await else {
+            panic!("the first message is not a Challenge")
+        };
+        let context = SessionContext {
+            hub_id: key.hub_id,
+            agent_id: key.agent_id,
+            session_id: challenge.session_id,
+            agent_nonce,
+            hub_nonce: challenge.hub_nonce,
+            channel_binding: [0; 32],
+        };
+        let up = root.session_key(Direction::AgentToHub, &context);
+        let down = root.session_key(Direction::HubToAgent, &context);
+        Self { ws, up, down, seq: 0 }
+    }
+
+    pub(crate) fn header(&mut self) -> Header {
+        self.seq += 1;
+        let id = MessageId { hi: 1, lo: self.seq };
+        let sent_at = HubTime(clock::wall_now().0);
+        Header { seq: self.seq, sent_at, id, correlation: MessageId::NONE }
+    }
+
+    pub(crate) fn sealed(&mut self, message: Message) -> BytesMut {
+        let header = self.header();
+        let mut out = BytesMut::new();
+        envelope::seal(header, message, &self.up, &mut out);
+        out
+    }
+
+    pub(crate) async fn say(&mut self, message: Message) {
+        let frame = self.sealed(message);
+        self.send(frame.freeze()).await;
+    }
+
+    pub(crate) async fn send(&mut self, frame: Bytes) {
+        within(self.ws.send(Frame::Binary(frame))).await.unwrap();
+    }
+
+    /// Signs bytes that need not be an envelope.
+    pub(crate) fn signed(&self, prefix: &[u8]) -> Bytes {
+        let mac = self.up.sign(prefix);
+        [prefix, &[0x7A, 0x20], mac.as_slice()].concat().into()
+    }
+
+    pub(crate) async fn register(&mut self) -> Vec<StreamMark> {
+        self.say(register()).await;
+        match self.hear().await {
+            Message::RegisterAck(ack) => ack.marks.entries,
+            other => panic!("not a RegisterAck: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn hear(&mut self) -> Message {
+        next_message(&mut self.ws, &self.down).await
+    }
+
+    /// The mark of the next ack.
+    pub(crate) async fn acked(&mut self) -> u64 {
+        loop {
+            if let Message::Ack(mark) = self.hear().await {
+                return mark.acked;
+            }
+        }
+    }
+
+    /// The code and reason of the close frame, whatever comes before it.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        within(async {
+            loop {
+                match self.ws.next().await {
+                    Some(Ok(Frame::Close(Some(frame)))) => {
+                        // Reading on sends the answer, which the hub waits for.
+                        while let Some(Ok(_)) = self.ws.next().await {}
+                        return (frame.code.into(), frame.reason.to_string());
+                    }
+                    Some(Ok(_)) => {}
+                    other => panic!("no close frame: {other:?}"),
+                }
+            }
+        })
+        .await
+    }
+}
+
+async fn next_message(ws: &mut WebSocketStream<TcpStream>, key: &MacKey) -> Message {
+    within(async {
+        loop {
+            match ws.next().await {
+                Some(Ok(Frame::Binary(frame))) => {
+                    return envelope::open(&frame, key, 1 << 21).unwrap().into_message().unwrap();
+                }
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+                other => panic!("no message: {other:?}"),
+            }
+        }
+    })
+    .await
+}
+
+pub(crate) fn register() -> Message {
+    Message::Register(Box::new(Register {
+        instance: InstanceId::from_bytes(random::bytes()),
+        agent_version: "test".to_owned(),
+        hostname: "here".to_owned(),
+        os: "linux".to_owned(),
+        arch: "any".to_owned(),
+        runtimes: BTreeMap::new(),
+        capabilities: Vec::new(),
+        last_known_config_version: 0,
+        streams: Listing {
+            entries: vec![StreamState { stream: LOGS, first_unacked: 1, next: 1000 }],
+            more: false,
+        },
+        wall_time: WallTime(clock::wall_now().0),
+    }))
+}
+
+pub(crate) fn records(first: u64, payloads: &[&str]) -> Message {
+    let mut batch = BytesMut::new();
+    for payload in payloads {
+        let record = Record {
+            recorded_at: WallTime(1),
+            source: "test".to_owned(),
+            kind: RecordKind::Opaque,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            part: None,
+        };
+        batch::push(record, &mut batch);
+    }
+    Message::Records(Records {
+        stream: LOGS,
+        first,
+        count: u32::try_from(payloads.len()).unwrap(),
+        codec: outpost::wire::message::Codec::None,
+        raw_len: u32::try_from(batch.len()).unwrap(),
+        batch: batch.freeze(),
+        clock_offset: None,
+    })
+}

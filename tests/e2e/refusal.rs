@@ -1,0 +1,166 @@
+//! What ends a session, each with its close code and name.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::SinkExt as _;
+use outpost::id::MessageId;
+use outpost::time::HubTime;
+use outpost::wire::envelope::{self, Header};
+use outpost::wire::message::Message;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use crate::raw_agent::{RawAgent, World, records, register};
+
+fn named(code: u16, name: &str) -> (u16, String) {
+    (code, name.to_owned())
+}
+
+/// Registers, changes the next frame, and expects this end; nothing may be stored.
+async fn ends(change: impl AsyncFnOnce(&mut RawAgent), expected: (u16, String)) {
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    change(&mut agent).await;
+    assert_eq!(agent.closed().await, expected);
+    assert_eq!(world.texts().await, [""; 0]);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_forged_mac_closes() {
+    ends(
+        async |agent| {
+            let mut frame = agent.sealed(records(1, &["forged"]));
+            let last = frame.len() - 1;
+            frame[last] ^= 1;
+            agent.send(frame.freeze()).await;
+        },
+        named(1008, "bad_mac"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn two_bodies_close() {
+    ends(
+        async |agent| {
+            let frame = agent.sealed(records(1, &["two"]));
+            let mut prefix = frame[..frame.len() - 34].to_vec();
+            prefix.extend([11 << 3 | 2, 0]);
+            agent.send(agent.signed(&prefix)).await;
+        },
+        named(1008, "malformed"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_mac_field_inside_the_prefix_closes() {
+    ends(
+        async |agent| {
+            let frame = agent.sealed(records(1, &["two"]));
+            agent.send(agent.signed(&frame)).await;
+        },
+        named(1008, "malformed"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_closes_with_and_without_a_mac() {
+    ends(async |agent| agent.send(Bytes::from_static(b"garbage")).await, named(1008, "bad_trailer")).await;
+    ends(async |agent| agent.send(agent.signed(&[0xff; 40])).await, named(1008, "malformed")).await;
+}
+
+#[tokio::test]
+async fn a_stale_clock_closes() {
+    ends(
+        async |agent| {
+            let mut header = agent.header();
+            header.sent_at = HubTime(header.sent_at.0 - 301_000);
+            let mut out = BytesMut::new();
+            envelope::seal(header, records(1, &["stale"]), &agent.up, &mut out);
+            agent.send(out.freeze()).await;
+        },
+        named(1008, "clock"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_sequence_closes() {
+    ends(
+        async |agent| {
+            agent.seq += 1;
+            agent.say(records(1, &["skipped"])).await;
+        },
+        named(1008, "bad_sequence"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn records_above_the_mark_are_a_hole() {
+    ends(async |agent| agent.say(records(2, &["hole"])).await, named(1008, "sequence_hole")).await;
+}
+
+#[tokio::test]
+async fn an_oversized_message_closes_with_1009() {
+    ends(async |agent| agent.send(vec![0; 2 * 1024 * 1024 + 1].into()).await, named(1009, "too_large")).await;
+}
+
+#[tokio::test]
+async fn a_message_of_exactly_the_limit_is_read() {
+    ends(async |agent| agent.send(vec![0; 2 * 1024 * 1024].into()).await, named(1008, "bad_trailer")).await;
+}
+
+#[tokio::test]
+async fn a_text_frame_before_register_closes() {
+    let world = World::new().await;
+    let mut agent = world.connect().await;
+    agent.ws.send(Frame::text("hello")).await.unwrap();
+    assert_eq!(agent.closed().await, named(1008, "text_frame"));
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn records_before_register_close() {
+    let world = World::new().await;
+    let mut agent = world.connect().await;
+    agent.say(records(1, &["early"])).await;
+    assert_eq!(agent.closed().await, named(1008, "unexpected"));
+    assert_eq!(world.texts().await, [""; 0]);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_register_with_the_wrong_key_closes() {
+    let world = World::new().await;
+    let mut agent = world.connect().await;
+    agent.up = agent.down.clone();
+    agent.say(register()).await;
+    assert_eq!(agent.closed().await, named(1008, "bad_mac"));
+    assert_eq!(world.hub.sessions(), 0);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_unknown_message_is_counted_and_the_session_kept() {
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    let Header { seq, sent_at, .. } = agent.header();
+    let mut prefix = BytesMut::new();
+    prefix.put_u8(1 << 3 | 1);
+    prefix.put_u64_le(seq);
+    prefix.put_u8(2 << 3 | 1);
+    prefix.put_u64_le(sent_at.0);
+    // Field 150, length-delimited, empty.
+    prefix.put_slice(&[0xB2, 0x09, 0x00]);
+    agent.send(agent.signed(&prefix)).await;
+    let ping = agent.header();
+    let mut out = BytesMut::new();
+    envelope::seal(Header { correlation: MessageId::NONE, ..ping }, Message::Ping, &agent.up, &mut out);
+    agent.send(out.freeze()).await;
+    assert_eq!(agent.hear().await, Message::Pong);
+    let (_, status) = world.get("/v1/status").await;
+    assert_eq!(status["counters"]["unknown_messages"], 1, "{status}");
+    world.hub.shutdown().await;
+}

@@ -1,0 +1,73 @@
+//! What is refused before the upgrade, each with its status and name.
+
+use outpost::wire::key::encode32;
+
+use crate::raw_agent::World;
+
+const NONCE: [u8; 32] = [7; 32];
+
+#[tokio::test]
+async fn missing_or_malformed_nonce_is_a_bad_request() {
+    let world = World::new().await;
+    let mut request = world.request(&NONCE);
+    request.headers_mut().remove("x-outpost-nonce");
+    assert_eq!(world.refusal(request).await, (400, "bad_request".to_owned()));
+    let mut request = world.request(&NONCE);
+    request.headers_mut().insert("x-outpost-nonce", encode32(&NONCE)[1..].parse().unwrap());
+    assert_eq!(world.refusal(request).await, (400, "bad_request".to_owned()));
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn unknown_subprotocol_is_answered_426() {
+    let world = World::new().await;
+    let mut request = world.request(&NONCE);
+    request.headers_mut().insert("sec-websocket-protocol", "outpost.v2".parse().unwrap());
+    assert_eq!(world.refusal(request).await, (426, "unsupported_version".to_owned()));
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn wrong_key_unknown_agent_and_unknown_key_are_told_apart() {
+    let mut world = World::new().await;
+    let other = world.hub.store().add_agent(&"edge-2".parse().unwrap(), None).await.unwrap().key_file;
+    let own = world.key.clone();
+    world.key.key = other.key.clone();
+    assert_eq!(world.refusal(world.request(&NONCE)).await, (401, "unauthorized".to_owned()));
+    world.key = own.clone();
+    world.key.key_id = "k2".parse().unwrap();
+    assert_eq!(world.refusal(world.request(&NONCE)).await, (401, "key_unknown".to_owned()));
+    world.key = own;
+    world.hub.store().remove_agent(&"edge-1".parse().unwrap()).await.unwrap();
+    assert_eq!(world.refusal(world.request(&NONCE)).await, (401, "unknown_agent".to_owned()));
+    let mut request = world.request(&NONCE);
+    request.headers_mut().remove("authorization");
+    assert_eq!(world.refusal(request).await, (401, "unauthorized".to_owned()));
+    let (_, status) = world.get("/v1/status").await;
+    assert_eq!(status["counters"]["auth_failed"]["unauthorized"], 2, "{status}");
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_api_wants_its_token_and_answers_in_json() {
+    let world = World::new().await;
+    let (status, body) = world.get_with("/v1/agents", "nonsense").await;
+    assert_eq!((status, body["error"].as_str()), (401, Some("unauthorized")));
+    let (status, body) = world.get("/v1/agents/nobody").await;
+    assert_eq!((status, body["error"].as_str()), (404, Some("no_agent")));
+    let (status, body) = world.get("/v1/nothing").await;
+    assert_eq!((status, body["error"].as_str()), (404, Some("not_found")));
+    let (status, body) = world.get("/readyz").await;
+    assert_eq!((status, body["ready"].as_bool()), (200, Some(true)));
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn agents_have_a_listener_of_their_own_where_wanted() {
+    let world = World::with(|config| config.agent_listen = Some("127.0.0.1:0".parse().unwrap())).await;
+    assert_ne!(world.hub.local_addr(), world.hub.agent_addr());
+    let (mut agent, _) = world.register().await;
+    assert_eq!(world.get("/v1/agents/connect").await.0, 404, "a name here, and a reserved one");
+    world.hub.shutdown().await;
+    assert_eq!(agent.closed().await.0, 1001);
+}

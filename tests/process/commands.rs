@@ -1,0 +1,156 @@
+//! Commands as a person gives them: what they do, and what they say where they cannot.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::world::{World, assert_same, wait_for};
+
+fn assert_fails(world: &World, words: &str, exit: i32, says: &[&str]) {
+    let (found, said) = world.fail(words);
+    assert_eq!(found, exit, "`outpost {words}` said: {said}");
+    for part in says {
+        assert!(said.contains(part), "`outpost {words}` does not say `{part}` but: {said}");
+    }
+}
+
+#[test]
+fn agents_are_added_beside_a_running_hub_and_through_its_api() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    world.run(&format!("hub agent add edge-2 --key-out edge-2.key {}", world.remote()));
+    for name in ["edge-1", "edge-2"] {
+        let mode = std::fs::metadata(world.path(&format!("{name}.key"))).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let _agent = world.start_agent(name);
+        world.emit(name, "events", b"hello\n");
+        world.wait_drained(name);
+        assert_same(&world.listed(name, "events"), b"hello\n");
+    }
+    let listed = world.run(&format!("hub agent list --json {}", world.remote()));
+    assert_eq!(listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(), 2);
+
+    let before = std::fs::read(world.path("edge-2.key")).unwrap();
+    assert_fails(&world, "hub agent add edge-3 --data hub --key-out edge-2.key", 74, &["edge-2.key"]);
+    assert_eq!(std::fs::read(world.path("edge-2.key")).unwrap(), before);
+    assert_fails(&world, "hub agent add edge-2 --data hub --key-out other.key", 1, &["edge-2"]);
+    assert!(!world.path("other.key").exists());
+    assert_fails(&world, "hub agent add Edge --data hub", 64, &["agent name"]);
+}
+
+#[test]
+fn a_removed_agent_keeps_its_records_and_says_why_it_is_not_connected() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let _agent = world.start_agent("edge-1");
+    wait_for("the link", || world.status("edge-1").filter(|status| status["state"] == "connected"));
+    world.run(&format!("hub agent remove edge-1 {}", world.remote()));
+    wait_for("the refusal", || {
+        world.status("edge-1").filter(|status| status["last_error"]["code"] == "unknown_agent")
+    });
+    world.emit("edge-1", "logs", b"kept\n");
+    assert_eq!(world.waiting("edge-1"), Some(1));
+}
+
+#[test]
+fn an_agent_with_a_bound_key_needs_its_identity() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.run("agent keygen --out identity");
+    assert_fails(&world, "agent keygen --out identity", 74, &["identity"]);
+    world.run("hub agent add edge-1 --data hub --key-out edge-1.key --public-key identity.pub");
+    let mut without = world.start_agent("edge-1");
+    wait_for("the refusal", || {
+        world.status("edge-1").filter(|status| status["last_error"]["code"] == "bad_signature")
+    });
+    without.kill();
+    let _agent = world.start_agent_with("edge-1", "edge-1", "--identity-file identity");
+    world.emit("edge-1", "logs", b"signed\n");
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), b"signed\n");
+    std::fs::write(world.path("bad.pub"), "opp1.AAAA").unwrap();
+    assert_fails(&world, "hub agent add edge-2 --data hub --public-key bad.pub", 1, &["keygen"]);
+}
+
+#[test]
+fn a_folder_in_use_names_its_holder_and_another_agents_folder_is_refused() {
+    let mut world = World::new();
+    let hub = world.start_hub();
+    world.add_agent("edge-1");
+    world.add_agent("edge-2");
+    let mut agent = world.start_agent("edge-1");
+    wait_for("the link", || world.status("edge-1").filter(|status| status["state"] == "connected"));
+    let run = "agent run --data edge-1 --hub http://127.0.0.1:9 --socket other.sock --key-file";
+    assert_fails(&world, &format!("{run} edge-1.key"), 73, &[&agent.id().to_string()]);
+    assert_fails(&world, "hub run --data hub --listen 127.0.0.1:0", 73, &[&hub.id().to_string()]);
+    agent.kill();
+    assert_fails(&world, &format!("{run} edge-2.key"), 73, &["agent"]);
+}
+
+#[test]
+fn both_processes_stop_when_asked_and_say_so_with_their_exit_code() {
+    let mut world = World::new();
+    let mut hub = world.start_hub();
+    world.add_agent("edge-1");
+    let mut agent = world.start_agent("edge-1");
+    world.emit("edge-1", "logs", b"x\n");
+    assert_eq!(agent.terminate(), Some(0));
+    assert_eq!(hub.terminate(), Some(0));
+}
+
+#[test]
+fn lines_are_taken_into_the_folder_where_no_agent_runs() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let mut agent = world.start_agent_with("edge-1", "edge-1", "--no-link");
+    agent.terminate();
+    drop(agent);
+    let mut child = world
+        .command("emit --json --data edge-1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"offline\nno line end").unwrap();
+    let receipt: serde_json::Value =
+        serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(receipt["accepted"], 2, "{receipt}");
+    let stat: serde_json::Value =
+        serde_json::from_slice(&world.run("outbox stat --json --data edge-1")).unwrap();
+    assert_eq!(stat["lanes"]["logs"]["records"], 2, "{stat}");
+    let ranges = String::from_utf8(world.run("outbox ls --json --data edge-1")).unwrap();
+    let range: serde_json::Value = serde_json::from_str(ranges.lines().next().unwrap()).unwrap();
+    assert_eq!((&range["lane"], &range["count"]), (&"logs".into(), &2.into()), "{ranges}");
+
+    let _agent = world.start_agent("edge-1");
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), b"offline\nno line end\n");
+}
+
+#[test]
+fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
+    let world = World::new();
+    std::fs::write(world.path("agent.toml"), "[hub]\nurl = \"http://127.0.0.1\"\n").unwrap();
+    std::fs::write(world.path("hub.toml"), "listen = \"nowhere\"\n").unwrap();
+    std::fs::write(world.path("token"), "x\n").unwrap();
+    let long = "x".repeat(120);
+    assert_fails(&world, "agent run --config agent.toml", 78, &["agent.toml", "url"]);
+    assert_fails(&world, "agent run --config missing.toml", 78, &["missing.toml"]);
+    assert_fails(&world, "agent run --hub ftp://example.com", 78, &["ftp"]);
+    assert_fails(&world, "agent run --hub http://192.0.2.1:8440", 78, &["allow_insecure"]);
+    assert_fails(&world, "config check agent.toml", 78, &["agent.toml", "url"]);
+    assert_fails(&world, "config check hub.toml", 78, &["hub.toml", "listen"]);
+    assert_fails(&world, "hub run --config hub.toml", 78, &["listen"]);
+    let words = format!("agent run --hub http://127.0.0.1:9 --data data --socket {long}/agent.sock");
+    assert_fails(&world, &words, 78, &["--socket", "107"]);
+    assert_fails(&world, "agent run --nonsense", 64, &["--nonsense"]);
+    assert_fails(&world, "emit --socket nobody.sock", 69, &["nobody.sock"]);
+    assert_fails(&world, "hub agent list --data nothing", 73, &["hub run"]);
+    assert_fails(
+        &world,
+        "records list --agent a --hub http://127.0.0.1:9 --token-file token",
+        69,
+        &["127.0.0.1:9"],
+    );
+}

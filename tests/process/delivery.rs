@@ -1,0 +1,110 @@
+//! Records emitted while the hub is away, and hubs and agents killed while they travel.
+
+use crate::world::{World, assert_same, numbered_lines, wait_for};
+
+const LINES: usize = 100_000;
+const KILLS: usize = 5;
+
+/// A world whose agent holds `LINES` durable lines that no hub has seen.
+fn offline_backlog(lines: usize) -> (World, crate::world::Process, crate::world::Process) {
+    let mut world = World::new();
+    let mut hub = world.start_hub();
+    world.add_agent("edge-1");
+    hub.kill();
+    let agent = world.start_agent("edge-1");
+    let receipt = world.emit("edge-1", "logs", &numbered_lines(lines));
+    assert_eq!(receipt["accepted"], lines, "{receipt}");
+    assert_eq!(world.waiting("edge-1"), Some(lines as u64));
+    (world, hub, agent)
+}
+
+/// Waits until fewer records wait than `left`.
+fn wait_below(world: &World, left: usize) {
+    wait_for("the backlog to shrink", || world.waiting("edge-1").filter(|waiting| *waiting < left as u64));
+}
+
+#[test]
+fn what_was_emitted_without_a_hub_arrives_while_the_hub_is_killed() {
+    let (mut world, mut hub, _agent) = offline_backlog(LINES);
+    for kill in 1..=KILLS {
+        hub = world.start_hub();
+        wait_below(&world, LINES - LINES * kill / (KILLS + 2));
+        hub.kill();
+    }
+    drop(hub);
+    let _hub = world.start_hub();
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), &numbered_lines(LINES));
+}
+
+#[test]
+fn what_was_emitted_arrives_while_the_agent_is_killed() {
+    let (mut world, _dead, mut agent) = offline_backlog(LINES);
+    let _hub = world.start_hub();
+    for kill in 1..=KILLS {
+        wait_below(&world, LINES - LINES * kill / (KILLS + 2));
+        agent.kill();
+        agent = world.start_agent("edge-1");
+    }
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), &numbered_lines(LINES));
+}
+
+#[test]
+fn what_was_emitted_arrives_while_both_are_killed() {
+    let (mut world, mut hub, mut agent) = offline_backlog(LINES);
+    for kill in 1..=KILLS {
+        hub = world.start_hub();
+        wait_below(&world, LINES - LINES * kill / (KILLS + 2));
+        hub.kill();
+        agent.kill();
+        agent = world.start_agent("edge-1");
+    }
+    drop(hub);
+    let _hub = world.start_hub();
+    world.wait_drained("edge-1");
+    drop(agent);
+    assert_same(&world.listed("edge-1", "logs"), &numbered_lines(LINES));
+}
+
+#[test]
+fn backlogs_around_every_batch_and_window_drain() {
+    for lines in [1, 65, 1_000, 200_000] {
+        let (mut world, _dead, _agent) = offline_backlog(lines);
+        let _hub = world.start_hub();
+        world.wait_drained("edge-1");
+        assert_same(&world.listed("edge-1", "logs"), &numbered_lines(lines));
+    }
+}
+
+#[test]
+fn new_records_flow_beside_a_backlog_and_lanes_keep_apart() {
+    let (mut world, _dead, _agent) = offline_backlog(20_000);
+    let _hub = world.start_hub();
+    world.emit("edge-1", "events", b"door open\n");
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "events"), b"door open\n");
+    assert_same(&world.listed("edge-1", "logs"), &numbered_lines(20_000));
+}
+
+#[test]
+fn bytes_come_out_as_they_went_in() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let _agent = world.start_agent("edge-1");
+    let mut log = Vec::new();
+    for number in 0..10_000u32 {
+        log.extend_from_slice(format!("2026-11-21 {number} ").as_bytes());
+        log.extend(number.to_le_bytes().iter().filter(|byte| **byte != b'\n'));
+        log.extend_from_slice(if number % 7 == 0 { b"\r\n" } else { b"\n" });
+        if number % 1000 == 0 {
+            log.extend(std::iter::repeat_n(b'x', 40_000));
+            log.push(b'\n');
+            log.push(b'\n');
+        }
+    }
+    world.emit("edge-1", "logs", &log);
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), &log);
+}

@@ -1,0 +1,11 @@
+//! Two real processes, a hub and an agent, on real files and sockets: what is durable arrives once and in order,
+//! whatever is killed meanwhile.
+
+#![cfg(all(feature = "agent", feature = "hub"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
+
+mod commands;
+mod delivery;
+mod demo;
+mod folder;
+mod world;

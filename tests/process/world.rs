@@ -1,0 +1,220 @@
+//! A hub and agents as child processes, in folders of their own and on ports the system chose.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Long enough for a slow machine; a test that needs it fails.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Waits until `condition` gives something.
+#[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A process that is killed with the test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks the process to stop; its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait_for("the process to end", || self.0.try_wait().unwrap()).code()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have been killed by the test.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One installation.
+pub(crate) struct World {
+    folder: TempDir,
+    hub_address: Option<SocketAddr>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("outpost-").tempdir().unwrap();
+        Self { folder, hub_address: None }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of the binary under test, with nothing of our environment.
+    pub(crate) fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outpost"));
+        command
+            .args(words.split_whitespace())
+            .env_clear()
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub(crate) fn run(&self, words: &str) -> Vec<u8> {
+        let output = self.command(words).output().unwrap();
+        assert!(
+            output.status.success(),
+            "`outpost {words}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output.stdout
+    }
+
+    /// Runs a command that must fail; its exit code and what it said.
+    pub(crate) fn fail(&self, words: &str) -> (i32, String) {
+        let output = self.command(words).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Starts the hub; at its first address again where it ran before.
+    pub(crate) fn start_hub(&mut self) -> Process {
+        let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
+        let ready = self.path("hub.ready");
+        let _ = std::fs::remove_file(&ready);
+        let command = format!("hub run --json --data hub --listen {listen} --ready-file hub.ready");
+        let process = self.spawn(&command, "hub.log");
+        let ready = wait_for("the hub to be ready", || ready_event(&ready));
+        self.hub_address = Some(ready["listen"].as_str().unwrap().parse().unwrap());
+        process
+    }
+
+    /// Issues a key for an agent; the hub need not run.
+    pub(crate) fn add_agent(&self, name: &str) {
+        self.run(&format!("hub agent add {name} --data hub --key-out {name}.key"));
+    }
+
+    /// Starts an agent on the folder `data` with the key of `name`.
+    pub(crate) fn start_agent_on(&self, name: &str, data: &str) -> Process {
+        self.start_agent_with(name, data, "")
+    }
+
+    /// With more flags.
+    pub(crate) fn start_agent_with(&self, name: &str, data: &str, flags: &str) -> Process {
+        let ready = self.path(&format!("{data}.ready"));
+        let _ = std::fs::remove_file(&ready);
+        let hub =
+            self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
+        let command = format!(
+            "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready {flags}"
+        );
+        let process = self.spawn(&command, &format!("{data}.log"));
+        wait_for("the agent to be ready", || ready.exists().then_some(()));
+        process
+    }
+
+    pub(crate) fn start_agent(&self, name: &str) -> Process {
+        self.start_agent_on(name, name)
+    }
+
+    fn spawn(&self, words: &str, log: &str) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
+        Process(self.command(words).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Emits `input` into a running agent; the receipt once it is durable.
+    pub(crate) fn emit(&self, data: &str, lane: &str, input: &[u8]) -> Value {
+        let mut child = self
+            .command(&format!("emit --json --lane {lane} --socket {data}.sock"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let feeder = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap().unwrap();
+        assert!(output.status.success(), "emit: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// How a running agent is, if it answers.
+    pub(crate) fn status(&self, data: &str) -> Option<Value> {
+        let output = self.command(&format!("agent status --json --socket {data}.sock")).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Records of all lanes that wait in a running agent.
+    pub(crate) fn waiting(&self, data: &str) -> Option<u64> {
+        self.status(data)?["outbox"]["lanes"].as_object()?.values().map(|lane| lane["records"].as_u64()).sum()
+    }
+
+    pub(crate) fn wait_drained(&self, data: &str) {
+        wait_for("the outbox to drain", || self.waiting(data).filter(|waiting| *waiting == 0));
+    }
+
+    /// What the hub shows of an agent, as text lines.
+    pub(crate) fn listed(&self, name: &str, lane: &str) -> Vec<u8> {
+        self.run(&format!("records list --agent {name} --lane {lane} {}", self.remote()))
+    }
+
+    /// What the hub shows of an agent, as objects.
+    pub(crate) fn listed_objects(&self, name: &str) -> Vec<Value> {
+        let output = self.run(&format!("records list --json --agent {name} {}", self.remote()));
+        String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn show_agent(&self, name: &str) -> Value {
+        let output = self.run(&format!("hub agent show {name} --json {}", self.remote()));
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    pub(crate) fn remote(&self) -> String {
+        format!("--hub http://{} --token-file hub/admin.token", self.hub_address.unwrap())
+    }
+}
+
+fn ready_event(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// `count` lines that say their number.
+pub(crate) fn numbered_lines(count: usize) -> Vec<u8> {
+    (1..=count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()
+}
+
+/// Asserts that two long texts are the same without printing them.
+pub(crate) fn assert_same(found: &[u8], expected: &[u8]) {
+    let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
+    let first = found.iter().zip(expected).position(|(left, right)| left != right);
+    assert!(
+        found == expected,
+        "{} lines instead of {}, first difference at byte {first:?}",
+        lines(found),
+        lines(expected)
+    );
+}
