@@ -1,5 +1,6 @@
 //! Data folders that were cloned, wiped or restored: each delivers what it holds, and the hub says what it saw.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,6 +9,13 @@ use crate::world::{World, assert_same};
 fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
     assert!(status.success());
+}
+
+/// The lines of a text, sorted.
+fn sorted(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<_> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines.concat()
 }
 
 #[test]
@@ -53,10 +61,7 @@ fn a_folder_restored_from_an_older_copy_delivers_what_it_holds() {
     let _agent = world.start_agent_on("edge-1", "older");
     world.emit("older", "logs", b"four\n");
     world.wait_drained("older");
-    let listed = world.listed("edge-1", "logs");
-    let mut lines: Vec<_> = listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    lines.sort_unstable();
-    assert_eq!(lines, [b"four".as_slice(), b"one", b"three", b"two"]);
+    assert_same(&sorted(&world.listed("edge-1", "logs")), b"four\none\nthree\ntwo\n");
 }
 
 #[test]
@@ -83,8 +88,60 @@ fn two_clones_each_deliver_what_they_hold() {
         world.wait_drained(data);
         agent.kill();
     }
+    assert_same(&sorted(&world.listed("edge-1", "logs")), b"common\nof the clone\nof the first\n");
+}
+
+#[test]
+fn a_folder_rolled_back_behind_the_hub_is_noticed_and_delivers_what_it_holds() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let mut agent = world.start_agent("edge-1");
+    world.emit("edge-1", "logs", b"one\n");
+    world.wait_drained("edge-1");
+    // As an image of the disk would have it: taken while the agent runs.
+    copy(&world.path("edge-1"), &world.path("image"));
+    world.emit("edge-1", "logs", b"two\nthree\n");
+    world.wait_drained("edge-1");
+    agent.kill();
+
+    let _agent = world.start_agent_on("edge-1", "image");
+    world.emit("image", "logs", b"four\n");
+    world.wait_drained("image");
+    // The image may not know yet that `one` was acked: then it comes again, under the new epoch's number.
     let listed = world.listed("edge-1", "logs");
-    let mut lines: Vec<_> = listed.split_inclusive(|byte| *byte == b'\n').collect();
-    lines.sort_unstable();
-    assert_same(&lines.concat(), b"common\nof the clone\nof the first\n");
+    let lines: BTreeSet<_> = listed.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_same(&lines.into_iter().collect::<Vec<_>>().concat(), b"four\none\nthree\ntwo\n");
+    let alarms = world.show_agent("edge-1")["alarms"].to_string();
+    assert!(alarms.contains("rolled_back"), "{alarms}");
+}
+
+#[test]
+fn a_hub_restored_from_a_backup_shows_what_it_lost() {
+    let mut world = World::new();
+    let mut hub = world.start_hub();
+    world.add_agent("edge-1");
+    let _agent = world.start_agent("edge-1");
+    world.emit("edge-1", "logs", b"one\n");
+    world.wait_drained("edge-1");
+    hub.terminate();
+    copy(&world.path("hub"), &world.path("backup"));
+    let mut hub = world.start_hub();
+    world.emit("edge-1", "logs", b"two\nthree\n");
+    world.wait_drained("edge-1");
+    hub.terminate();
+
+    std::fs::remove_dir_all(world.path("hub")).unwrap();
+    std::fs::rename(world.path("backup"), world.path("hub")).unwrap();
+    let _hub = world.start_hub();
+    world.emit("edge-1", "logs", b"four\n");
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), b"one\nfour\n");
+    let gaps: Vec<_> =
+        world.listed_objects("edge-1").into_iter().filter(|object| object["gap"].is_object()).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["gap"]["reason"], "hub_lost");
+    assert_eq!((&gaps[0]["gap"]["from"], &gaps[0]["gap"]["to"]), (&2.into(), &3.into()));
+    let alarms = world.show_agent("edge-1")["alarms"].to_string();
+    assert!(alarms.contains("hub_lost"), "{alarms}");
 }
