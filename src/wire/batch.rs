@@ -38,11 +38,15 @@ pub const fn encoded_len_max(payload: usize, source: usize) -> usize {
 /// exactly `count` records.
 pub fn decode(batch: &Bytes, count: u32) -> Result<Vec<Record>, WireError> {
     let invalid = |detail: String| WireError::new(ErrorCode::Invalid, detail);
+    // Counted before it is decoded: two bytes on the wire are an empty record, and a decoded one is fifty times that.
+    if offset_of(batch, count as usize) != Some(batch.len()) {
+        return Err(invalid(format!(
+            "the batch of {} bytes does not hold just {count} records",
+            batch.len()
+        )));
+    }
     let decoded =
         proto::RecordBatch::decode(batch.clone()).map_err(|error| invalid(format!("records: {error}")))?;
-    if decoded.records.len() != count as usize {
-        return Err(invalid(format!("the batch holds {} records and says {count}", decoded.records.len())));
-    }
     decoded.records.into_iter().map(convert::record_from_proto).collect()
 }
 
