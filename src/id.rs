@@ -161,6 +161,72 @@ text_id!(
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 );
 
+/// A job. Text form: a lower-case UUID, for example `01938c5e-7b1a-7c3e-9a44-0242ac120002`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId([u8; 16]);
+
+impl JobId {
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// A UUID of version 7 (RFC 9562): 48 bits of milliseconds since 1970, then random bits. Later ids sort later.
+    pub fn from_time(at_ms: u64, random: [u8; 10]) -> Self {
+        let time = u128::from(at_ms & ((1 << 48) - 1)) << 80;
+        let [a, b, c @ ..] = random;
+        let upper = u128::from(u16::from_be_bytes([a, b]) & 0x0fff) << 64;
+        let lower = u128::from(u64::from_be_bytes(c) >> 2);
+        Self((time | 7 << 76 | upper | 0b10 << 62 | lower).to_be_bytes())
+    }
+}
+
+impl TryFrom<&[u8]> for JobId {
+    type Error = ParseIdError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, ParseIdError> {
+        let wrong = |_| ParseIdError::new(&format!("{} bytes", bytes.len()), "a job id (16 bytes)");
+        bytes.try_into().map(Self).map_err(wrong)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let wrong = || ParseIdError::new(text, "a job id (a lower-case UUID)");
+        let digits: String = text.split('-').collect();
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(&digits, &mut bytes).map_err(|_| wrong())?;
+        let id = Self(bytes);
+        // One text form only: the same id written in two ways would be two jobs to whoever compares texts.
+        (id.to_string() == text).then_some(id).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({self})")
+    }
+}
+
 /// A message's 128-bit id; `NONE` (zero) where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct MessageId {
@@ -347,6 +413,18 @@ mod tests {
         assert_eq!(record.to_string(), "logs/00000001deadbeef/42");
         let agent = AgentId::from_bytes([0xab; 16]);
         assert_eq!(agent.to_string().parse::<AgentId>().unwrap(), agent);
+    }
+
+    #[test]
+    fn job_ids_are_uuids_in_one_text_form() {
+        let id = JobId::from_time(0x0193_8c5e_7b1a, [0xff; 10]);
+        assert_eq!(id.to_string(), "01938c5e-7b1a-7fff-bfff-ffffffffffff");
+        assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
+        assert!(JobId::from_time(0x0193_8c5e_7b1b, [0; 10]) > id);
+        for wrong in ["", "01938c5e7b1a7fffbfffffffffffffff", "01938C5E-7B1A-7FFF-BFFF-FFFFFFFFFFFF", "nope"]
+        {
+            assert!(wrong.parse::<JobId>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod demo;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod id;
+pub mod job;
 pub mod limit;
 pub mod net;
 pub mod obs;

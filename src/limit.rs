@@ -154,3 +154,38 @@ pub const INGEST_SESSION_BYTES: usize = 4 * 1024 * 1024;
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a stopping hub waits for its sessions.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A job's spec as it was submitted.
+pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
+/// How far ahead a job's `expires_at_ms` may lie.
+pub const JOB_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// When a job expires that does not say: after its creation.
+pub const JOB_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+/// The greatest duration a spec may name: a typing error, beyond it.
+pub const JOB_DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Accepted and not finished jobs of one agent, running ones included.
+pub const JOB_QUEUE: usize = 32;
+/// Finished ids that the journal keeps at least.
+pub const JOBS_REMEMBERED: usize = 100_000;
+/// How long the journal keeps a finished id at least.
+pub const JOBS_REMEMBERED_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Core space an accepted job reserves: its acks, statuses and result.
+pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
+/// Between TERM and KILL.
+pub const JOB_GRACE: Duration = Duration::from_secs(10);
+/// One line of a job's output; a longer one is cut into pieces.
+pub const JOB_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Lines of a job wait at most this long for a record to fill.
+pub const JOB_OUTPUT_DELAY: Duration = Duration::from_millis(200);
+/// Payload bytes of one record of a job's output: a whole block, less the record's own fields.
+pub const JOB_OUTPUT_BYTES: usize = RECORD_PART_BYTES_MAX;
+/// Output a job may write unless its spec or the agent's config says otherwise.
+pub const JOB_OUTPUT_MAX: u64 = 16 * 1024 * 1024;
+/// After a job's process ended, how long its pipes may stay open in the hands of a grandchild.
+pub const PIPE_HELD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A result's payload above this goes to the logs lane, and the result names where.
+pub const JOB_RESULT_INLINE_BYTES: usize = 8 * 1024;
+/// Text of a job's reason, detail or progress.
+pub const JOB_TEXT_BYTES_MAX: usize = 1024;
+/// Name of an artifact.
+pub const ARTIFACT_NAME_BYTES_MAX: usize = 255;

@@ -8,6 +8,7 @@ mod convert;
 pub mod envelope;
 pub mod error;
 pub mod identity;
+pub mod job;
 pub mod key;
 pub mod mac;
 pub mod message;

@@ -136,7 +136,15 @@ fn item(item: &Item) -> Value {
             }
             let loss = match kind {
                 RecordKind::LossReport => batch::decode_loss(payload).ok(),
-                RecordKind::Opaque => None,
+                RecordKind::Opaque
+                | RecordKind::JobAck
+                | RecordKind::JobStatus
+                | RecordKind::JobResult
+                | RecordKind::JobProgress
+                | RecordKind::JobOutput
+                | RecordKind::JobArtifact
+                | RecordKind::JobPayload
+                | RecordKind::Unknown(_) => None,
             };
             match (loss, std::str::from_utf8(payload)) {
                 (Some(loss), _) => object.insert(

@@ -10,6 +10,7 @@ use crate::limit;
 use crate::time::{ClockOffset, HubTime, WallTime, millis};
 
 use super::error::{ErrorCode, WireError};
+use super::job;
 use super::message as domain;
 use super::message::Message;
 use super::proto;
@@ -76,6 +77,9 @@ pub(super) fn to_proto(message: Message) -> Option<Body> {
             retry_after_ms: millis32(go_away.retry_after),
             reason: cut_text(go_away.reason, limit::ERROR_TEXT_BYTES_MAX),
         }),
+        Message::JobOffer(offer) => Body::JobOffer(job::offer_to_proto(offer)),
+        Message::JobAck(ack) => Body::JobAck(job::ack_to_proto(ack)),
+        Message::CancelJob(id) => Body::CancelJob(job::cancel_to_proto(id)),
         Message::Unknown(_) => return None,
     })
 }
@@ -168,6 +172,9 @@ pub(super) fn from_proto(body: Body) -> Result<Message, WireError> {
             retry_after: Duration::from_millis(go_away.retry_after_ms.into()),
             reason: bounded(go_away.reason, limit::ERROR_TEXT_BYTES_MAX, "reason")?,
         }),
+        Body::JobOffer(offer) => Message::JobOffer(job::offer_from_proto(offer)?),
+        Body::JobAck(ack) => Message::JobAck(job::ack_from_proto(ack)?),
+        Body::CancelJob(cancel) => Message::CancelJob(job::cancel_from_proto(&cancel)?),
     })
 }
 
@@ -175,10 +182,7 @@ pub(super) fn record_to_proto(record: domain::Record) -> proto::Record {
     proto::Record {
         recorded_at_ms: record.recorded_at.0,
         source: record.source,
-        kind: match record.kind {
-            domain::RecordKind::Opaque => proto::RecordKind::Opaque,
-            domain::RecordKind::LossReport => proto::RecordKind::LossReport,
-        } as i32,
+        kind: kind_to_proto(record.kind),
         payload: record.payload,
         part: record.part.map_or(0, |part| part.index),
         parts: record.part.map_or(0, |part| part.of),
@@ -198,14 +202,42 @@ pub(super) fn record_from_proto(record: proto::Record) -> Result<domain::Record,
     Ok(domain::Record {
         recorded_at: WallTime(record.recorded_at_ms),
         source: bounded(record.source, limit::SOURCE_BYTES_MAX, "source")?,
-        kind: match proto::RecordKind::try_from(record.kind) {
-            Ok(proto::RecordKind::Opaque) => domain::RecordKind::Opaque,
-            Ok(proto::RecordKind::LossReport) => domain::RecordKind::LossReport,
-            Err(_) => return Err(invalid(format!("record kind {}", record.kind))),
-        },
+        kind: kind_from_proto(record.kind),
         payload: record.payload,
         part,
     })
+}
+
+fn kind_to_proto(kind: domain::RecordKind) -> i32 {
+    let kind = match kind {
+        domain::RecordKind::Opaque => proto::RecordKind::Opaque,
+        domain::RecordKind::LossReport => proto::RecordKind::LossReport,
+        domain::RecordKind::JobAck => proto::RecordKind::JobAck,
+        domain::RecordKind::JobStatus => proto::RecordKind::JobStatus,
+        domain::RecordKind::JobResult => proto::RecordKind::JobResult,
+        domain::RecordKind::JobProgress => proto::RecordKind::JobProgress,
+        domain::RecordKind::JobOutput => proto::RecordKind::JobOutput,
+        domain::RecordKind::JobArtifact => proto::RecordKind::JobArtifact,
+        domain::RecordKind::JobPayload => proto::RecordKind::JobPayload,
+        domain::RecordKind::Unknown(number) => return number,
+    };
+    kind as i32
+}
+
+/// A kind of a later version is kept as it is: refusing it would hold up everything behind it for ever.
+fn kind_from_proto(kind: i32) -> domain::RecordKind {
+    match proto::RecordKind::try_from(kind) {
+        Ok(proto::RecordKind::Opaque) => domain::RecordKind::Opaque,
+        Ok(proto::RecordKind::LossReport) => domain::RecordKind::LossReport,
+        Ok(proto::RecordKind::JobAck) => domain::RecordKind::JobAck,
+        Ok(proto::RecordKind::JobStatus) => domain::RecordKind::JobStatus,
+        Ok(proto::RecordKind::JobResult) => domain::RecordKind::JobResult,
+        Ok(proto::RecordKind::JobProgress) => domain::RecordKind::JobProgress,
+        Ok(proto::RecordKind::JobOutput) => domain::RecordKind::JobOutput,
+        Ok(proto::RecordKind::JobArtifact) => domain::RecordKind::JobArtifact,
+        Ok(proto::RecordKind::JobPayload) => domain::RecordKind::JobPayload,
+        Err(_) => domain::RecordKind::Unknown(kind),
+    }
 }
 
 pub(super) fn loss_to_proto(report: domain::LossReport) -> proto::LossReport {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{Epoch, HubId, InstanceId, Lane, SessionId, StreamId};
+use crate::id::{Epoch, HubId, InstanceId, JobId, Lane, SessionId, StreamId};
 use crate::time::{ClockOffset, HubTime, WallTime};
 
 use super::error::ErrorCode;
+use super::job::{JobAck, JobOffer};
 
 /// The body of an envelope.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,12 @@ pub enum Message {
     Error(ErrorMessage),
     /// The hub goes; come back after the delay.
     GoAway(GoAway),
+    /// A job for the agent (hub to agent).
+    JobOffer(JobOffer),
+    /// Answers an offer, by its correlation (agent to hub).
+    JobAck(JobAck),
+    /// Ends a job (hub to agent).
+    CancelJob(JobId),
     /// A body this version does not know: its field number, 0 where there was none. Counted, otherwise ignored.
     Unknown(u32),
 }
@@ -63,6 +70,9 @@ impl Message {
             Self::RegisterAckMore(_) => "register_ack_more",
             Self::Error(_) => "error",
             Self::GoAway(_) => "go_away",
+            Self::JobOffer(_) => "job_offer",
+            Self::JobAck(_) => "job_ack",
+            Self::CancelJob(_) => "cancel_job",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -134,6 +144,22 @@ pub enum RecordKind {
     Opaque,
     /// An encoded [`LossReport`].
     LossReport,
+    /// An accepted job, see [`super::job::JobRecord`].
+    JobAck,
+    /// A job changed its state.
+    JobStatus,
+    /// The final word on a job.
+    JobResult,
+    /// How far a job is.
+    JobProgress,
+    /// Lines of a job.
+    JobOutput,
+    /// Something a job leaves behind.
+    JobArtifact,
+    /// What a job's handler returned, where its result names this record.
+    JobPayload,
+    /// A kind this version does not know: kept as it is.
+    Unknown(i32),
 }
 
 /// Numbers `from ..= to` that exist but will not come.
