@@ -148,3 +148,15 @@ pub enum HubEvent {
     /// The session ended; nothing comes after this.
     Closed(Closed),
 }
+
+impl From<Closed> for AgentEvent {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl From<Closed> for HubEvent {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}

@@ -1,6 +1,8 @@
 //! Both machines against each other in virtual time, without sockets.
 
 mod delivery;
+mod driver;
+mod fixture;
 mod handshake;
 mod keepalive;
 mod random;
