@@ -155,6 +155,10 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a stopping hub waits for its sessions.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Answers to offers that wait for the socket; beyond, the oldest is dropped: the hub offers again.
+pub const JOB_ANSWERS_MAX: usize = 64;
+/// Offers and cancels one session may have waiting for the socket.
+pub const JOB_ORDERS_MAX: usize = 64;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
 /// How far ahead a job's `expires_at_ms` may lie.

@@ -24,6 +24,7 @@ mod keepalive;
 mod listing;
 mod marks;
 mod outbound;
+mod port;
 mod queue;
 #[cfg(test)]
 mod tests;

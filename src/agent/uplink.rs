@@ -8,7 +8,11 @@
 //! * Nothing is persisted before a verified RegisterAck.
 
 mod depth;
+mod event;
+mod farewell;
 mod outcome;
+mod registration;
+mod turn;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,17 +22,16 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::id::RecordId;
-use crate::net::ws::{Incoming, Link, Turn, Want};
+use crate::net::ws::{Link, Want};
 use crate::obs::clock::boot_now;
 use crate::outbox::{Batch, Outbox, Stat, StoreError};
-use crate::session::{AgentEvent, AgentSession, LocalMark, ReadRequest, Resolution, Transmit};
+use crate::session::{AgentSession, ReadRequest, Transmit};
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::{StreamMark, StreamState};
 
 use super::heartbeat;
-use super::state::{CONFIG_ROW, SAVED_ROW, Saved, State};
+use super::state::State;
 use depth::Depth;
 pub(super) use outcome::{Again, Outcome};
 
@@ -228,49 +231,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         next.unwrap_or(WAKE_MAX).min(WAKE_MAX)
     }
 
-    fn turned(&mut self, turn: Turn) -> Flow {
-        let now = boot_now();
-        match turn {
-            Turn::Writable => {
-                let sent = match self.pending.take() {
-                    Some(Transmit::Frame) => self.link.feed(self.frame.split().freeze()),
-                    Some(Transmit::Ping) => self.link.feed_ping(),
-                    None => Ok(()),
-                };
-                self.with.state.count(|counters| counters.frames_out = counters.frames_out.saturating_add(1));
-                sent.map_or_else(|error| self.lost(&error), |()| Flow::On)
-            }
-            Turn::Incoming(Incoming::Frame(frame)) => {
-                self.with.state.count(|counters| counters.frames_in = counters.frames_in.saturating_add(1));
-                self.session.handle_frame(now, (self.with.wall_clock)(), frame);
-                Flow::On
-            }
-            Turn::Incoming(Incoming::Text) => {
-                self.session.handle_text(now);
-                Flow::On
-            }
-            Turn::Incoming(Incoming::Activity) => {
-                self.session.handle_activity(now);
-                Flow::On
-            }
-            Turn::Incoming(Incoming::TooLarge) => {
-                let code = ErrorCode::TooLarge;
-                self.outcome.ended(code.name(), code.text(), Some(code));
-                Flow::Close(code.close_code(), code.text().to_owned())
-            }
-            Turn::Incoming(Incoming::Closed { code, reason }) => {
-                self.outcome.closed_by_peer(code, &reason);
-                Flow::Gone
-            }
-            Turn::Incoming(Incoming::Lost(reason)) => self.lost(&reason),
-        }
-    }
-
-    fn lost(&mut self, reason: &str) -> Flow {
-        self.outcome.ended("link", &format!("the connection was lost: {reason}"), None);
-        Flow::Gone
-    }
-
     fn batch_read(&mut self, request: ReadRequest, batch: Result<Option<Batch>, StoreError>) -> Flow {
         match batch {
             Ok(batch) => {
@@ -287,170 +247,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             let outbox = self.with.outbox.clone();
             self.beating = Some(Box::pin(async move { outbox.stat().await }));
         }
-    }
-
-    async fn on_event(&mut self, event: AgentEvent) -> Flow {
-        let now = boot_now();
-        match event {
-            AgentEvent::Marks(marks) => match self.local_marks(&marks).await {
-                Ok(local) => self.session.resolve_marks(now, local),
-                Err(error) => return self.outcome.store_failed(&error),
-            },
-            event @ AgentEvent::Registered { .. } => return self.on_registered(event, now).await,
-            AgentEvent::Acked(mark) => {
-                self.with.state.count(|counters| counters.acks = counters.acks.saturating_add(1));
-                self.depth.acked(mark, now);
-                self.acks.retain(|waiting| waiting.stream != mark.stream);
-                self.acks.push(mark);
-            }
-            AgentEvent::HubError(error) => self.outcome.hub_error(&error),
-            AgentEvent::GoAway(go) => {
-                self.outcome.go_away(&go);
-                self.session.close(now);
-            }
-            AgentEvent::HeartbeatDue => self.beat(now),
-            AgentEvent::Unknown(number) => {
-                tracing::info!(number, "the hub sent a message this version does not know");
-                let count = |counters: &mut super::state::Counters| {
-                    counters.unknown_bodies = counters.unknown_bodies.saturating_add(1);
-                };
-                self.with.state.count(count);
-            }
-            AgentEvent::Closed(closed) => {
-                self.outcome.closed(&closed);
-                return Flow::Close(closed.code, closed.detail);
-            }
-        }
-        Flow::On
-    }
-
-    // `&mut`, though nothing changes: a shared borrow across an await would ask the boxed futures to be `Sync`.
-    async fn local_marks(&mut self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
-        let mut local = Vec::with_capacity(marks.len());
-        for mark in marks {
-            let stream = mark.stream;
-            let cursor = self.with.outbox.cursor(stream).await?.acked;
-            let crc = match mark.acked {
-                0 => None,
-                seq => self.with.outbox.crc(RecordId { stream, seq }).await?,
-            };
-            local.push(LocalMark { stream, cursor, crc });
-        }
-        Ok(local)
-    }
-
-    async fn on_registered(&mut self, event: AgentEvent, now: BootTime) -> Flow {
-        let AgentEvent::Registered { session_id, offset, config, retry, resolutions, .. } = event else {
-            return Flow::On;
-        };
-        let saved = Saved {
-            hub: Some(self.with.hub.clone()),
-            hub_id: Some(self.with.hub_id.clone()),
-            session_id: Some(session_id.to_string()),
-            connected_at_ms: Some((self.with.wall_clock)().0),
-            clock_offset_ms: Some(offset.0),
-        };
-        tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
-        let config_version = config.as_ref().map(|config| config.version);
-        self.outcome.registered(now, retry);
-        self.depth.registered(now);
-        if let Err(error) = self.persist(&saved, config).await {
-            return self.outcome.store_failed(&error);
-        }
-        self.with.state.registered(saved, config_version);
-        match self.settle(resolutions).await {
-            Ok(flow) => {
-                self.beat(now);
-                flow
-            }
-            Err(error) => self.outcome.store_failed(&error),
-        }
-    }
-
-    async fn persist(
-        &mut self,
-        saved: &Saved,
-        config: Option<crate::wire::message::ConfigSnapshot>,
-    ) -> Result<(), StoreError> {
-        let row = serde_json::to_vec(saved).unwrap_or_default();
-        self.with.outbox.put(SAVED_ROW, row.into()).await?;
-        if let Some(config) = config {
-            let mut row = config.version.to_be_bytes().to_vec();
-            row.extend_from_slice(&config.document);
-            self.with.outbox.put(CONFIG_ROW, row.into()).await?;
-        }
-        Ok(())
-    }
-
-    /// Gaps of earlier sessions first, then what the marks ask for.
-    async fn settle(&mut self, resolutions: Vec<Resolution>) -> Result<Flow, StoreError> {
-        for gap in self.with.outbox.gaps().await? {
-            self.session.send_gap(gap);
-        }
-        let mut flow = Flow::On;
-        for resolution in resolutions {
-            match resolution {
-                Resolution::Acked(mark) => {
-                    self.depth.acked(mark, boot_now());
-                    self.acks.push(mark);
-                }
-                Resolution::HubLost(gap) => {
-                    tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
-                        "the hub lost records it had acked; was it restored from a backup?");
-                    self.with.outbox.add_gap(gap).await?;
-                    self.session.send_gap(gap);
-                }
-                Resolution::RolledBack { stream, report } => {
-                    tracing::error!(%stream, from = report.from, to = report.to,
-                        "this agent's disk went back in time; its unacked records begin a new epoch");
-                    self.with.outbox.roll_epoch(stream, report, (self.with.wall_clock)()).await?;
-                    self.outcome.rolled_back();
-                    flow = Flow::Close(1000, "a lane begins a new epoch".to_owned());
-                }
-            }
-        }
-        Ok(flow)
-    }
-
-    /// Sends what the machine still has (an Error may wait), then closes; bounded by the write time-out.
-    async fn finish(mut self, code: u16, detail: &str) -> Outcome {
-        let limit = self.with.write_timeout;
-        let drain = async {
-            loop {
-                if self.pending.is_none() {
-                    self.pending = self.session.poll_transmit(boot_now(), &mut self.frame);
-                }
-                if self.pending.is_none() {
-                    break;
-                }
-                let turn = self.link.turn(Want::Send).await;
-                if matches!(turn, Turn::Incoming(Incoming::Lost(_) | Incoming::Closed { .. })) {
-                    break;
-                }
-                if let Turn::Writable = turn
-                    && let Flow::Gone = self.turned(Turn::Writable)
-                {
-                    break;
-                }
-            }
-        };
-        let drained = tokio::time::timeout(limit, drain).await;
-        // Acks that came are worth keeping; without them the hub sorts the records out again.
-        if let Some(work) = self.acking.take()
-            && let Err(error) = work.await
-        {
-            tracing::debug!(%error, "the last acks were not kept");
-        }
-        let marks = std::mem::take(&mut self.acks);
-        if !marks.is_empty()
-            && let Err(error) = self.with.outbox.ack(marks).await
-        {
-            tracing::debug!(%error, "the last acks were not kept");
-        }
-        if drained.is_ok() {
-            self.link.close(code, detail).await;
-        }
-        self.outcome
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub signature: SignatureMode,
     /// Bytes of one message, at most `limit::MESSAGE_BYTES_MAX`.
     pub message_bytes: u32,
+    /// A peer that accepts no byte for this long is dropped; not a setting, tests shorten it.
+    pub write_timeout: Duration,
     /// The `[log]` section.
     pub log: LogConfig,
 }
@@ -118,6 +121,7 @@ impl Default for Config {
             agent_listen: None,
             signature: SignatureMode::Optional,
             message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
+            write_timeout: limit::WRITE_TIMEOUT,
             log: LogConfig::default(),
         }
     }
@@ -200,6 +204,7 @@ impl File {
             agent_listen: address("agent_listen", self.agent_listen)?,
             signature,
             message_bytes: self.limits.message.map_or(Ok(defaults.message_bytes), |text| message(&text))?,
+            write_timeout: defaults.write_timeout,
             log: self.log,
         })
     }

@@ -30,7 +30,7 @@ use crate::obs::{clock, random};
 
 pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
-pub use ingest::{Content, Ingest, IngestReply};
+pub use ingest::{Content, Ingest, IngestReply, Slot};
 pub use lock::FolderLock;
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use status::{GapRow, InstanceRow, LossRow, StreamRow};

@@ -5,55 +5,33 @@
 //! ```
 //! Every state has a deadline; `Closed` is final and is entered from everywhere.
 
+mod config;
 mod handshake;
+mod receive;
 mod stream;
 mod uplink;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use ed25519_dalek::SigningKey;
 
-use crate::id::{AgentId, HubId, MessageId, SessionId, StreamId};
+use crate::id::{MessageId, SessionId, StreamId};
 use crate::limit;
 use crate::outbox::Batch;
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
-use crate::wire::key::MacRoot;
-use crate::wire::message::{ErrorMessage, Gap, Heartbeat, Limits, Message, StreamState};
+use crate::wire::job::JobAck;
+use crate::wire::message::{Gap, Heartbeat, Message, StreamState};
 
-use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, RegisterInfo, Transmit};
+use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, Transmit};
 use super::inbound::Inbound;
-use super::keepalive::Keepalive;
 use super::listing;
 use super::outbound::Outbound;
-use super::queue::Queue;
+use super::port::{Port, verdict};
+pub use config::AgentConfig;
 use handshake::PendingAck;
 use uplink::Uplink;
-
-/// Everything one session of an agent depends on.
-#[derive(Debug, Clone)]
-pub struct AgentConfig {
-    /// The hub the key was made for.
-    pub hub_id: HubId,
-    /// Who we are.
-    pub agent_id: AgentId,
-    /// Root of the MAC keys.
-    pub mac_root: MacRoot,
-    /// The Ed25519 key, where the agent has one.
-    pub identity: Option<SigningKey>,
-    /// What the upgrade request carried.
-    pub agent_nonce: [u8; 32],
-    /// TLS exporter, or zeros.
-    pub channel_binding: [u8; 32],
-    /// How we introduce ourselves.
-    pub register: RegisterInfo,
-    /// Our own limits; the hub's are mixed in with RegisterAck.
-    pub limits: Limits,
-    /// Random; message ids count on from here.
-    pub message_id_seed: [u8; 16],
-}
 
 /// The agent's machine.
 #[derive(Debug)]
@@ -64,13 +42,9 @@ pub struct AgentSession {
     durable: BTreeMap<StreamId, u64>,
     phase: Phase,
     link: Option<Link>,
-    queue: Queue,
+    port: Port<AgentEvent>,
     heartbeat: Option<Heartbeat>,
-    keepalive: Keepalive,
-    socket_ping: bool,
     uplink: Uplink,
-    events: VecDeque<AgentEvent>,
-    texts_ignored: u64,
 }
 
 /// Both directions, once the Challenge gave the keys.
@@ -110,25 +84,21 @@ impl AgentSession {
     /// `limit::STREAMS_MAX` the oldest and each lane's current one are listed.
     pub fn new(config: AgentConfig, streams: Vec<StreamState>, now: BootTime) -> Self {
         Self {
-            keepalive: Keepalive::new(&config.limits, now),
+            port: Port::new(&config.limits, now),
             config,
             listed: listing::fit(streams),
             durable: BTreeMap::new(),
             phase: Phase::Challenge { deadline: now.after(limit::HANDSHAKE_TIMEOUT) },
             link: None,
-            queue: Queue::default(),
             heartbeat: None,
-            socket_ping: false,
             uplink: Uplink::default(),
-            events: VecDeque::new(),
-            texts_ignored: 0,
         }
     }
 
     /// One binary message came; `wall` is this machine's clock now.
     pub fn handle_frame(&mut self, now: BootTime, wall: WallTime, frame: Bytes) {
         self.check_deadlines(now);
-        self.keepalive.heard(now);
+        self.port.heard(now);
         let done = match &mut self.phase {
             Phase::Closed => return,
             Phase::Challenge { .. } => self.handle_challenge(now, wall, &frame),
@@ -141,24 +111,24 @@ impl AgentSession {
 
     /// A text message came: an error before RegisterAck, afterwards ignored and counted.
     pub fn handle_text(&mut self, now: BootTime) {
-        self.keepalive.heard(now);
+        self.port.heard(now);
         match self.phase {
             Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } => {
                 self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before RegisterAck"));
             }
-            Phase::Marks { .. } | Phase::Live(_) => self.texts_ignored = self.texts_ignored.saturating_add(1),
+            Phase::Marks { .. } | Phase::Live(_) => self.port.ignore_text(),
             Phase::Closed => {}
         }
     }
 
     /// Text messages ignored so far.
     pub const fn texts_ignored(&self) -> u64 {
-        self.texts_ignored
+        self.port.texts_ignored()
     }
 
     /// A WebSocket ping or pong came.
     pub fn handle_activity(&mut self, now: BootTime) {
-        self.keepalive.heard(now);
+        self.port.heard(now);
     }
 
     /// The deadline of `poll_timeout` passed.
@@ -167,17 +137,14 @@ impl AgentSession {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        if self.keepalive.take_ping(now) {
-            self.socket_ping = true;
-            if matches!(self.phase, Phase::Live(_)) {
-                self.queue.ping();
-            }
+        if let (Some(queue), Phase::Live(_)) = (self.port.ping(now), &self.phase) {
+            queue.ping();
         }
         if let Phase::Live(live) = &mut self.phase
             && now >= live.heartbeat_at
         {
             live.heartbeat_at = now.after(live.heartbeat_interval);
-            self.events.push_back(AgentEvent::HeartbeatDue);
+            self.port.tell(AgentEvent::HeartbeatDue);
         }
     }
 
@@ -193,8 +160,7 @@ impl AgentSession {
                 Some(live.no_ack_at.map_or(live.heartbeat_at, |at| at.min(live.heartbeat_at)))
             }
         };
-        let keepalive = self.keepalive.deadline();
-        Some(own.map_or(keepalive, |own| own.min(keepalive)))
+        Some(self.port.deadline(own))
     }
 
     /// Answers [`AgentEvent::Marks`]; a stream without an entry is judged by what was listed.
@@ -246,6 +212,14 @@ impl AgentSession {
         self.heartbeat = Some(heartbeat);
     }
 
+    /// Answers the offer with this id by an envelope, which is lost with the session. One that the hub will not hear any
+    /// more is dropped.
+    pub fn answer_offer(&mut self, id: MessageId, ack: JobAck) {
+        if matches!(self.phase, Phase::Live(_)) {
+            self.port.queue.answer(Message::JobAck(ack), id);
+        }
+    }
+
     /// Ends the session politely, with close code 1000.
     pub fn close(&mut self, _now: BootTime) {
         self.end(None, Closed { code: 1000, error: None, detail: "closed by the agent".to_owned() });
@@ -253,10 +227,10 @@ impl AgentSession {
 
     /// Numbers and signs the next frame and appends it to `out`.
     pub fn poll_transmit(&mut self, now: BootTime, out: &mut BytesMut) -> Option<Transmit> {
-        if std::mem::take(&mut self.socket_ping) {
+        if self.port.take_socket_ping() {
             return Some(Transmit::Ping);
         }
-        let (message, correlation) = self.next_message(now)?;
+        let (message, correlation) = self.port.next().or_else(|| self.next_message(now))?;
         let link = self.link.as_mut()?;
         match link.outbound.seal(now, message, correlation, out) {
             Ok(()) => Some(Transmit::Frame),
@@ -269,13 +243,10 @@ impl AgentSession {
 
     /// What happened.
     pub fn poll_event(&mut self) -> Option<AgentEvent> {
-        self.events.pop_front()
+        self.port.poll_event()
     }
 
     fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        if let Some(next) = self.queue.pop() {
-            return Some(next);
-        }
         let Phase::Live(live) = &mut self.phase else { return None };
         if let Some(heartbeat) = self.heartbeat.take() {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
@@ -285,83 +256,27 @@ impl AgentSession {
         Some((message, MessageId::NONE))
     }
 
-    /// One frame of a session whose keys are known.
-    fn handle_signed(&mut self, now: BootTime, wall: WallTime, frame: &Bytes) -> Result<(), WireError> {
-        let Some(link) = self.link.as_mut() else { return Ok(()) };
-        let (id, message) = link.inbound.open(now, frame)?;
-        match message {
-            Message::Error(error) => {
-                self.handle_error(error);
-                Ok(())
-            }
-            Message::Unknown(field) => {
-                self.events.push_back(AgentEvent::Unknown(field));
-                Ok(())
-            }
-            Message::GoAway(go_away) => {
-                self.events.push_back(AgentEvent::GoAway(go_away));
-                Ok(())
-            }
-            message @ (Message::RegisterAck(_) | Message::RegisterAckMore(_)) => {
-                self.handle_register_ack(now, wall, message)
-            }
-            message => self.handle_live(now, id, message),
-        }
-    }
-
-    fn handle_live(&mut self, now: BootTime, id: MessageId, message: Message) -> Result<(), WireError> {
-        let Phase::Live(live) = &mut self.phase else { return Err(unexpected(&message)) };
-        match message {
-            Message::Ack(mark) => {
-                if self.uplink.ack(&mark)? {
-                    let backlog = self.uplink.has_backlog();
-                    live.no_ack_at = backlog.then(|| now.after(limit::NO_ACK_TIMEOUT));
-                    self.events.push_back(AgentEvent::Acked(mark));
-                }
-                Ok(())
-            }
-            Message::Ping => {
-                self.queue.pong(id);
-                Ok(())
-            }
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    fn handle_error(&mut self, error: ErrorMessage) {
-        let detail = format!("the hub ended the session: {}", error.text);
-        let closed = Closed { code: 1000, error: error.code, detail };
-        self.events.push_back(AgentEvent::HubError(error));
-        self.end(None, closed);
-    }
-
     /// Ends the session where a deadline has passed.
     fn check_deadlines(&mut self, now: BootTime) {
+        let late = |detail| Some(WireError::new(ErrorCode::RegisterTimeout, detail));
         let late = match &mut self.phase {
             Phase::Closed => return,
-            Phase::Challenge { deadline } if now >= *deadline => Some("no Challenge came in time"),
+            Phase::Challenge { deadline } if now >= *deadline => late("no Challenge came in time"),
             Phase::Ack { deadline } | Phase::AckMore { deadline, .. } if now >= *deadline => {
-                Some("no RegisterAck came in time")
+                late("no RegisterAck came in time")
             }
             Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => None,
             Phase::Live(live) => {
                 if live.no_ack_at.is_none() && self.uplink.has_backlog() {
                     live.no_ack_at = Some(now.after(limit::NO_ACK_TIMEOUT));
                 }
-                if live.no_ack_at.is_some_and(|at| now >= at) {
+                live.no_ack_at.filter(|at| now >= *at).map(|_| {
                     let detail = format!("no ack for {} s", limit::NO_ACK_TIMEOUT.as_secs());
-                    self.fail(&WireError::new(ErrorCode::NoAck, detail));
-                    return;
-                }
-                None
+                    WireError::new(ErrorCode::NoAck, detail)
+                })
             }
         };
-        let done = match late {
-            Some(detail) => Err(WireError::new(ErrorCode::RegisterTimeout, detail)),
-            None => self.keepalive.check_idle(now),
-        };
+        let done = self.port.check(now, late);
         self.end_on_error(done);
     }
 
@@ -374,25 +289,14 @@ impl AgentSession {
     /// Ends the session for an error of ours or the hub's; the hub is told where it would understand.
     fn fail(&mut self, error: &WireError) {
         let agreed = self.link.as_ref().is_some_and(|link| link.inbound.agreed());
-        let last = agreed.then(|| {
-            let text = error.detail.clone();
-            Message::Error(ErrorMessage { code: Some(error.code), text, retry_after: None })
-        });
-        let code = error.code.close_code();
-        self.end(last, Closed { code, error: Some(error.code), detail: error.detail.clone() });
+        let (last, closed) = verdict(error);
+        self.end(agreed.then_some(last), closed);
     }
 
     fn end(&mut self, last: Option<Message>, closed: Closed) {
-        if matches!(self.phase, Phase::Closed) {
-            return;
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Closed;
+            self.port.end(last, closed);
         }
-        self.phase = Phase::Closed;
-        self.socket_ping = false;
-        self.queue.end_with(last);
-        self.events.push_back(AgentEvent::Closed(closed));
     }
-}
-
-fn unexpected(message: &Message) -> WireError {
-    WireError::new(ErrorCode::Unexpected, format!("a {} message at this point", message.name()))
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::id::{InstanceId, SessionId, StreamId};
+use crate::id::{InstanceId, JobId, MessageId, SessionId, StreamId};
 use crate::time::{ClockOffset, HubTime};
 use crate::wire::error::ErrorCode;
+use crate::wire::job::{JobAck, JobOffer};
 use crate::wire::message::{
     ConfigSnapshot, ErrorMessage, Gap, GoAway, Heartbeat, LossReport, Records, Register, RetryHints,
     StreamMark,
@@ -93,6 +94,15 @@ pub enum AgentEvent {
     GoAway(GoAway),
     /// Answer with `send_heartbeat`.
     HeartbeatDue,
+    /// A job; answered by a control record or with `answer_offer`.
+    JobOffer {
+        /// What an answer is correlated to.
+        id: MessageId,
+        /// The job.
+        offer: JobOffer,
+    },
+    /// A job is to end.
+    CancelJob(JobId),
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.
@@ -143,8 +153,22 @@ pub enum HubEvent {
     Gap(Gap),
     /// Depth and versions.
     Heartbeat(Heartbeat),
+    /// An answer to an offer that is not a record: a refusal, or the state of a job accepted before.
+    JobAck(JobAck),
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.
     Closed(Closed),
+}
+
+impl From<Closed> for AgentEvent {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl From<Closed> for HubEvent {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
 }

@@ -6,64 +6,29 @@
 //! Nothing an unverified peer sends reaches the driver; `Closed` is final and is entered from everywhere.
 
 mod acks;
+mod config;
 mod handshake;
 mod intake;
-
-use std::collections::VecDeque;
-use std::time::Duration;
+mod receive;
 
 use bytes::{Bytes, BytesMut};
-use ed25519_dalek::VerifyingKey;
 
-use crate::id::{AgentId, HubId, MessageId, SessionId, StreamId};
+use crate::id::{JobId, MessageId, StreamId};
 use crate::limit;
 use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
-use crate::wire::key::{Direction, MacRoot};
-use crate::wire::mac::MacKey;
-use crate::wire::message::{
-    ChannelBinding, ConfigSnapshot, ErrorMessage, Limits, Message, Register, SignatureMode, StreamMark,
-};
+use crate::wire::job::JobOffer;
+use crate::wire::key::Direction;
+use crate::wire::message::{ConfigSnapshot, Message, Register, StreamMark};
 
 use super::clock::HubClock;
 use super::event::{Closed, HubEvent, Transmit};
 use super::inbound::Inbound;
-use super::keepalive::Keepalive;
 use super::outbound::Outbound;
-use super::queue::Queue;
+use super::port::{Port, verdict};
 use acks::Acks;
+pub use config::HubConfig;
 use intake::Intake;
-
-/// Everything one session of the hub depends on.
-#[derive(Debug, Clone)]
-pub struct HubConfig {
-    /// The installation.
-    pub hub_id: HubId,
-    /// Whose upgrade it was.
-    pub agent_id: AgentId,
-    /// Root of that agent's MAC keys.
-    pub mac_root: MacRoot,
-    /// The agent's bound Ed25519 key; where there is one its signature is always required.
-    pub identity: Option<VerifyingKey>,
-    /// What is wanted of agents without a bound key.
-    pub signature: SignatureMode,
-    /// What the upgrade request carried.
-    pub agent_nonce: [u8; 32],
-    /// Fresh random bytes.
-    pub hub_nonce: [u8; 32],
-    /// Fresh random bytes.
-    pub session_id: SessionId,
-    /// What the keys are bound to.
-    pub binding: ChannelBinding,
-    /// TLS exporter, or zeros.
-    pub channel_binding: [u8; 32],
-    /// What RegisterAck announces.
-    pub limits: Limits,
-    /// What RegisterAck announces.
-    pub heartbeat_interval: Duration,
-    /// Random; message ids count on from here.
-    pub message_id_seed: [u8; 16],
-}
 
 /// The hub's machine.
 #[derive(Debug)]
@@ -76,15 +41,9 @@ pub struct HubSession {
     began: BootTime,
     inbound: Inbound,
     outbound: Outbound,
-    /// The key of all frames after the Challenge; taken when that is signed.
-    session_key: Option<MacKey>,
-    queue: Queue,
-    keepalive: Keepalive,
-    socket_ping: bool,
+    port: Port<HubEvent>,
     intake: Intake,
     acks: Acks,
-    events: VecDeque<HubEvent>,
-    texts_ignored: u64,
 }
 
 #[derive(Debug)]
@@ -120,23 +79,19 @@ impl HubSession {
         let up = root.session_key(Direction::AgentToHub, &context);
         let down = root.session_key(Direction::HubToAgent, &context);
         let key = root.challenge_key(&config.agent_nonce, config.hub_id, config.agent_id);
-        let mut queue = Queue::default();
-        queue.push(Message::Challenge(handshake::challenge(&config, hub_time)));
+        let mut port = Port::new(&config.limits, now);
+        port.queue.push(Message::Challenge(handshake::challenge(&config, hub_time)));
         Self {
             phase: Phase::Challenge { signed: Signed::No },
             clock,
             challenge_time: hub_time,
             began: now,
             inbound: Inbound::new(up, clock, 1, bytes_max),
-            outbound: Outbound::new(key, clock, config.message_id_seed, bytes_max),
-            session_key: Some(down),
-            queue,
-            keepalive: Keepalive::new(&config.limits, now),
-            socket_ping: false,
+            // The Challenge is the first frame; it alone has a key of its own.
+            outbound: Outbound::new(key, clock, config.message_id_seed, bytes_max).then(down),
+            port,
             intake: Intake::new(&config.limits),
             acks: Acks::default(),
-            events: VecDeque::new(),
-            texts_ignored: 0,
             config,
         }
     }
@@ -147,7 +102,7 @@ impl HubSession {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        self.keepalive.heard(now);
+        self.port.heard(now);
         let done =
             self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(now, id, message));
         self.end_on_error(done);
@@ -155,13 +110,13 @@ impl HubSession {
 
     /// A text message came: an error before Register, afterwards ignored and counted.
     pub fn handle_text(&mut self, now: BootTime) {
-        self.keepalive.heard(now);
+        self.port.heard(now);
         match self.phase {
             Phase::Challenge { .. } => {
                 self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before Register"));
             }
             Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Live => {
-                self.texts_ignored = self.texts_ignored.saturating_add(1);
+                self.port.ignore_text();
             }
             Phase::Closed => {}
         }
@@ -169,12 +124,12 @@ impl HubSession {
 
     /// Text messages ignored so far.
     pub const fn texts_ignored(&self) -> u64 {
-        self.texts_ignored
+        self.port.texts_ignored()
     }
 
     /// A WebSocket ping or pong came.
     pub fn handle_activity(&mut self, now: BootTime) {
-        self.keepalive.heard(now);
+        self.port.heard(now);
     }
 
     /// The deadline of `poll_timeout` passed.
@@ -183,11 +138,8 @@ impl HubSession {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        if self.keepalive.take_ping(now) {
-            self.socket_ping = true;
-            if matches!(self.phase, Phase::Live) {
-                self.queue.ping();
-            }
+        if let (Some(queue), Phase::Live) = (self.port.ping(now), &self.phase) {
+            queue.ping();
         }
         self.acks.handle_timeout(now);
     }
@@ -200,8 +152,7 @@ impl HubSession {
             Phase::Deciding { .. } => None,
             Phase::Live => self.acks.deadline(),
         };
-        let keepalive = self.keepalive.deadline();
-        Some(own.map_or(keepalive, |own| own.min(keepalive)))
+        Some(self.port.deadline(own))
     }
 
     /// Answers [`HubEvent::Register`]: one mark per listed stream, in its order.
@@ -228,6 +179,25 @@ impl HubSession {
         }
     }
 
+    /// Whether another offer or cancel may be handed over: the socket has taken enough of those before.
+    pub fn takes_orders(&self) -> bool {
+        matches!(self.phase, Phase::Live) && self.port.queue.len() < limit::JOB_ORDERS_MAX
+    }
+
+    /// Offers a job. Before the registration and after the end nothing is sent.
+    pub fn offer_job(&mut self, offer: JobOffer) {
+        if matches!(self.phase, Phase::Live) {
+            self.port.queue.push(Message::JobOffer(offer));
+        }
+    }
+
+    /// Asks for a job to be ended.
+    pub fn cancel_job(&mut self, job: JobId) {
+        if matches!(self.phase, Phase::Live) {
+            self.port.queue.push(Message::CancelJob(job));
+        }
+    }
+
     /// Bytes of batches and Gaps handed out and not committed yet: bounded by the windows the hub announced and one
     /// message each.
     pub fn in_flight(&self) -> usize {
@@ -241,15 +211,10 @@ impl HubSession {
 
     /// Numbers and signs the next frame and appends it to `out`.
     pub fn poll_transmit(&mut self, now: BootTime, out: &mut BytesMut) -> Option<Transmit> {
-        if std::mem::take(&mut self.socket_ping) {
+        if self.port.take_socket_ping() {
             return Some(Transmit::Ping);
         }
-        let (message, correlation) = self.next_message(now)?;
-        if !matches!(message, Message::Challenge(_))
-            && let Some(key) = self.session_key.take()
-        {
-            self.outbound.rekey(key);
-        }
+        let (message, correlation) = self.port.next().or_else(|| self.next_message(now))?;
         match self.outbound.seal(now, message, correlation, out) {
             Ok(()) => Some(Transmit::Frame),
             Err(error) => {
@@ -261,59 +226,13 @@ impl HubSession {
 
     /// What happened.
     pub fn poll_event(&mut self) -> Option<HubEvent> {
-        self.events.pop_front()
+        self.port.poll_event()
     }
 
     fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        if let Some(next) = self.queue.pop() {
-            return Some(next);
-        }
         match self.phase {
             Phase::Live => self.acks.pop(now).map(|mark| (Message::Ack(mark), MessageId::NONE)),
             Phase::Challenge { .. } | Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Closed => None,
-        }
-    }
-
-    fn handle_message(&mut self, now: BootTime, id: MessageId, message: Message) -> Result<(), WireError> {
-        match message {
-            Message::Unknown(field) => {
-                self.events.push_back(HubEvent::Unknown(field));
-                Ok(())
-            }
-            Message::Error(error) => {
-                let detail = format!("the agent ended the session: {}", error.text);
-                self.end(None, Closed { code: 1000, error: error.code, detail });
-                Ok(())
-            }
-            message => match self.phase {
-                Phase::Challenge { .. } | Phase::Listing { .. } => self.handle_handshake(now, message),
-                Phase::Live => self.handle_live(id, message),
-                Phase::Deciding { .. } | Phase::Closed => Err(unexpected(&message)),
-            },
-        }
-    }
-
-    fn handle_live(&mut self, id: MessageId, message: Message) -> Result<(), WireError> {
-        match message {
-            Message::Records(records) => {
-                self.events.extend(self.intake.records(records)?);
-                Ok(())
-            }
-            Message::Gap(gap) => {
-                self.events.extend(self.intake.gap(gap)?);
-                Ok(())
-            }
-            Message::Heartbeat(heartbeat) => {
-                self.events.push_back(HubEvent::Heartbeat(heartbeat));
-                Ok(())
-            }
-            Message::Ping => {
-                self.queue.pong(id);
-                Ok(())
-            }
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => Ok(()),
-            other => Err(unexpected(&other)),
         }
     }
 
@@ -323,12 +242,11 @@ impl HubSession {
             Phase::Challenge { .. } | Phase::Listing { .. } => now >= self.handshake_deadline(),
             Phase::Deciding { .. } | Phase::Live => false,
         };
-        let done = if late {
+        let late = late.then(|| {
             let detail = format!("{} ms after the Challenge", now.since(self.began).as_millis());
-            Err(WireError::new(ErrorCode::RegisterTimeout, detail))
-        } else {
-            self.keepalive.check_idle(now)
-        };
+            WireError::new(ErrorCode::RegisterTimeout, detail)
+        });
+        let done = self.port.check(now, late);
         self.end_on_error(done);
     }
 
@@ -354,25 +272,14 @@ impl HubSession {
 
     /// Ends the session for an error of ours or the agent's; the agent is told where it would understand.
     fn fail(&mut self, error: &WireError) {
-        let last = self.inbound.agreed().then(|| {
-            let text = error.detail.clone();
-            Message::Error(ErrorMessage { code: Some(error.code), text, retry_after: None })
-        });
-        let code = error.code.close_code();
-        self.end(last, Closed { code, error: Some(error.code), detail: error.detail.clone() });
+        let (last, closed) = verdict(error);
+        self.end(self.inbound.agreed().then_some(last), closed);
     }
 
     fn end(&mut self, last: Option<Message>, closed: Closed) {
-        if matches!(self.phase, Phase::Closed) {
-            return;
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Closed;
+            self.port.end(last, closed);
         }
-        self.phase = Phase::Closed;
-        self.socket_ping = false;
-        self.queue.end_with(last);
-        self.events.push_back(HubEvent::Closed(closed));
     }
-}
-
-fn unexpected(message: &Message) -> WireError {
-    WireError::new(ErrorCode::Unexpected, format!("a {} message at this point", message.name()))
 }

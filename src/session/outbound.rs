@@ -14,6 +14,8 @@ use super::clock::HubClock;
 #[derive(Debug)]
 pub(super) struct Outbound {
     key: MacKey,
+    /// Signs every frame after the first, where that has a key of its own.
+    then: Option<MacKey>,
     clock: HubClock,
     seq: u64,
     id: MessageId,
@@ -25,12 +27,12 @@ impl Outbound {
         let seed = u128::from_be_bytes(id_seed);
         let lo = u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default();
         let hi = u64::try_from(seed >> 64).unwrap_or_default();
-        Self { key, clock, seq: 0, id: MessageId { hi, lo }, bytes_max }
+        Self { key, then: None, clock, seq: 0, id: MessageId { hi, lo }, bytes_max }
     }
 
-    /// From the next frame on this key signs.
-    pub(super) fn rekey(&mut self, key: MacKey) {
-        self.key = key;
+    /// After the first frame this key signs.
+    pub(super) fn then(self, key: MacKey) -> Self {
+        Self { then: Some(key), ..self }
     }
 
     /// Appends the next frame to `out`; nothing is appended and no number used where it would be too large.
@@ -54,6 +56,9 @@ impl Outbound {
             return Err(WireError::new(ErrorCode::TooLarge, detail));
         }
         self.seq = header.seq;
+        if let Some(key) = self.then.take() {
+            self.key = key;
+        }
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use crate::id::MessageId;
 use crate::limit;
 use crate::wire::message::Message;
 
-/// Handshake messages, pings, pongs and the last Error. Bounded: a handshake has at most 66 messages of its own,
-/// a ping waits once, pongs are counted.
+/// Handshake messages, offers and their answers, pings, pongs and the last Error. Bounded: a handshake has at most 66
+/// messages of its own, answers and pongs are counted, a ping waits once; the hub's driver asks before it offers.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     messages: VecDeque<(Message, MessageId)>,
@@ -18,6 +18,20 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&mut self, message: Message) {
         self.messages.push_back((message, MessageId::NONE));
+    }
+
+    /// Messages that wait, pings and pongs aside.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Answers an offer. Only the agent has answers, and its handshake is over when the first one comes: what is dropped
+    /// where a hub asks faster than it reads is an answer.
+    pub(super) fn answer(&mut self, message: Message, id: MessageId) {
+        if self.messages.len() >= limit::JOB_ANSWERS_MAX {
+            self.messages.pop_front();
+        }
+        self.messages.push_back((message, id));
     }
 
     /// Answers the ping with this id.

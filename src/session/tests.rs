@@ -1,7 +1,10 @@
 //! Both machines against each other in virtual time, without sockets.
 
 mod delivery;
+mod driver;
+mod fixture;
 mod handshake;
+mod jobs;
 mod keepalive;
 mod random;
 mod refusals;

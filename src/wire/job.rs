@@ -3,17 +3,12 @@
 //! A value of these types has passed the wire's own bounds. What a job's spec means is [`crate::job`]'s business: here
 //! it is bytes.
 
-mod convert;
-
 use bytes::Bytes;
 
 use crate::id::{JobId, RecordId};
 use crate::time::{HubTime, WallTime};
 
-pub use convert::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD};
-pub(super) use convert::{
-    ack_from_proto, ack_to_proto, cancel_from_proto, cancel_to_proto, offer_from_proto, offer_to_proto,
-};
+pub use super::convert::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD};
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,10 +11,10 @@ use crate::limit;
 use crate::session::clock::HubClock;
 use crate::session::event::{AgentEvent, LocalMark, Resolution};
 use crate::session::inbound::{Inbound, check_sequence};
-use crate::session::keepalive::Keepalive;
 use crate::session::listing::{self, Complete};
 use crate::session::marks::{self, Verdict};
 use crate::session::outbound::Outbound;
+use crate::session::port::unexpected;
 use crate::time::{BootTime, ClockOffset, HubTime, WallTime};
 use crate::wire::envelope;
 use crate::wire::error::{ErrorCode, WireError};
@@ -24,7 +24,7 @@ use crate::wire::message::{
 };
 
 use super::stream::{Hold, Stream};
-use super::{AgentSession, Link, Live, Phase, unexpected};
+use super::{AgentSession, Link, Live, Phase};
 
 /// A RegisterAck, and the marks that came with it and after it.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl AgentSession {
     fn reply(&mut self, context: &SessionContext, challenge: &Challenge) -> Result<(), WireError> {
         if let Some(identity) = &self.config.identity {
             let signature = identity.sign(&key::challenge_digest(context, challenge.hub_time));
-            self.queue.push(Message::ChallengeReply(Box::new(signature.to_bytes())));
+            self.port.queue.push(Message::ChallengeReply(Box::new(signature.to_bytes())));
             return Ok(());
         }
         match challenge.signature {
@@ -103,7 +103,7 @@ impl AgentSession {
         let info = self.config.register.clone();
         let mut listings = listing::cut(&self.listed).into_iter();
         let streams = listings.next().unwrap_or(Listing { entries: Vec::new(), more: false });
-        self.queue.push(Message::Register(Box::new(Register {
+        self.port.queue.push(Message::Register(Box::new(Register {
             instance: info.instance,
             agent_version: info.agent_version,
             hostname: info.hostname,
@@ -116,7 +116,7 @@ impl AgentSession {
             wall_time: wall,
         })));
         for more in listings {
-            self.queue.push(Message::RegisterMore(more));
+            self.port.queue.push(Message::RegisterMore(more));
         }
     }
 
@@ -148,7 +148,7 @@ impl AgentSession {
         self.phase = match complete {
             Complete::No => Phase::AckMore { deadline, pending },
             Complete::Yes => {
-                self.events.push_back(AgentEvent::Marks(pending.marks.clone()));
+                self.port.tell(AgentEvent::Marks(pending.marks.clone()));
                 Phase::Marks { pending }
             }
         };
@@ -176,7 +176,7 @@ impl AgentSession {
         link.inbound.bytes_max = limits.message_bytes as usize;
         link.outbound.bytes_max = limits.message_bytes as usize;
         let session_id = link.session_id;
-        self.keepalive = Keepalive::new(&limits, now);
+        self.port.agreed(&limits, now);
         let (streams, resolutions) = self.judge(&marks, local);
         self.uplink.open(&limits, offset, streams);
         for (stream, next) in std::mem::take(&mut self.durable) {
@@ -185,7 +185,7 @@ impl AgentSession {
         let no_ack_at = self.uplink.has_backlog().then(|| now.after(limit::NO_ACK_TIMEOUT));
         let heartbeat_interval = ack.heartbeat_interval;
         self.phase = Phase::Live(Live { heartbeat_at: now, heartbeat_interval, no_ack_at });
-        self.events.push_back(AgentEvent::Registered {
+        self.port.tell(AgentEvent::Registered {
             session_id,
             hub_time,
             offset,

@@ -10,6 +10,7 @@ use crate::id::StreamId;
 use crate::limit;
 use crate::session::event::HubEvent;
 use crate::session::listing::{self, Complete};
+use crate::session::port::unexpected;
 use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::key::{self, SessionContext};
@@ -18,7 +19,7 @@ use crate::wire::message::{
     StreamState,
 };
 
-use super::{HubConfig, HubSession, Phase, Signed, unexpected};
+use super::{HubConfig, HubSession, Phase, Signed};
 
 pub(super) fn context(config: &HubConfig) -> SessionContext {
     SessionContext {
@@ -100,7 +101,7 @@ impl HubSession {
                 let streams: Vec<StreamId> =
                     register.streams.entries.iter().map(|state| state.stream).collect();
                 check_distinct(&streams)?;
-                self.events.push_back(HubEvent::Register(register));
+                self.port.tell(HubEvent::Register(register));
                 Phase::Deciding { streams }
             }
         };
@@ -122,7 +123,7 @@ impl HubSession {
         self.intake.open(marks);
         let mut listings = listing::cut(marks).into_iter();
         let first = listings.next().unwrap_or(Listing { entries: Vec::new(), more: false });
-        self.queue.push(Message::RegisterAck(Box::new(RegisterAck {
+        self.port.queue.push(Message::RegisterAck(Box::new(RegisterAck {
             hub_time: self.clock.now(now),
             heartbeat_interval: self.config.heartbeat_interval,
             limits: self.config.limits,
@@ -131,7 +132,7 @@ impl HubSession {
             retry: None,
         })));
         for more in listings {
-            self.queue.push(Message::RegisterAckMore(more));
+            self.port.queue.push(Message::RegisterAckMore(more));
         }
         Ok(())
     }

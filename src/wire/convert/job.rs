@@ -6,14 +6,15 @@ use prost::Message as _;
 use crate::id::{Epoch, JobId, Lane, RecordId, StreamId};
 use crate::limit;
 use crate::time::{HubTime, WallTime};
-use crate::wire::error::{ErrorCode, WireError};
-use crate::wire::message::RecordKind;
-use crate::wire::proto;
-
-use super::{
+use crate::wire::error::WireError;
+use crate::wire::job::{
     Answer, JobAck, JobArtifact, JobOffer, JobOutput, JobProgress, JobRecord, JobResult, JobState,
     JobStatusChange, LogSummary, OutputLine, OutputStream, Refusal, ResultPayload,
 };
+use crate::wire::message::RecordKind;
+use crate::wire::proto;
+
+use super::field::{bounded, cut_text, invalid};
 
 impl JobRecord {
     /// The kind of the record that carries it.
@@ -64,7 +65,7 @@ pub const OUTPUT_LINE_OVERHEAD: usize = (1 + 3) + 2 + (1 + 10) + (1 + 3) + 2;
 /// Bytes of an encoded [`JobOutput`] without lines at most.
 pub const OUTPUT_OVERHEAD: usize = (2 + 16) + (1 + 5) + (1 + 10);
 
-pub(in crate::wire) fn offer_to_proto(offer: JobOffer) -> proto::JobOffer {
+pub(super) fn offer_to_proto(offer: JobOffer) -> proto::JobOffer {
     proto::JobOffer {
         job_id: id_to_proto(offer.job),
         created_at_ms: offer.created_at.0,
@@ -73,7 +74,7 @@ pub(in crate::wire) fn offer_to_proto(offer: JobOffer) -> proto::JobOffer {
     }
 }
 
-pub(in crate::wire) fn offer_from_proto(offer: proto::JobOffer) -> Result<JobOffer, WireError> {
+pub(super) fn offer_from_proto(offer: proto::JobOffer) -> Result<JobOffer, WireError> {
     if offer.spec.len() > limit::JOB_SPEC_BYTES_MAX {
         return Err(too_long("spec", offer.spec.len(), limit::JOB_SPEC_BYTES_MAX));
     }
@@ -88,15 +89,15 @@ pub(in crate::wire) fn offer_from_proto(offer: proto::JobOffer) -> Result<JobOff
     })
 }
 
-pub(in crate::wire) fn cancel_to_proto(job: JobId) -> proto::CancelJob {
+pub(super) fn cancel_to_proto(job: JobId) -> proto::CancelJob {
     proto::CancelJob { job_id: id_to_proto(job) }
 }
 
-pub(in crate::wire) fn cancel_from_proto(cancel: &proto::CancelJob) -> Result<JobId, WireError> {
+pub(super) fn cancel_from_proto(cancel: &proto::CancelJob) -> Result<JobId, WireError> {
     id_from_proto(&cancel.job_id)
 }
 
-pub(in crate::wire) fn ack_to_proto(ack: JobAck) -> proto::JobAck {
+pub(super) fn ack_to_proto(ack: JobAck) -> proto::JobAck {
     let (refusal, detail, state) = match ack.answer {
         Answer::Accepted(state) => (proto::JobRefusal::Unspecified, String::new(), state_to_proto(state)),
         Answer::Refused { refusal, detail } => {
@@ -113,7 +114,7 @@ pub(in crate::wire) fn ack_to_proto(ack: JobAck) -> proto::JobAck {
     proto::JobAck { job_id: id_to_proto(ack.job), refusal: refusal as i32, detail, state }
 }
 
-pub(in crate::wire) fn ack_from_proto(ack: proto::JobAck) -> Result<JobAck, WireError> {
+pub(super) fn ack_from_proto(ack: proto::JobAck) -> Result<JobAck, WireError> {
     let refused = |refusal| -> Result<Answer, WireError> {
         Ok(Answer::Refused { refusal, detail: text(ack.detail.clone(), "detail")? })
     };
@@ -341,22 +342,13 @@ fn parse<T: prost::Message + Default>(payload: &Bytes) -> Result<T, WireError> {
 }
 
 fn text(text: String, field: &str) -> Result<String, WireError> {
-    if text.len() > limit::JOB_TEXT_BYTES_MAX {
-        return Err(too_long(field, text.len(), limit::JOB_TEXT_BYTES_MAX));
-    }
-    Ok(text)
+    bounded(text, limit::JOB_TEXT_BYTES_MAX, field)
 }
 
-/// Our own texts are cut, not refused: a result must get through.
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(limit::JOB_TEXT_BYTES_MAX));
-    text
+fn cut(text: String) -> String {
+    cut_text(text, limit::JOB_TEXT_BYTES_MAX)
 }
 
 fn too_long(what: &str, bytes: usize, bytes_max: usize) -> WireError {
     invalid(format!("{what} of {bytes} bytes, the limit is {bytes_max}"))
-}
-
-fn invalid(detail: String) -> WireError {
-    WireError::new(ErrorCode::Invalid, detail)
 }

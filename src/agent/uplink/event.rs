@@ -1,0 +1,53 @@
+//! What the session hands out, one arm for each kind.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::agent::state::Counters;
+use crate::obs::clock::boot_now;
+use crate::session::AgentEvent;
+use crate::time::BootTime;
+use crate::wire::message::StreamMark;
+
+use super::{Flow, Uplink};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
+    pub(super) async fn on_event(&mut self, event: AgentEvent) -> Flow {
+        let now = boot_now();
+        match event {
+            AgentEvent::Marks(marks) => match self.local_marks(&marks).await {
+                Ok(local) => self.session.resolve_marks(now, local),
+                Err(error) => return self.outcome.store_failed(&error),
+            },
+            event @ AgentEvent::Registered { .. } => return self.on_registered(event, now).await,
+            AgentEvent::Acked(mark) => self.on_acked(mark, now),
+            AgentEvent::HubError(error) => self.outcome.hub_error(&error),
+            AgentEvent::GoAway(go) => {
+                self.outcome.go_away(&go);
+                self.session.close(now);
+            }
+            AgentEvent::HeartbeatDue => self.beat(now),
+            AgentEvent::JobOffer { offer, .. } => tracing::info!(job = %offer.job, "a job was offered"),
+            AgentEvent::CancelJob(job) => tracing::info!(%job, "a job is to end"),
+            AgentEvent::Unknown(number) => self.on_unknown(number),
+            AgentEvent::Closed(closed) => {
+                self.outcome.closed(&closed);
+                return Flow::Close(closed.code, closed.detail);
+            }
+        }
+        Flow::On
+    }
+
+    fn on_acked(&mut self, mark: StreamMark, now: BootTime) {
+        self.with.state.count(|counters| counters.acks = counters.acks.saturating_add(1));
+        self.depth.acked(mark, now);
+        self.acks.retain(|waiting| waiting.stream != mark.stream);
+        self.acks.push(mark);
+    }
+
+    fn on_unknown(&mut self, number: u32) {
+        tracing::info!(number, "the hub sent a message this version does not know");
+        self.with.state.count(|counters: &mut Counters| {
+            counters.unknown_bodies = counters.unknown_bodies.saturating_add(1);
+        });
+    }
+}

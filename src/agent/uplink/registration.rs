@@ -1,0 +1,100 @@
+//! A registration: the marks are looked up, what the session says of itself is kept, and every resolution is made
+//! durable before anything else happens.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::agent::state::{CONFIG_ROW, SAVED_ROW, Saved};
+use crate::id::RecordId;
+use crate::obs::clock::boot_now;
+use crate::outbox::StoreError;
+use crate::session::{AgentEvent, LocalMark, Resolution};
+use crate::time::BootTime;
+use crate::wire::message::{ConfigSnapshot, StreamMark};
+
+use super::{Flow, Uplink};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
+    // `&mut`, though nothing changes: a shared borrow across an await would ask the boxed futures to be `Sync`.
+    pub(super) async fn local_marks(&mut self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
+        let mut local = Vec::with_capacity(marks.len());
+        for mark in marks {
+            let stream = mark.stream;
+            let cursor = self.with.outbox.cursor(stream).await?.acked;
+            let crc = match mark.acked {
+                0 => None,
+                seq => self.with.outbox.crc(RecordId { stream, seq }).await?,
+            };
+            local.push(LocalMark { stream, cursor, crc });
+        }
+        Ok(local)
+    }
+
+    pub(super) async fn on_registered(&mut self, event: AgentEvent, now: BootTime) -> Flow {
+        let AgentEvent::Registered { session_id, offset, config, retry, resolutions, .. } = event else {
+            return Flow::On;
+        };
+        let saved = Saved {
+            hub: Some(self.with.hub.clone()),
+            hub_id: Some(self.with.hub_id.clone()),
+            session_id: Some(session_id.to_string()),
+            connected_at_ms: Some((self.with.wall_clock)().0),
+            clock_offset_ms: Some(offset.0),
+        };
+        tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
+        let config_version = config.as_ref().map(|config| config.version);
+        self.outcome.registered(now, retry);
+        self.depth.registered(now);
+        if let Err(error) = self.persist(&saved, config).await {
+            return self.outcome.store_failed(&error);
+        }
+        self.with.state.registered(saved, config_version);
+        match self.settle(resolutions).await {
+            Ok(flow) => {
+                self.beat(now);
+                flow
+            }
+            Err(error) => self.outcome.store_failed(&error),
+        }
+    }
+
+    async fn persist(&mut self, saved: &Saved, config: Option<ConfigSnapshot>) -> Result<(), StoreError> {
+        let row = serde_json::to_vec(saved).unwrap_or_default();
+        self.with.outbox.put(SAVED_ROW, row.into()).await?;
+        if let Some(config) = config {
+            let mut row = config.version.to_be_bytes().to_vec();
+            row.extend_from_slice(&config.document);
+            self.with.outbox.put(CONFIG_ROW, row.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Gaps of earlier sessions first, then what the marks ask for.
+    async fn settle(&mut self, resolutions: Vec<Resolution>) -> Result<Flow, StoreError> {
+        for gap in self.with.outbox.gaps().await? {
+            self.session.send_gap(gap);
+        }
+        let mut flow = Flow::On;
+        for resolution in resolutions {
+            match resolution {
+                Resolution::Acked(mark) => {
+                    self.depth.acked(mark, boot_now());
+                    self.acks.push(mark);
+                }
+                Resolution::HubLost(gap) => {
+                    tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
+                        "the hub lost records it had acked; was it restored from a backup?");
+                    self.with.outbox.add_gap(gap).await?;
+                    self.session.send_gap(gap);
+                }
+                Resolution::RolledBack { stream, report } => {
+                    tracing::error!(%stream, from = report.from, to = report.to,
+                        "this agent's disk went back in time; its unacked records begin a new epoch");
+                    self.with.outbox.roll_epoch(stream, report, (self.with.wall_clock)()).await?;
+                    self.outcome.rolled_back();
+                    flow = Flow::Close(1000, "a lane begins a new epoch".to_owned());
+                }
+            }
+        }
+        Ok(flow)
+    }
+}

@@ -1,0 +1,52 @@
+//! The registration: who is replaced, what the marks are.
+
+use std::sync::Arc;
+
+use crate::hub::ingest::Intake;
+use crate::hub::registry::Entry;
+use crate::hub::store::StoreError;
+use crate::obs::clock;
+use crate::time::ClockOffset;
+use crate::wire::message::Register;
+
+use super::{Connection, hub_time};
+
+impl Connection {
+    /// The second login of an agent wins: the first hands nothing more to the store before the marks are read.
+    pub(super) async fn register(&mut self, register: &Register) -> Result<(), StoreError> {
+        let agent = &self.credential.agent;
+        let since = hub_time();
+        let entry = Arc::new(Entry::new(
+            agent.id,
+            self.session_id,
+            register.instance,
+            self.address,
+            since,
+            ClockOffset::between(since, register.wall_time),
+        ));
+        self.entry = Some(Arc::clone(&entry));
+        if let Some(old) = self.shared.registry.login(entry) {
+            tracing::warn!(agent = %agent.name, first = %old.address, second = %self.address,
+                "a second login of the agent replaces the first");
+            if tokio::time::timeout(self.shared.config.write_timeout, old.released()).await.is_err() {
+                tracing::error!(agent = %agent.name, "the replaced session did not let go in time");
+            }
+        }
+        let streams = register.streams.entries.iter().map(|state| state.stream).collect();
+        let marks = self.shared.store.marks(agent.agent, streams).await?;
+        let noted = self
+            .shared
+            .store
+            .note_instance(agent.agent, register.instance, &register.hostname, &register.agent_version)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
+        }
+        tracing::info!(agent = %agent.name, address = %self.address, session = %self.session_id,
+            instance = %register.instance, "an agent registered");
+        self.shared.counters.registrations.add(1);
+        self.intake = Some(Intake::new(agent.agent, &marks, self.stage.reply()));
+        self.session.accept(clock::boot_now(), marks, None);
+        Ok(())
+    }
+}

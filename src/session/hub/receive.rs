@@ -1,0 +1,64 @@
+//! What the agent says, once a frame has passed every check before its meaning.
+
+use crate::id::MessageId;
+use crate::session::event::{Closed, HubEvent};
+use crate::session::port::unexpected;
+use crate::time::BootTime;
+use crate::wire::error::WireError;
+use crate::wire::message::Message;
+
+use super::{HubSession, Phase};
+
+impl HubSession {
+    pub(super) fn handle_message(
+        &mut self,
+        now: BootTime,
+        id: MessageId,
+        message: Message,
+    ) -> Result<(), WireError> {
+        match message {
+            Message::Unknown(field) => {
+                self.port.tell(HubEvent::Unknown(field));
+                Ok(())
+            }
+            Message::Error(error) => {
+                let detail = format!("the agent ended the session: {}", error.text);
+                self.end(None, Closed { code: 1000, error: error.code, detail });
+                Ok(())
+            }
+            message => match self.phase {
+                Phase::Challenge { .. } | Phase::Listing { .. } => self.handle_handshake(now, message),
+                Phase::Live => self.handle_live(id, message),
+                Phase::Deciding { .. } | Phase::Closed => Err(unexpected(&message)),
+            },
+        }
+    }
+
+    fn handle_live(&mut self, id: MessageId, message: Message) -> Result<(), WireError> {
+        match message {
+            Message::Records(records) => {
+                self.port.tell_each(self.intake.records(records)?);
+                Ok(())
+            }
+            Message::Gap(gap) => {
+                self.port.tell_each(self.intake.gap(gap)?);
+                Ok(())
+            }
+            Message::Heartbeat(heartbeat) => {
+                self.port.tell(HubEvent::Heartbeat(heartbeat));
+                Ok(())
+            }
+            Message::JobAck(ack) => {
+                self.port.tell(HubEvent::JobAck(ack));
+                Ok(())
+            }
+            Message::Ping => {
+                self.port.queue.pong(id);
+                Ok(())
+            }
+            // Any frame counts as a sign of life; which ping it answers does not matter.
+            Message::Pong => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
