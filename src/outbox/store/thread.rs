@@ -1,7 +1,7 @@
 //! The thread that owns the folder, and what it does between rounds.
 //!
-//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts, and what
-//! was durable before stays readable.
+//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
+//! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Store {
                 request(&mut self);
             }
             self.round(work.appends);
-            self.tend();
+            self.tend(boot_now());
             if work.closed {
                 let result = self.stop();
                 drop(self);
@@ -116,11 +116,10 @@ impl Store {
     }
 
     /// What time brings: the mark's sync, and drained newest generations.
-    fn tend(&mut self) {
+    pub(super) fn tend(&mut self, now: BootTime) {
         if self.poisoned.is_some() {
             return;
         }
-        let now = boot_now();
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
             let lazy = self.core.as_ref().is_some_and(Core::changed);
             let synced = self.mark.sync().map_err(Fault::from);
