@@ -1,6 +1,6 @@
 //! Records emitted while the hub is away, and hubs and agents killed while they travel.
 
-use crate::world::{World, assert_same, numbered_lines, wait_for};
+use crate::world::{World, assert_same, numbered_lines};
 
 const LINES: usize = 100_000;
 const KILLS: usize = 5;
@@ -20,7 +20,7 @@ fn offline_backlog(lines: usize) -> (World, crate::world::Process, crate::world:
 
 /// Waits until fewer records wait than `left`.
 fn wait_below(world: &World, left: usize) {
-    wait_for("the backlog to shrink", || world.waiting("edge-1").filter(|waiting| *waiting < left as u64));
+    world.wait_below("edge-1", left as u64);
 }
 
 #[test]
