@@ -14,7 +14,7 @@ use crate::wire::batch;
 use super::core::{self, Core, Rows};
 use super::database::Fault;
 use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
-use super::mark::Mark;
+use super::mark::{End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
@@ -155,6 +155,11 @@ fn complete(
             .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
             .unwrap_or(first);
         stream.next = next;
+    }
+    if let Some(sealed) =
+        mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed)
+    {
+        stream.next = stream.next.min(sealed.upto.saturating_add(1));
     }
     stream.next = stream.next.max(stream.acked.saturating_add(1));
     let promised = promised(mark, id);
