@@ -1,5 +1,7 @@
-//! What touches the machine on everybody's behalf: clocks, randomness and logging.
+//! What touches the machine on everybody's behalf: clocks, randomness, the heap and logging.
 
 pub mod clock;
+#[cfg(feature = "agent")]
+pub mod heap;
 pub mod log;
 pub mod random;

@@ -4,6 +4,7 @@
 //! even where its future is dropped. Dropping the last handle stops the thread without waiting for it; [`Outbox::close`]
 //! waits and reports.
 
+mod ack;
 mod ballast;
 mod committer;
 mod core;

@@ -20,7 +20,7 @@ fn offline_backlog(lines: usize) -> (World, crate::world::Process, crate::world:
 
 /// Waits until fewer records wait than `left`.
 fn wait_below(world: &World, left: usize) {
-    wait_for("the backlog to shrink", || world.waiting("edge-1").filter(|waiting| *waiting < left as u64));
+    world.wait_below("edge-1", left as u64);
 }
 
 #[test]
@@ -107,4 +107,39 @@ fn bytes_come_out_as_they_went_in() {
     world.emit("edge-1", "logs", &log);
     world.wait_drained("edge-1");
     assert_same(&world.listed("edge-1", "logs"), &log);
+}
+
+/// Runs a statement on the hub's own database, beside the hub.
+fn on_hub_database(world: &World, statement: &'static str) {
+    use sqlx::Connection as _;
+    let path = world.path("hub/hub.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut database =
+            sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        sqlx::query(statement).execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_hub_that_cannot_commit_acks_nothing_and_the_agent_keeps_everything() {
+    let (mut world, _dead, _agent) = offline_backlog(10_000);
+    on_hub_database(
+        &world,
+        "create trigger full before insert on batches begin select raise(abort, 'disk full'); end",
+    );
+    let _hub = world.start_hub();
+    wait_for("the hub to say that it cannot commit", || {
+        assert_eq!(
+            world.waiting("edge-1").unwrap_or(10_000),
+            10_000,
+            "nothing is stored, nothing may be acked"
+        );
+        world.status("edge-1").filter(|status| status["last_error"]["code"] == "storage_full")
+    });
+    assert_eq!(world.waiting("edge-1"), Some(10_000));
+    on_hub_database(&world, "drop trigger full");
+    world.wait_drained("edge-1");
+    assert_same(&world.listed("edge-1", "logs"), &numbered_lines(10_000));
 }

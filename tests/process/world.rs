@@ -25,6 +25,9 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
     }
 }
 
+/// A backlog that does not move for so long will not: the test says so instead of using up its deadline.
+const STALLED: Duration = Duration::from_secs(20);
+
 /// A process that is killed with the test.
 pub(crate) struct Process(Child);
 
@@ -174,7 +177,37 @@ impl World {
     }
 
     pub(crate) fn wait_drained(&self, data: &str) {
-        wait_for("the outbox to drain", || self.waiting(data).filter(|waiting| *waiting == 0));
+        self.wait_below(data, 1);
+    }
+
+    /// Waits until fewer records wait in a running agent than `left`, as long as their number moves.
+    #[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
+    pub(crate) fn wait_below(&self, data: &str, left: u64) {
+        let mut seen = None;
+        let mut since = Instant::now();
+        wait_for("the backlog to shrink", || {
+            let waiting = self.waiting(data);
+            if waiting != seen {
+                (seen, since) = (waiting, Instant::now());
+            }
+            assert!(
+                since.elapsed() < STALLED,
+                "for {STALLED:?} {data} has had {seen:?} records waiting, not fewer than {left}; {}{}",
+                self.status(data).unwrap_or_default(),
+                self.log_ends(data)
+            );
+            waiting.filter(|waiting| *waiting < left)
+        });
+    }
+
+    /// What hub and agent said last.
+    fn log_ends(&self, data: &str) -> String {
+        let end = |name: &str| {
+            let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            format!("\n{name}: ...\n{}", lines[lines.len().saturating_sub(6)..].join("\n"))
+        };
+        end("hub.log") + &end(&format!("{data}.log"))
     }
 
     /// What the hub shows of an agent, as text lines.

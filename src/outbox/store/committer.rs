@@ -14,7 +14,7 @@ use super::core;
 use super::database::Fault;
 use super::generation::Generation;
 use super::inbox::Append;
-use super::mark::Durable;
+use super::mark::{Durable, End};
 use super::thread::Store;
 
 /// The least size of a generation, whatever the quota: one segment of the database.
@@ -113,7 +113,8 @@ impl Store {
             self.ready_writer(stream, first, bytes)?;
         }
         let written = self.write_units(stream, first, units).and_then(|next| {
-            self.mark.write_lane(stream.lane, Durable { epoch: stream.epoch, upto: next - 1 })?;
+            let durable = Durable { epoch: stream.epoch, upto: next - 1, end: End::Open };
+            self.mark.write_lane(stream.lane, durable)?;
             Ok(next)
         });
         match written {

@@ -6,7 +6,8 @@
 //! ```
 //! Numbers are big-endian; a CRC covers its slot's fields. The two slots of a lane are written in turn, so a torn write
 //! leaves the other one. Written in place after each commit, synced at rotation, once a second while it changes, and at
-//! a clean stop.
+//! a clean stop. `sealed` is 1 after a commit that failed: what lies above `upto` was refused, whatever of it reached
+//! the disk, and the next start drops it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -24,6 +25,16 @@ const CORE_AT: u64 = 6 * SLOT_BYTES;
 pub(super) struct Durable {
     pub(super) epoch: Epoch,
     pub(super) upto: u64,
+    pub(super) end: End,
+}
+
+/// What lies above the durable number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// Perhaps records that a killed process had not answered for.
+    Open,
+    /// Refused records: they do not count.
+    Sealed,
 }
 
 /// The open mark file.
@@ -41,7 +52,7 @@ impl Mark {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("mark"))?;
         let found = PerLane::from_fn(|lane| {
             let slots = [read_slot(&file, lane, 0), read_slot(&file, lane, 1)];
-            slots.into_iter().flatten().max_by_key(|durable| (durable.epoch, durable.upto))
+            slots.into_iter().flatten().max_by_key(|durable| (durable.epoch, durable.upto, durable.end))
         });
         Ok(Self { file, slots: PerLane::default(), found, changed: false })
     }
@@ -66,7 +77,8 @@ impl Mark {
         *slot ^= 1;
         let at = slot_at(lane, *slot);
         let mut bytes = fields(durable.epoch.as_u64(), durable.upto);
-        bytes.extend_from_slice(&0u64.to_be_bytes());
+        let sealed = u64::from(durable.end == End::Sealed);
+        bytes.extend_from_slice(&sealed.to_be_bytes());
         self.write(bytes, at)
     }
 
@@ -103,10 +115,11 @@ fn read_slot(file: &File, lane: Lane, slot: u64) -> Option<Durable> {
     file.read_exact_at(&mut bytes, slot_at(lane, slot)).ok()?;
     let (fields, crc) = bytes.split_last_chunk::<4>()?;
     let (epoch, rest) = fields.split_first_chunk()?;
-    let (upto, _) = rest.split_first_chunk()?;
+    let (upto, sealed) = rest.split_first_chunk()?;
     (crc32c::crc32c(fields).to_be_bytes() == *crc).then(|| Durable {
         epoch: Epoch::from_u64(u64::from_be_bytes(*epoch)),
         upto: u64::from_be_bytes(*upto),
+        end: if sealed.iter().all(|byte| *byte == 0) { End::Open } else { End::Sealed },
     })
 }
 
@@ -118,7 +131,7 @@ mod tests {
     fn a_torn_slot_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let mut mark = Mark::open(dir.path()).unwrap();
-        let durable = |upto| Durable { epoch: Epoch::from_u64(3), upto };
+        let durable = |upto| Durable { epoch: Epoch::from_u64(3), upto, end: End::Open };
         mark.write_lane(Lane::Logs, durable(1)).unwrap();
         mark.write_lane(Lane::Logs, durable(2)).unwrap();
         mark.sync().unwrap();
@@ -127,5 +140,15 @@ mod tests {
         let again = Mark::open(dir.path()).unwrap();
         assert_eq!(again.found(Lane::Logs), Some(durable(1)));
         assert_eq!(again.found(Lane::Events), None);
+    }
+
+    #[test]
+    fn a_seal_counts_although_the_number_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mark = Mark::open(dir.path()).unwrap();
+        for end in [End::Open, End::Sealed] {
+            mark.write_lane(Lane::Logs, Durable { epoch: Epoch::from_u64(3), upto: 2, end }).unwrap();
+            assert_eq!(Mark::open(dir.path()).unwrap().found(Lane::Logs).unwrap().end, end);
+        }
     }
 }

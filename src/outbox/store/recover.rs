@@ -14,7 +14,7 @@ use crate::wire::batch;
 use super::core::{self, Core, Rows};
 use super::database::Fault;
 use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
-use super::mark::Mark;
+use super::mark::{End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
@@ -72,6 +72,8 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
         for first in stream.spans.split_off(&stream.next).into_keys() {
             if id.lane == Lane::Control {
                 core.remove(&core::control_key(id, first));
+            } else {
+                drop_unfinished(dir, mark, GenerationName { stream: id, first })?;
             }
         }
         ledger.insert(id, stream);
@@ -82,6 +84,22 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
     }
     core.commit().map_err(unreadable)?;
     Ok(ledger)
+}
+
+/// Removes a generation in which no record was ever whole, or none at all: the process ended on the way to its first
+/// commit. One that the mark promises records of is damaged, and left for whoever looks into that.
+fn drop_unfinished(dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
+    if promised(mark, name.stream) >= name.first {
+        return Ok(());
+    }
+    let (path, dead) = (dir.join(name.to_string()), dir.join(format!("{DEAD_PREFIX}{name}")));
+    let removed = fs::rename(&path, &dead).and_then(|()| remove_folder(&dead));
+    removed.map_err(|source| OpenError::Io { action: "remove", path, source })
+}
+
+/// The last number of a stream that the process before had reported durable, as far as its mark was written.
+fn promised(mark: &Mark, id: StreamId) -> u64 {
+    mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto)
 }
 
 /// Every stream that names or rows speak of, with its spans.
@@ -138,9 +156,13 @@ fn complete(
             .unwrap_or(first);
         stream.next = next;
     }
+    if let Some(sealed) =
+        mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed)
+    {
+        stream.next = stream.next.min(sealed.upto.saturating_add(1));
+    }
     stream.next = stream.next.max(stream.acked.saturating_add(1));
-    let promised =
-        mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto);
+    let promised = promised(mark, id);
     if promised >= stream.next {
         tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
     }

@@ -1,7 +1,7 @@
 //! The thread that owns the folder, and what it does between rounds.
 //!
-//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts, and what
-//! was durable before stays readable.
+//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
+//! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,22 +10,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::id::{AgentId, Lane, StreamId};
+use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::obs::clock::boot_now;
 use crate::outbox::ledger::{Ledger, PerLane};
-use crate::outbox::name::GenerationName;
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamMark, StreamState};
+use crate::wire::message::{Gap, StreamState};
 
 use super::core::{self, Core};
 use super::database::Fault;
 use super::format::Format;
-use super::generation::{self, Generation};
+use super::generation::Generation;
 use super::inbox::Inbox;
 use super::lock::Lock;
-use super::mark::Mark;
+use super::mark::{Durable, End, Mark};
 use super::{Options, ballast, recover};
 
 /// Without work the thread looks around this often.
@@ -94,7 +93,7 @@ impl Store {
                 request(&mut self);
             }
             self.round(work.appends);
-            self.tend();
+            self.tend(boot_now());
             if work.closed {
                 let result = self.stop();
                 drop(self);
@@ -116,11 +115,10 @@ impl Store {
     }
 
     /// What time brings: the mark's sync, and drained newest generations.
-    fn tend(&mut self) {
+    pub(super) fn tend(&mut self, now: BootTime) {
         if self.poisoned.is_some() {
             return;
         }
-        let now = boot_now();
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
             let lazy = self.core.as_ref().is_some_and(Core::changed);
             let synced = self.mark.sync().map_err(Fault::from);
@@ -136,97 +134,6 @@ impl Store {
                 self.note(result);
             }
         }
-    }
-
-    /// Removes a lane's newest generation, all of which is acked.
-    fn remove_drained(&mut self, lane: Lane) -> Result<(), Fault> {
-        *self.drained_since.of_mut(lane) = None;
-        let id = self.ledger.current(lane);
-        if self.ledger.stream(id).is_none_or(|stream| stream.unacked() > 0) {
-            return Ok(());
-        }
-        let Some(writer) = self.writers.of_mut(lane).take() else { return Ok(()) };
-        writer.close()?;
-        self.remove_covered(id)
-    }
-
-    /// Takes acks in. Cursors are written lazily; what is covered whole goes.
-    pub(super) fn ack(&mut self, marks: &[StreamMark]) -> Result<(), StoreError> {
-        self.check()?;
-        for mark in marks {
-            self.ack_one(*mark)?;
-        }
-        let states = self.ledger.current_states();
-        // An ack is no news for whoever waits for durable records.
-        self.durable.send_if_modified(|shown| {
-            *shown = states;
-            false
-        });
-        Ok(())
-    }
-
-    fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
-        let gaps = self.ledger.take_gaps(mark);
-        if let Some(core) = &mut self.core {
-            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
-        }
-        // One that is not held any more was acked whole.
-        let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
-        if mark.acked >= stream.next {
-            return Err(StoreError::AckBeyond { stream: mark.stream, acked: mark.acked, next: stream.next });
-        }
-        if mark.acked > stream.acked {
-            (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
-            if let Some(core) = &mut self.core {
-                core.put(&core::cursor_key(mark.stream), &core::cursor_value(mark.acked, mark.acked_crc));
-            }
-        } else if gaps.is_empty() {
-            return Ok(());
-        }
-        let result = self.remove_covered(mark.stream);
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
-    }
-
-    /// Removes the spans of a stream that are acked whole: cursor first, then the folder or the rows.
-    fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
-        let Some(stream) = self.ledger.stream(id) else { return Ok(()) };
-        let drained = stream.unacked() == 0;
-        let written =
-            self.writers.of(id.lane).as_ref().map(|writer| writer.name).filter(|name| name.stream == id);
-        let mut covered = stream.covered();
-        covered.retain(|first| written.is_none_or(|name| name.first != *first));
-        if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
-            *self.drained_since.of_mut(id.lane) = Some(boot_now());
-        }
-        if id.lane == Lane::Control {
-            if let Some(core) = &mut self.core {
-                covered.iter().for_each(|first| core.remove(&core::control_key(id, *first)));
-            }
-        } else if !covered.is_empty() {
-            self.commit_core()?;
-            for first in &covered {
-                let name = GenerationName { stream: id, first: *first };
-                if self.reader.as_ref().is_some_and(|reader| reader.name == name)
-                    && let Some(reader) = self.reader.take()
-                {
-                    reader.close()?;
-                }
-                generation::remove(&self.dir, name)?;
-            }
-        }
-        if let Some(stream) = self.ledger.stream_mut(id) {
-            stream.spans.retain(|first, _| !covered.contains(first));
-        }
-        if self.ledger.forget_if_done(id)
-            && let Some(core) = &mut self.core
-        {
-            core.remove(&core::next_key(id));
-            core.remove(&core::cursor_key(id));
-        }
-        // Rows that only speak of removed things may wait, but not for ever: the mark's sync takes them along.
-        self.mark.touch();
-        Ok(())
     }
 
     /// Makes pending core rows durable.
@@ -305,7 +212,19 @@ impl Store {
         {
             tracing::error!(%fault, path = %self.dir.display(), "the outbox is degraded until a restart");
             self.poisoned = Some(fault.to_string());
+            if let Err(error) = self.seal() {
+                tracing::warn!(%error, "records that are refused from now on may still arrive after the restart");
+            }
         }
+    }
+
+    /// Says durably that what lies above the watermarks was refused.
+    fn seal(&mut self) -> std::io::Result<()> {
+        for lane in Lane::ALL {
+            let (epoch, upto) = (self.ledger.current(lane).epoch, self.ledger.next(lane) - 1);
+            self.mark.write_lane(lane, Durable { epoch, upto, end: End::Sealed })?;
+        }
+        self.mark.sync()
     }
 
     pub(super) fn stat(&mut self) -> Stat {

@@ -1,0 +1,107 @@
+//! Acks: cursors move, and what is covered whole goes.
+//!
+//! A cursor's row is written lazily, but before its generation is removed: a start after a crash may find an older one,
+//! never one that is missing.
+
+use crate::id::{Lane, StreamId};
+use crate::obs::clock::boot_now;
+use crate::outbox::StoreError;
+use crate::outbox::name::GenerationName;
+use crate::wire::message::StreamMark;
+
+use super::database::Fault;
+use super::thread::Store;
+use super::{core, generation};
+
+impl Store {
+    /// Removes a lane's newest generation, all of which is acked.
+    pub(super) fn remove_drained(&mut self, lane: Lane) -> Result<(), Fault> {
+        *self.drained_since.of_mut(lane) = None;
+        let id = self.ledger.current(lane);
+        if self.ledger.stream(id).is_none_or(|stream| stream.unacked() > 0) {
+            return Ok(());
+        }
+        let Some(writer) = self.writers.of_mut(lane).take() else { return Ok(()) };
+        writer.close()?;
+        self.remove_covered(id)
+    }
+
+    /// Takes acks in. Cursors are written lazily; what is covered whole goes.
+    pub(super) fn ack(&mut self, marks: &[StreamMark]) -> Result<(), StoreError> {
+        self.check()?;
+        for mark in marks {
+            self.ack_one(*mark)?;
+        }
+        let states = self.ledger.current_states();
+        // An ack is no news for whoever waits for durable records.
+        self.durable.send_if_modified(|shown| {
+            *shown = states;
+            false
+        });
+        Ok(())
+    }
+
+    fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
+        let gaps = self.ledger.take_gaps(mark);
+        if let Some(core) = &mut self.core {
+            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
+        }
+        // One that is not held any more was acked whole.
+        let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
+        if mark.acked >= stream.next {
+            return Err(StoreError::AckBeyond { stream: mark.stream, acked: mark.acked, next: stream.next });
+        }
+        if mark.acked > stream.acked {
+            (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
+            if let Some(core) = &mut self.core {
+                core.put(&core::cursor_key(mark.stream), &core::cursor_value(mark.acked, mark.acked_crc));
+            }
+        } else if gaps.is_empty() {
+            return Ok(());
+        }
+        let result = self.remove_covered(mark.stream);
+        self.note(result.clone());
+        result.map_err(|fault| self.degraded(&fault))
+    }
+
+    /// Removes the spans of a stream that are acked whole: cursor first, then the folder or the rows.
+    fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
+        let Some(stream) = self.ledger.stream(id) else { return Ok(()) };
+        let drained = stream.unacked() == 0;
+        let written =
+            self.writers.of(id.lane).as_ref().map(|writer| writer.name).filter(|name| name.stream == id);
+        let mut covered = stream.covered();
+        covered.retain(|first| written.is_none_or(|name| name.first != *first));
+        if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
+            *self.drained_since.of_mut(id.lane) = Some(boot_now());
+        }
+        if id.lane == Lane::Control {
+            if let Some(core) = &mut self.core {
+                covered.iter().for_each(|first| core.remove(&core::control_key(id, *first)));
+            }
+        } else if !covered.is_empty() {
+            self.commit_core()?;
+            for first in &covered {
+                let name = GenerationName { stream: id, first: *first };
+                if self.reader.as_ref().is_some_and(|reader| reader.name == name)
+                    && let Some(reader) = self.reader.take()
+                {
+                    reader.close()?;
+                }
+                generation::remove(&self.dir, name)?;
+            }
+        }
+        if let Some(stream) = self.ledger.stream_mut(id) {
+            stream.spans.retain(|first, _| !covered.contains(first));
+        }
+        if self.ledger.forget_if_done(id)
+            && let Some(core) = &mut self.core
+        {
+            core.remove(&core::next_key(id));
+            core.remove(&core::cursor_key(id));
+        }
+        // Rows that only speak of removed things may wait, but not for ever: the mark's sync takes them along.
+        self.mark.touch();
+        Ok(())
+    }
+}
