@@ -1,8 +1,11 @@
-//! Jobs: what is to be run, and where it is in its life. Pure: no processes, files or clocks.
+//! Jobs: what is to be run, where it is in its life, and what an agent must remember so that it never runs twice.
 //!
-//! [`spec`] parses what was submitted.
+//! Pure: no processes, files or clocks. [`spec`] parses what was submitted, [`journal`] decides what an offer, a start, an
+//! end, a cancel and a restart mean.
 
+pub mod journal;
 pub mod spec;
 
 pub use crate::wire::job::JobState;
+pub use journal::Journal;
 pub use spec::{JobSpec, OnCrash, SpecError};

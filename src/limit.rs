@@ -169,10 +169,14 @@ pub const JOB_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 pub const JOB_DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Accepted and not finished jobs of one agent, running ones included.
 pub const JOB_QUEUE: usize = 32;
-/// Finished ids that the journal keeps at least.
-pub const JOBS_REMEMBERED: usize = 100_000;
+/// Finished ids that the journal keeps at least; few in unit tests, so that they reach the edge.
+pub const JOBS_REMEMBERED: usize = if cfg!(test) { 20 } else { 100_000 };
+/// Finished ids that the journal keeps at most, however young: about 60 bytes each in memory and on disk.
+pub const JOBS_REMEMBERED_MAX: usize = 4 * JOBS_REMEMBERED;
 /// How long the journal keeps a finished id at least.
 pub const JOBS_REMEMBERED_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The journal's row of one job.
+pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
 /// Core space an accepted job reserves: its acks, statuses and result.
 pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
 /// Between TERM and KILL.

@@ -10,6 +10,7 @@
 pub mod admit;
 pub mod block;
 mod error;
+pub mod job;
 pub mod ledger;
 pub mod name;
 pub mod stat;

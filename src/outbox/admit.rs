@@ -70,6 +70,14 @@ pub fn encode(records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
     if records.is_empty() {
         return Err(AppendError::Empty);
     }
+    encode_any(records)
+}
+
+/// As [`encode`], and none at all is fine too.
+///
+/// # Errors
+/// `RecordTooLarge`, `SourceTooLong`, `CallTooLarge`.
+pub fn encode_any(records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
     for (index, record) in records.iter().enumerate() {
         check(index, record)?;
     }

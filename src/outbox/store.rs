@@ -12,6 +12,7 @@ mod database;
 mod format;
 mod generation;
 mod inbox;
+mod job;
 mod lock;
 mod mark;
 mod reader;
@@ -33,6 +34,7 @@ use crate::limit;
 use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
+use super::job::{JobChange, JobRows};
 use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
 use inbox::Inbox;
 use thread::Store;
@@ -121,8 +123,28 @@ impl Outbox {
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
-        let answer = self.handle.inbox.append(lane, encoded).await?;
+        let answer = self.handle.inbox.append(lane, encoded, None).await?;
         answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    /// Commits a change of the journal of jobs with the control records that tell of it. Not undone where the future is
+    /// dropped after it was queued.
+    ///
+    /// # Errors
+    /// As [`Outbox::append`]; `LaneFull` too where there is no room for a reservation.
+    pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
+        job::check(&change)?;
+        let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
+        let answer = self.handle.inbox.append(Lane::Control, encoded, Some(change)).await?;
+        answer.await.map_err(|_| AppendError::Closed)?.map(|_numbers| ())
+    }
+
+    /// The journal as it was left.
+    ///
+    /// # Errors
+    /// The core cannot be read.
+    pub async fn jobs(&self) -> Result<JobRows, StoreError> {
+        self.call(Store::jobs).await?
     }
 
     /// The current stream of each lane, in the order of [`Lane::ALL`]; changes when records become durable.

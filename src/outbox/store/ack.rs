@@ -59,7 +59,7 @@ impl Store {
         } else if gaps.is_empty() {
             return Ok(());
         }
-        let result = self.remove_covered(mark.stream);
+        let result = self.release_reservations(&mark).and_then(|()| self.remove_covered(mark.stream));
         self.note(result.clone());
         result.map_err(|fault| self.degraded(&fault))
     }

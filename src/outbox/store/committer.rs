@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use crate::id::{Lane, RecordId, StreamId};
 use crate::limit;
 use crate::outbox::block::{HEADER_BYTES, Header, Packer};
+use crate::outbox::job::ReservationChange;
 use crate::outbox::ledger::{PerLane, Span};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{AppendError, Appended};
@@ -14,6 +15,7 @@ use super::core;
 use super::database::Fault;
 use super::generation::Generation;
 use super::inbox::Append;
+use super::job;
 use super::mark::{Durable, End};
 use super::thread::Store;
 
@@ -70,19 +72,27 @@ impl Store {
         }
     }
 
-    /// Keeps the appends that the lane has room for; answers the others.
+    /// Keeps the appends that the lane has room for; answers the others. In control, what is reserved for accepted jobs is
+    /// no room for anything but those jobs.
     fn admit(&self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
         let mut used = self.ledger.disk_bytes(lane);
+        let mut reserved = if lane == Lane::Control { self.reservations.bytes() } else { 0 };
         let quota = *self.quota.of(lane);
         let mut admitted = Vec::with_capacity(appends.len());
         for append in appends {
-            let wanted = used.saturating_add(append.encoded.bytes.len() as u64);
+            let bytes = append.encoded.bytes.len() as u64 + append.job.as_ref().map_or(0, job::bytes);
+            let (takes, own) = append.job.as_ref().map_or((0, false), |change| {
+                let takes = change.reservation == ReservationChange::Take;
+                (if takes { limit::JOB_RESERVATION_BYTES } else { 0 }, self.reservations.contains(change.job))
+            });
+            let kept_free = if own { 0 } else { reserved.saturating_add(takes) };
             let refused = if let Some(reason) = self.poisoned.clone() {
                 AppendError::Degraded { reason }
-            } else if wanted > quota {
-                AppendError::LaneFull { lane, used, quota }
+            } else if used.saturating_add(bytes).saturating_add(kept_free) > quota {
+                AppendError::LaneFull { lane, used: used.saturating_add(reserved), quota }
             } else {
-                used = wanted;
+                used = used.saturating_add(bytes);
+                reserved = reserved.saturating_add(takes);
                 admitted.push(append);
                 continue;
             };
@@ -97,8 +107,25 @@ impl Store {
         let bytes = appends.iter().map(|append| append.encoded.bytes.len() as u64).sum();
         let stream = self.ledger.current(lane);
         let first = self.ledger.next(lane);
+        self.put_jobs(stream, first, appends)?;
         self.commit_units(stream, first, units, bytes)?;
         Ok(first)
+    }
+
+    /// Puts the rows of those appends that are changes of jobs into the commit of their records.
+    fn put_jobs(&mut self, stream: StreamId, first: u64, appends: &[Append]) -> Result<(), AppendError> {
+        let mut next = first;
+        for append in appends {
+            let count = append.encoded.units.len() as u64;
+            next = next.saturating_add(count);
+            let last = (count > 0).then_some(RecordId { stream, seq: next - 1 });
+            let put = append.job.as_ref().map_or(Ok(()), |change| self.put_job(change, last));
+            if let Err(fault) = put {
+                self.note(Err(fault));
+                return Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() });
+            }
+        }
+        Ok(())
     }
 
     /// Writes encoded records as the next of a lane's current stream.

@@ -4,6 +4,7 @@
 //!  e/<lane>                  greatest epoch ever drawn            n/<lane><epoch>        `next` of a closed epoch
 //!  c/<lane><epoch>           cursor: acked u64, crc u32           g/<lane><epoch><from>  gap: to, reason, records, bytes
 //!  r/<epoch><first>          a block of control records           k/<name>               small values of the agent
+//!  j/<job>...                the journal of jobs, see `job`
 //! ```
 //! Lanes are one byte, numbers big-endian. A row's value is CRC-32C over key and value, then the value. Changes gather in
 //! one batch; [`Core::commit`] makes it durable at once, a lazy row (a cursor) waits for the next commit.
@@ -112,6 +113,28 @@ impl Core {
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.tree.get(key)?.map(|sealed| unseal(key, &sealed).map(<[u8]>::to_vec)).transpose()
+    }
+
+    /// Visits the rows under a prefix in their order.
+    pub(super) fn visit(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut fault = None;
+        self.tree.scan(prefix, |key, sealed| {
+            if !key.starts_with(prefix) {
+                return Scan::Stop;
+            }
+            match unseal(key, sealed).and_then(|value| visit(key, value)) {
+                Ok(()) => Scan::Next,
+                Err(found) => {
+                    fault = Some(found);
+                    Scan::Stop
+                }
+            }
+        })?;
+        fault.map_or(Ok(()), Err)
     }
 
     /// Visits control blocks in order, beginning with the one that holds `from`.

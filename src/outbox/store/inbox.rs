@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::id::Lane;
 use crate::limit;
 use crate::outbox::admit::Encoded;
+use crate::outbox::job::JobChange;
 use crate::outbox::ledger::PerLane;
 use crate::outbox::{AppendError, Appended, StoreError};
 
@@ -26,6 +27,8 @@ const LANE_ROUND_BYTES: usize = limit::COMMIT_ROUND_BYTES / 4;
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) encoded: Encoded,
+    /// Rows that are committed with the records; only in the control lane.
+    pub(super) job: Option<JobChange>,
     pub(super) reply: oneshot::Sender<Result<Appended, AppendError>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -80,8 +83,10 @@ impl Inbox {
         &self,
         lane: Lane,
         encoded: Encoded,
+        job: Option<JobChange>,
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
-        let permits = encoded.bytes.len().div_ceil(PERMIT_BYTES).clamp(PERMITS_MIN, PERMITS);
+        let rows = job.as_ref().map_or(0, |change| change.row.len() + change.spec.len());
+        let permits = (encoded.bytes.len() + rows).div_ceil(PERMIT_BYTES).clamp(PERMITS_MIN, PERMITS);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         let acquired = Arc::clone(self.bytes.of(lane)).acquire_many_owned(permits).await;
         let permit = acquired.map_err(|_| AppendError::Closed)?;
@@ -90,7 +95,7 @@ impl Inbox {
         if state.closed {
             return Err(AppendError::Closed);
         }
-        state.appends.of_mut(lane).push_back(Append { encoded, reply, _permit: permit });
+        state.appends.of_mut(lane).push_back(Append { encoded, job, reply, _permit: permit });
         drop(state);
         self.wake.notify_one();
         Ok(answer)

@@ -23,6 +23,7 @@ use super::database::Fault;
 use super::format::Format;
 use super::generation::Generation;
 use super::inbox::Inbox;
+use super::job::{self, Reservations};
 use super::lock::Lock;
 use super::mark::{Durable, End, Mark};
 use super::{Options, ballast, recover};
@@ -41,6 +42,8 @@ pub(super) struct Store {
     pub(super) writers: PerLane<Option<Generation>>,
     pub(super) drained_since: PerLane<Option<BootTime>>,
     pub(super) reader: Option<Generation>,
+    /// What the control lane keeps free for accepted jobs.
+    pub(super) reservations: Reservations,
     pub(super) poisoned: Option<String>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     format: Format,
@@ -63,6 +66,8 @@ impl Store {
         let mut core = Core::open(&dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let ledger = recover::recover(&dir, &mut core, &mark)?;
+        let reservations = job::reservations(&core, &ledger)
+            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let [control, events, logs] = options.quota;
         Ok(Self {
             quota: PerLane::from_fn(|lane| match lane {
@@ -79,6 +84,7 @@ impl Store {
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
+            reservations,
             poisoned: None,
             format,
             _lock: lock,
