@@ -2,6 +2,7 @@
 
 mod failure;
 mod generation;
+mod jobs;
 mod lanes;
 mod reopen;
 mod unfinished;
