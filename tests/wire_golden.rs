@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use outpost::id::{AgentId, Epoch, HubId, InstanceId, Lane, MessageId, SessionId, StreamId};
+use outpost::id::{AgentId, Epoch, HubId, InstanceId, JobId, Lane, MessageId, SessionId, StreamId};
 use outpost::limit;
 use outpost::time::{ClockOffset, HubTime, WallTime};
 use outpost::wire::batch;
 use outpost::wire::envelope::{Header, open, seal};
 use outpost::wire::error::ErrorCode;
+use outpost::wire::job::{Answer, JobAck, JobOffer, Refusal};
 use outpost::wire::key::{AgentKey, Bearer, Direction, KeyFile, MacRoot, SessionContext, challenge_digest};
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
@@ -97,6 +98,10 @@ struct Keys {
     challenge: MacKey,
     up: MacKey,
     down: MacKey,
+}
+
+fn job() -> JobId {
+    JobId::from_bytes(std::array::from_fn(|index| 0xA0 + u8::try_from(index).unwrap()))
 }
 
 fn stream(lane: Lane) -> StreamId {
@@ -256,6 +261,25 @@ fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Mess
             7,
             Message::GoAway(GoAway { retry_after: Duration::from_secs(4), reason: "restart".to_owned() }),
         ),
+        (
+            &keys.down,
+            8,
+            Message::JobOffer(JobOffer {
+                job: job(),
+                created_at: HUB_TIME,
+                spec: Bytes::from_static(br#"{"kind": "exec"}"#),
+                signature: (0xC0..=0xFF).collect(),
+            }),
+        ),
+        (
+            &keys.up,
+            9,
+            Message::JobAck(JobAck {
+                job: job(),
+                answer: Answer::Refused { refusal: Refusal::Busy, detail: "32 jobs wait".to_owned() },
+            }),
+        ),
+        (&keys.down, 9, Message::CancelJob(job())),
     ]
 }
 
@@ -271,6 +295,7 @@ fn header(seq: u64, correlation: MessageId) -> Header {
 fn header_of(message: &Message, seq: u64) -> Header {
     let correlation = match message {
         Message::Pong => MessageId { hi: 0x0123_4567_89AB_CDEF, lo: 5 },
+        Message::JobAck(_) => MessageId { hi: 0x0123_4567_89AB_CDEF, lo: 8 },
         _ => MessageId::NONE,
     };
     header(seq, correlation)

@@ -31,7 +31,7 @@ CONTROL, EVENTS, LOGS = 1, 2, 3
 def compile_protos():
     """Compiles proto/ into a temporary folder and imports it: the module of each file, by its name."""
     folder = tempfile.mkdtemp(prefix="outpost-proto-")
-    names = ["record", "control", "handshake", "envelope"]
+    names = ["record", "control", "handshake", "job", "envelope"]
     arguments = ["protoc", f"-I{ROOT / 'proto'}", f"--python_out={folder}"]
     arguments.append(f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}")
     if protoc.main(arguments + [f"outpost/v1/{name}.proto" for name in names]) != 0:
@@ -42,6 +42,7 @@ def compile_protos():
 
 PROTO = compile_protos()
 record_pb, control, handshake = PROTO["record"], PROTO["control"], PROTO["handshake"]
+job = PROTO["job"]
 Envelope = PROTO["envelope"].Envelope
 
 # --- keys ---------------------------------------------------------------------------------------------------------
@@ -55,6 +56,7 @@ AGENT_KEY = counting(0x00, 32)
 HUB_ID = counting(0x10, 16)
 AGENT_ID = counting(0x20, 16)
 SESSION_ID = counting(0x30, 16)
+JOB_ID = counting(0xA0, 16)
 AGENT_NONCE = counting(0x40, 32)
 HUB_NONCE = counting(0x60, 32)
 TLS_BINDING = counting(0x80, 32)
@@ -184,6 +186,11 @@ def bodies():
         ("error", H2A, 6, dict(error=control.Error(code=10, text="records begin at 12, expected 9",
                                                    retry_after_ms=1500))),
         ("go_away", H2A, 7, dict(go_away=control.GoAway(retry_after_ms=4000, reason="restart"))),
+        ("job_offer", H2A, 8, dict(job_offer=job.JobOffer(
+            job_id=JOB_ID, created_at_ms=HUB_TIME, spec=b'{"kind": "exec"}', signature=counting(0xC0, 64)))),
+        ("job_ack", A2H, 9, dict(job_ack=job.JobAck(
+            job_id=JOB_ID, refusal=job.JOB_REFUSAL_BUSY, detail="32 jobs wait"))),
+        ("cancel_job", H2A, 9, dict(cancel_job=job.CancelJob(job_id=JOB_ID))),
     ]
 
 
@@ -200,7 +207,7 @@ def frames():
     """Name to (key, frame)."""
     made = {}
     for name, key, seq, body in bodies():
-        envelope = Envelope(**header(seq, correlation=5 if name == "pong" else 0), **body)
+        envelope = Envelope(**header(seq, correlation={"pong": 5, "job_ack": 8}.get(name, 0)), **body)
         made[name] = (key, seal(envelope.SerializeToString(deterministic=True), key))
     # A body of a later version: field 150, and an ignorable extension, field 200.
     later = Envelope(**header(8)).SerializeToString() + bytes.fromhex("b20903010203" + "c00c01")

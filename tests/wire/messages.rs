@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use outpost::id::{Epoch, HubId, InstanceId, Lane, MessageId, SessionId, StreamId};
+use outpost::id::{Epoch, HubId, InstanceId, JobId, Lane, MessageId, SessionId, StreamId};
 use outpost::limit;
 use outpost::time::{ClockOffset, HubTime, WallTime};
 use outpost::wire::envelope::Header;
 use outpost::wire::error::ErrorCode;
+use outpost::wire::job::{Answer, JobAck, JobOffer, JobState, Refusal};
 use outpost::wire::message::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -42,11 +43,27 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         error().prop_map(Message::Error),
         (millis32(), text())
             .prop_map(|(retry_after, reason)| Message::GoAway(GoAway { retry_after, reason })),
+        job_offer().prop_map(Message::JobOffer),
+        job_ack().prop_map(Message::JobAck),
+        job().prop_map(Message::CancelJob),
     ]
 }
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
-    let kind = select(vec![RecordKind::Opaque, RecordKind::LossReport]);
+    let kinds = vec![
+        RecordKind::Opaque,
+        RecordKind::LossReport,
+        RecordKind::JobAck,
+        RecordKind::JobStatus,
+        RecordKind::JobResult,
+        RecordKind::JobProgress,
+        RecordKind::JobOutput,
+        RecordKind::JobArtifact,
+        RecordKind::JobPayload,
+        RecordKind::Unknown(99),
+        RecordKind::Unknown(-1),
+    ];
+    let kind = select(kinds);
     let part =
         option::of((1..=u32::MAX).prop_flat_map(|of| (1..=of).prop_map(move |index| Part { index, of })));
     (any::<u64>(), "[a-zé]{0,60}", kind, bytes(300), part).prop_map(
@@ -236,4 +253,28 @@ fn error() -> impl Strategy<Value = ErrorMessage> {
     let retry_after = option::of((1..=u32::MAX).prop_map(|millis| Duration::from_millis(millis.into())));
     (option::of(select(ErrorCode::ALL.to_vec())), text(), retry_after)
         .prop_map(|(code, text, retry_after)| ErrorMessage { code, text, retry_after })
+}
+
+fn job() -> impl Strategy<Value = JobId> {
+    any::<[u8; 16]>().prop_map(JobId::from_bytes)
+}
+
+fn job_offer() -> impl Strategy<Value = JobOffer> {
+    let signature = select(vec![Bytes::new(), Bytes::from_static(&[7; 64])]);
+    (job(), any::<u64>(), bytes(500), signature).prop_map(|(job, created_at, spec, signature)| JobOffer {
+        job,
+        created_at: HubTime(created_at),
+        spec,
+        signature,
+    })
+}
+
+fn job_ack() -> impl Strategy<Value = JobAck> {
+    let refusals =
+        vec![Refusal::Busy, Refusal::Degraded, Refusal::Expired, Refusal::TooOld, Refusal::Invalid];
+    let answer = prop_oneof![
+        select(JobState::ALL.to_vec()).prop_map(Answer::Accepted),
+        (select(refusals), text()).prop_map(|(refusal, detail)| Answer::Refused { refusal, detail }),
+    ];
+    (job(), answer).prop_map(|(job, answer)| JobAck { job, answer })
 }
