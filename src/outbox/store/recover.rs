@@ -13,7 +13,7 @@ use crate::wire::batch;
 
 use super::core::{self, Core, Rows};
 use super::database::Fault;
-use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
+use super::generation::{self, DEAD_PREFIX, Generation, NEW_PREFIX};
 use super::mark::Mark;
 
 /// Removes what an interrupted process left half made or half removed.
@@ -72,6 +72,9 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
         for first in stream.spans.split_off(&stream.next).into_keys() {
             if id.lane == Lane::Control {
                 core.remove(&core::control_key(id, first));
+            } else if promised(mark, id) < first {
+                // Made, and never written to: kept, it would pass for a backlog once the rest of its stream is gone.
+                generation::remove(dir, GenerationName { stream: id, first }).map_err(unreadable)?;
             }
         }
         ledger.insert(id, stream);
@@ -139,12 +142,16 @@ fn complete(
         stream.next = next;
     }
     stream.next = stream.next.max(stream.acked.saturating_add(1));
-    let promised =
-        mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto);
+    let promised = promised(mark, id);
     if promised >= stream.next {
         tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
     }
     Ok(())
+}
+
+/// How far the last process had reported the stream durable; 0 where the mark speaks of another one.
+fn promised(mark: &Mark, id: StreamId) -> u64 {
+    mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto)
 }
 
 fn last_number(dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
@@ -177,4 +184,53 @@ fn whole_end(end: u64, body: &[u8]) -> u64 {
         .and_then(|record| record.part)
         .filter(|part| part.index < part.of);
     part.map_or(end, |part| end.saturating_sub(u64::from(part.index)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::outbox::{NewRecord, Options, Outbox};
+    use crate::time::WallTime;
+    use crate::wire::message::{RecordKind, StreamMark};
+
+    fn record() -> NewRecord {
+        let payload = Bytes::from_static(b"record");
+        NewRecord { recorded_at: WallTime(1), source: "test".to_owned(), kind: RecordKind::Opaque, payload }
+    }
+
+    fn open(dir: &Path) -> Outbox {
+        Outbox::open(dir, Options::default()).unwrap()
+    }
+
+    fn generations(dir: &Path) -> usize {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().parse::<GenerationName>().is_ok()).count()
+    }
+
+    /// A kill between a rotation and the first record of the new generation.
+    #[tokio::test]
+    async fn a_generation_without_a_record_is_removed_and_never_passes_for_a_backlog() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        let last = outbox.append(Lane::Events, vec![record(), record()]).await.unwrap().last;
+        let lost = outbox.append(Lane::Logs, vec![record()]).await.unwrap().last.stream;
+        outbox.ack(vec![StreamMark { stream: lost, acked: 1, acked_crc: 0 }]).await.unwrap();
+        outbox.close().await.unwrap();
+        for name in [
+            GenerationName { stream: last.stream, first: last.seq + 1 },
+            GenerationName { stream: StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(7) }, first: 1 },
+        ] {
+            Generation::create(dir.path(), name, 1 << 20).unwrap().close().unwrap();
+        }
+        let outbox = open(dir.path());
+        assert_eq!(generations(dir.path()), 1, "only the one with records is left");
+        outbox.ack(vec![StreamMark { stream: last.stream, acked: 2, acked_crc: 0 }]).await.unwrap();
+        assert_eq!(generations(dir.path()), 0);
+        outbox.close().await.unwrap();
+        let outbox = open(dir.path());
+        assert_eq!(outbox.ranges().await.unwrap(), [], "nothing waits");
+        outbox.close().await.unwrap();
+    }
 }
