@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::id::{AgentName, Epoch, RecordId, StreamId};
+use crate::limit;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport, Part, Record, RecordKind, StreamMark};
@@ -210,6 +211,7 @@ async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
     loop {
         let page =
             world.store.records(world.agent, Cursor { lane: Some(Lane::Logs), from }, 1).await.unwrap();
+        assert_eq!(page.items.len(), 1, "a page holds no more than was asked for");
         seen.extend(page.items.iter().map(text));
         match page.next {
             Some(next) => from = Some(next),
@@ -217,6 +219,42 @@ async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
         }
     }
     assert_eq!(seen, ["one", "long", "cut?", "last"]);
+}
+
+#[tokio::test]
+async fn parts_without_end_are_not_joined_beyond_what_a_record_may_have() {
+    let mut world = World::new().await;
+    let payload = "x".repeat(limit::RECORD_BYTES_MAX / 2);
+    for index in 1..=5 {
+        let mut batch = BytesMut::new();
+        batch::push(record(&payload, Some(Part { index, of: u32::MAX })), &mut batch);
+        let mark = StreamMark { stream: LOGS, acked: index.into(), acked_crc: 1 };
+        let content = Content::Batch { batch: batch.freeze(), clock_offset: None, losses: Vec::new() };
+        world.store(world.piece(u64::from(index) - 1, mark, content)).await.unwrap();
+    }
+    let lengths: Vec<usize> = world.texts().await.iter().map(String::len).collect();
+    assert_eq!(lengths, [2 * payload.len() + 1, payload.len() + 1, payload.len() + 1, payload.len() + 1]);
+}
+
+#[tokio::test]
+async fn the_database_is_its_owners_alone_whoever_made_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_store, _writer) = Store::open(folder.path(), Creation::Allowed).await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} {mode:o}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_page_from_beyond_every_number_is_empty() {
+    let mut world = World::new().await;
+    world.store(world.batch(LOGS, 0, &["a"])).await.unwrap();
+    let cursor = Cursor { lane: None, from: Some(RecordId { stream: LOGS, seq: u64::MAX }) };
+    assert!(world.store.records(world.agent, cursor, 10).await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
