@@ -27,8 +27,8 @@ use crate::time::{BootTime, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::{StreamMark, StreamState};
 
-use super::heartbeat;
-use super::state::{CONFIG_ROW, SAVED_ROW, Saved, State};
+use super::state::{SAVED_ROW, Saved, State};
+use super::{heartbeat, snapshot};
 use depth::Depth;
 pub(super) use outcome::{Again, Outcome};
 
@@ -375,9 +375,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let row = serde_json::to_vec(saved).unwrap_or_default();
         self.with.outbox.put(SAVED_ROW, row.into()).await?;
         if let Some(config) = config {
-            let mut row = config.version.to_be_bytes().to_vec();
-            row.extend_from_slice(&config.document);
-            self.with.outbox.put(CONFIG_ROW, row.into()).await?;
+            snapshot::save(&self.with.outbox, &config).await?;
         }
         Ok(())
     }
