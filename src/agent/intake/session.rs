@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::id::{Lane, RecordId};
 use crate::limit;
 use crate::outbox::{AppendError, NewRecord};
+use crate::wire::batch;
 use crate::wire::message::RecordKind;
 
 use super::Intake;
@@ -160,7 +161,10 @@ async fn answer(
 ) -> Result<Option<Vec<u8>>, Failure> {
     let bad = |error: FrameError| Failure::new("bad_request", error);
     let store = |error| Failure::new("store", error);
-    let Some(first) = frame::read(reader).await.map_err(bad)? else { return Ok(None) };
+    let Ok(first) = tokio::time::timeout(limit::INTAKE_REQUEST_TIMEOUT, frame::read(reader)).await else {
+        return Err(Failure::new("bad_request", "no request came in time; see docs/socket.md"));
+    };
+    let Some(first) = first.map_err(bad)? else { return Ok(None) };
     if first.kind != Kind::Request {
         return Err(Failure::new("bad_request", "the first frame must be a request; see docs/socket.md"));
     }
@@ -255,8 +259,9 @@ async fn append_all(
         };
         let mut payloads = Vec::new();
         let mut next = gather(first, &mut payloads);
-        // One append holds at most half of what is allowed: parts and sources take room too.
-        while payloads.iter().map(Bytes::len).sum::<usize>() < limit::APPEND_BYTES_MAX / 4
+        // Enough to share a sync; more would only lie in memory.
+        while payloads.iter().map(|payload| encoded_len(payload, source)).sum::<usize>()
+            < limit::APPEND_BYTES_MAX / 4
             && matches!(next, Next::More)
             && let Ok(received) = receiver.try_recv()
         {
@@ -294,7 +299,35 @@ fn gather(received: Option<Received>, payloads: &mut Vec<Bytes>) -> Next {
     }
 }
 
+/// What a record takes of an append at most: each of its parts has a head of its own.
+fn encoded_len(payload: &Bytes, source: &str) -> usize {
+    let parts = payload.len().div_ceil(limit::RECORD_PART_BYTES_MAX).max(1);
+    payload.len().saturating_add(parts.saturating_mul(batch::encoded_len_max(0, source.len())))
+}
+
+/// Appends all of them, in as few pieces as an append's bound allows.
 async fn append(
+    payloads: Vec<Bytes>,
+    intake: &Intake,
+    lane: Lane,
+    source: &str,
+    accepted: &mut Accepted,
+) -> Result<(), Failure> {
+    let mut piece = Vec::new();
+    let mut bytes = 0_usize;
+    for payload in payloads {
+        let more = encoded_len(&payload, source);
+        if bytes.saturating_add(more) > limit::APPEND_BYTES_MAX {
+            append_piece(std::mem::take(&mut piece), intake, lane, source, accepted).await?;
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(more);
+        piece.push(payload);
+    }
+    append_piece(piece, intake, lane, source, accepted).await
+}
+
+async fn append_piece(
     payloads: Vec<Bytes>,
     intake: &Intake,
     lane: Lane,
