@@ -91,6 +91,8 @@ impl Store {
             .disable_statement_logging();
         let pool = PoolOptions::<Sqlite>::new()
             .max_connections(READERS_MAX)
+            // See `ingest::renew`: one that the driver takes to be in a transaction is of no use any more.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await
             .map_err(|error| StoreError::Open { path: database.clone(), error })?;
@@ -99,7 +101,7 @@ impl Store {
         let connection = sqlx::SqliteConnection::connect_with(&options).await?;
         let health = Arc::new(ingest::Health::default());
         let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
-        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
+        let task = tokio::spawn(ingest::run(options, connection, work, Arc::clone(&health)));
         Ok((Self { pool, hub_id, sealer: Arc::new(sealer), writer, health }, task))
     }
 
