@@ -11,6 +11,7 @@ pub mod identity;
 pub mod intake;
 pub mod pace;
 mod shutdown;
+mod snapshot;
 pub mod state;
 mod uplink;
 
@@ -21,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::obs::random;
+use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 
 use config::{Config, LinkMode};
 use intake::{Intake, SocketError};
-use state::{CONFIG_ROW, SAVED_ROW, Saved, State, Status};
+use state::{SAVED_ROW, Saved, State, Status};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -72,13 +73,12 @@ impl Agent {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
-        std::fs::create_dir_all(&config.data)
+        folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let agent = identity::load(&config).ok().map(|identity| identity.key.agent_id);
         let options = Options { agent, quota: config.quota_bytes };
-        let folder = outbox_folder(&config.data);
-        let outbox = open(folder, options).await?;
+        let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox).await?;
         let listener = match intake::bind(&config.socket).await {
             Ok(listener) => listener,
@@ -184,6 +184,6 @@ async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
 pub async fn restore(outbox: &Outbox) -> Result<State, StoreError> {
     let saved: Saved =
         outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
-    let config_version = connect::config_version(outbox.get(CONFIG_ROW).await?.as_ref());
+    let config_version = snapshot::load(outbox).await?.map_or(0, |snapshot| snapshot.version);
     Ok(State::restored(saved, config_version))
 }

@@ -86,9 +86,6 @@ impl Hub {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
-        let path = token::path(&config.data);
-        let (token, first_start) =
-            AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;
         let api = listen::bind(config.listen).await?;
         let agents = match config.agent_listen {
             Some(address) => Some(listen::bind(address).await?),
@@ -99,6 +96,10 @@ impl Hub {
         };
         let local_addr = bound(&api)?;
         let agent_addr = agents.as_ref().map_or(Ok(local_addr), bound)?;
+        // Last: a start that failed before is not the first one, whose user is told what to do next.
+        let path = token::path(&config.data);
+        let (token, first_start) =
+            AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;
         let shared = Arc::new(Shared {
             store,
             registry: Registry::default(),

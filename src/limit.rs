@@ -117,8 +117,12 @@ pub const INTAKE_BATCH_BYTES: usize = 256 * 1024;
 pub const INTAKE_FRAMES_IN_FLIGHT: usize = 8;
 /// Programs connected to the local socket at once.
 pub const INTAKE_CONNECTIONS_MAX: usize = 64;
+/// A local program that connected and asks nothing for this long is dropped: others may wait for its place.
+pub const INTAKE_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A local program that does not read an answer for this long is dropped.
 pub const INTAKE_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A command that asks the agent a question waits so long for each part of the answer.
+pub const INTAKE_ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Each step of a shutdown.
 pub const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket's read buffer on an agent.
@@ -127,6 +131,8 @@ pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
 pub const SOCKET_READ_BUFFER_IDLE: usize = 4 * 1024;
 /// The socket's write buffer: bytes gathered before a write.
 pub const SOCKET_WRITE_BUFFER: usize = 32 * 1024;
+/// The greatest number of a record that the hub's database can hold.
+pub const RECORD_NUMBER_MAX: u64 = i64::MAX.cast_unsigned();
 /// Records one page of the records API holds at most.
 pub const RECORDS_PAGE_MAX: u32 = 10_000;
 

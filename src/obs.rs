@@ -1,6 +1,7 @@
 //! What touches the machine on everybody's behalf: clocks, randomness, the heap and logging.
 
 pub mod clock;
+pub mod folder;
 #[cfg(feature = "agent")]
 pub mod heap;
 pub mod log;

@@ -2,7 +2,6 @@
 //!
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
@@ -225,9 +224,4 @@ fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
         .unwrap_or_default()
-}
-
-/// What an earlier process saved: the session row, and the version of the config snapshot.
-pub(super) fn config_version(row: Option<&Bytes>) -> u64 {
-    row.and_then(|row| row.first_chunk()).map_or(0, |version| u64::from_be_bytes(*version))
 }

@@ -7,6 +7,7 @@
 //! * A stop lets the append under way finish and says how many records were taken.
 
 pub mod client;
+mod emit;
 pub mod frame;
 pub mod lines;
 mod session;

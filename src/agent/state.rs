@@ -13,8 +13,6 @@ use crate::wire::error::ErrorCode;
 
 /// The outbox row that holds [`Saved`].
 pub const SAVED_ROW: &str = "session";
-/// The outbox row that holds the config snapshot: version u64 BE, then the document.
-pub const CONFIG_ROW: &str = "config";
 
 /// The link, as `agent status` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

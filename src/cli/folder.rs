@@ -54,7 +54,7 @@ pub(super) fn find(place: &Place, global: &Global) -> Result<Found, CliError> {
 
 /// The outbox of a stopped agent.
 pub(super) fn open(config: &Config) -> Result<Outbox, CliError> {
-    std::fs::create_dir_all(&config.data).map_err(|error| {
+    crate::obs::folder::make(&config.data).map_err(|error| {
         CliError::new(Exit::Io, format!("cannot make the data folder {}: {error}", config.data.display()))
     })?;
     let options = Options { agent: None, quota: config.quota_bytes };
@@ -117,7 +117,9 @@ pub(super) fn start_error(error: &StartError) -> CliError {
 
 pub(super) fn client_error(error: &ClientError) -> CliError {
     match error {
-        ClientError::NoAgent { .. } | ClientError::Broken { .. } => CliError::new(Exit::Unavailable, error),
+        ClientError::NoAgent { .. } | ClientError::Broken { .. } | ClientError::Silent => {
+            CliError::new(Exit::Unavailable, error)
+        }
         ClientError::Refused(Failure { code, message, accepted }) => {
             let exit = match code.as_str() {
                 "lane_full" | "disk_full" | "stopping" => Exit::TempFail,

@@ -202,11 +202,11 @@ impl Place {
         if let Some(data) = &self.data {
             return Database::open(data).map(|database| Target::Database(Box::new(database)));
         }
-        if !self.remote.is_default() {
-            return Remote::new(&self.remote).map(Target::Remote);
+        let remote = self.remote.clone().with_environment(super::variable);
+        if !remote.is_default() {
+            return Remote::new(&remote).map(Target::Remote);
         }
-        let works =
-            Remote::new(&self.remote).and_then(|remote| remote.get("/v1/status", &[]).map(|_| remote));
+        let works = Remote::new(&remote).and_then(|remote| remote.get("/v1/status", &[]).map(|_| remote));
         match works {
             Ok(remote) => Ok(Target::Remote(remote)),
             Err(_) => Database::open(Path::new(DATA)).map(|database| Target::Database(Box::new(database))),

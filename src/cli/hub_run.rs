@@ -15,7 +15,7 @@ use crate::obs::log;
 use super::Global;
 use super::exit::{CliError, Exit};
 
-/// `hub run`
+/// Run a hub until it is told to stop
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The data folder [default: ./outpost-hub]
@@ -121,7 +121,10 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::KeyFileDamaged(_)
         | StoreError::KeyFileForeign(_)
         | StoreError::Migrate(_) => Exit::Folder,
-        StoreError::Folder { .. } | StoreError::KeyFile { .. } | StoreError::Database(_) => Exit::Io,
+        StoreError::Folder { .. }
+        | StoreError::KeyFile { .. }
+        | StoreError::Open { .. }
+        | StoreError::Database(_) => Exit::Io,
         StoreError::CannotCommit(_) | StoreError::Closed => Exit::TempFail,
         StoreError::Unsealable
         | StoreError::Damaged(_)

@@ -19,15 +19,24 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Which hub is asked.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct RemoteArgs {
-    /// The hub's URL [default: http://127.0.0.1:8440]
-    #[arg(long, env = "OUTPOST_HUB", value_name = "URL")]
+    /// The hub's URL [env: OUTPOST_HUB] [default: http://127.0.0.1:8440]
+    #[arg(long, value_name = "URL")]
     pub hub: Option<String>,
-    /// The file with the admin token [default: ./outpost-hub/admin.token]
-    #[arg(long, env = "OUTPOST_TOKEN_FILE", value_name = "FILE")]
+    /// The file with the admin token [env: OUTPOST_TOKEN_FILE] [default: ./outpost-hub/admin.token]
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
 
 impl RemoteArgs {
+    /// What the flags leave open, as the environment has it. Not left to the parser: there a variable would count as a
+    /// flag, and clash with `--data`.
+    pub(super) fn with_environment(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            hub: self.hub.or_else(|| variable("OUTPOST_HUB")),
+            token_file: self.token_file.or_else(|| variable("OUTPOST_TOKEN_FILE").map(PathBuf::from)),
+        }
+    }
+
     /// Whether neither flag nor environment names a hub.
     pub(super) fn is_default(&self) -> bool {
         self.hub.is_none() && self.token_file.is_none()
@@ -42,7 +51,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Reads the token; connects nowhere yet.
+    /// Reads the token; connects nowhere yet. `args` as [`RemoteArgs::with_environment`] gives them.
     ///
     /// # Errors
     /// Where the token file cannot be read.

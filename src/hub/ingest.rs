@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::mpsc;
 
 use crate::id::{Lane, StreamId};
+use crate::limit;
 use crate::time::HubTime;
 use crate::wire::batch;
 use crate::wire::error::{ErrorCode, WireError};
@@ -52,23 +53,34 @@ impl Intake {
             clock_offset: records.clock_offset,
             losses: losses(records.stream.lane, new),
         };
-        Ok(self.piece(records.first.saturating_add(skip.into()), mark, content, now))
+        self.piece(records.first.saturating_add(skip.into()), mark, content, now)
     }
 
     /// A gap above the mark.
-    pub(super) fn gap(&mut self, gap: Gap, now: HubTime) -> Ingest {
+    pub(super) fn gap(&mut self, gap: Gap, now: HubTime) -> Result<Ingest, WireError> {
         let mark = StreamMark { stream: gap.stream, acked: gap.to, acked_crc: 0 };
         self.piece(gap.from, mark, Content::Gap(gap), now)
     }
 
-    fn piece(&mut self, first: u64, mark: StreamMark, content: Content, received_at: HubTime) -> Ingest {
+    /// Refuses here what the database cannot hold: there it would fail a whole round, other agents' pieces with it.
+    fn piece(
+        &mut self,
+        first: u64,
+        mark: StreamMark,
+        content: Content,
+        received_at: HubTime,
+    ) -> Result<Ingest, WireError> {
+        if mark.acked > limit::RECORD_NUMBER_MAX {
+            let detail = format!("number {}, the limit is {}", mark.acked, limit::RECORD_NUMBER_MAX);
+            return Err(WireError::new(ErrorCode::Invalid, detail));
+        }
         let known = self.marks.insert(mark.stream, mark.acked);
         // The session only hands out what follows its mark; where the two disagree the compare-and-set will miss.
         let previous = first.saturating_sub(1);
         if known.is_some_and(|known| known != previous) {
             tracing::error!(stream = %mark.stream, ?known, previous, "session and intake disagree about a mark");
         }
-        Ingest { agent: self.agent, previous, mark, content, received_at, reply: self.reply.clone() }
+        Ok(Ingest { agent: self.agent, previous, mark, content, received_at, reply: self.reply.clone() })
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::id::{HubId, Lane};
-use crate::obs::{clock, random};
+use crate::obs::{clock, folder, random};
 
 pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
@@ -79,6 +79,7 @@ impl Store {
             return Err(StoreError::NoHub(folder.to_owned()));
         }
         make_folder(folder)?;
+        make_database(&database)?;
         let options = SqliteConnectOptions::new()
             .filename(&database)
             .create_if_missing(true)
@@ -88,14 +89,19 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .disable_statement_logging();
-        let pool =
-            PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
+        let pool = PoolOptions::<Sqlite>::new()
+            .max_connections(READERS_MAX)
+            // See `ingest::renew`: one that the driver takes to be in a transaction is of no use any more.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| StoreError::Open { path: database.clone(), error })?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
         let connection = sqlx::SqliteConnection::connect_with(&options).await?;
         let health = Arc::new(ingest::Health::default());
         let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
-        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
+        let task = tokio::spawn(ingest::run(options, connection, work, Arc::clone(&health)));
         Ok((Self { pool, hub_id, sealer: Arc::new(sealer), writer, health }, task))
     }
 
@@ -121,13 +127,15 @@ impl Store {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| StoreError::Folder { path: folder.to_owned(), error })
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    folder::make(path).map_err(|error| StoreError::Folder { path: path.to_owned(), error })
+}
+
+/// Records are nobody else's to read, whoever made the folder; the files beside the database get its mode.
+fn make_database(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let options = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    options.map(|_made| ()).map_err(|error| StoreError::Folder { path: path.to_owned(), error })
 }
 
 /// Reads who this hub is, or makes it up at the first start.

@@ -142,3 +142,43 @@ async fn a_stop_during_an_emit_says_what_is_durable() {
     assert_eq!(last.kind, Kind::Error);
     assert!(text.contains("stopping") && text.contains("\"accepted\":1"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_full_of_tiny_records_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = agent(&folder).await;
+    let count = 400_000;
+    let frame = frame::encode(Kind::Records, &[0, 0, 0, 1, b'x'].repeat(count));
+    let socket = agent.socket().to_owned();
+    let done = blocking(move || {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(&frame::encode(Kind::Request, br#"{"op":"emit","lane":"logs"}"#)).unwrap();
+        stream.write_all(&frame).unwrap();
+        stream.write_all(&frame::encode(Kind::End, b"")).unwrap();
+        loop {
+            let answer = frame::read_blocking(&mut stream).unwrap().unwrap();
+            if answer.kind != Kind::Durable {
+                break String::from_utf8(answer.body.to_vec()).unwrap();
+            }
+        }
+    })
+    .await;
+    assert!(done.starts_with(&format!("{{\"accepted\":{count},")), "{done}");
+    let status = agent.status().await.unwrap();
+    assert_eq!(status.outbox.lane(Lane::Logs).records, u64::try_from(count).unwrap());
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_asks_nothing_loses_its_place() {
+    use tokio::io::AsyncReadExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let agent = agent(&folder).await;
+    let mut silent = tokio::net::UnixStream::connect(agent.socket()).await.unwrap();
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.contains("bad_request") && text.contains("no request"), "{text}");
+    tokio::time::resume();
+    agent.shutdown().await.unwrap();
+}

@@ -1,8 +1,14 @@
 //! Records arrive once, in order, whoever goes away meanwhile.
 
-use outpost::id::AgentName;
+use std::sync::Arc;
 
-use crate::raw_agent::{World, records, within};
+use futures_util::{SinkExt as _, StreamExt as _};
+use outpost::id::AgentName;
+use outpost::wire::envelope;
+use outpost::wire::message::Message;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use crate::raw_agent::{World, records, register, within};
 
 #[tokio::test]
 async fn records_are_acked_after_the_commit_and_listed() {
@@ -70,4 +76,47 @@ async fn a_peer_that_never_reads_blocks_nobody_else() {
     other.say(records(1, &["y"])).await;
     assert_eq!(other.acked().await, 1);
     within(world.hub.shutdown()).await;
+}
+
+/// Logs in and sends what follows the mark, as far as it gets before another login takes its place.
+async fn login_and_send(world: &World) -> Option<()> {
+    let mut agent = world.connect().await;
+    let frame = agent.sealed(register()).freeze();
+    agent.ws.send(Frame::Binary(frame)).await.ok()?;
+    loop {
+        let Some(Ok(message)) = within(agent.ws.next()).await else { return None };
+        let Frame::Binary(frame) = message else { continue };
+        let opened = envelope::open(&frame, &agent.down, 1 << 21).unwrap().into_message().unwrap();
+        match opened {
+            Message::RegisterAck(ack) => {
+                let first = ack.marks.entries[0].acked + 1;
+                let texts: Vec<String> = (first..first + 3).map(|number| number.to_string()).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let frame = agent.sealed(records(first, &texts)).freeze();
+                agent.ws.send(Frame::Binary(frame)).await.ok()?;
+            }
+            Message::Ack(_) => return Some(()),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn logins_of_one_agent_at_the_same_time_store_each_record_once() {
+    let world = Arc::new(World::new().await);
+    for _ in 0..5 {
+        let logins: Vec<_> = (0..8)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                tokio::spawn(async move { login_and_send(&world).await })
+            })
+            .collect();
+        for login in logins {
+            login.await.unwrap();
+        }
+    }
+    let texts = world.texts().await;
+    assert!(!texts.is_empty(), "the last login of each round is replaced by nobody");
+    let expected: Vec<String> = (1..=texts.len()).map(|number| number.to_string()).collect();
+    assert_eq!(texts, expected);
 }

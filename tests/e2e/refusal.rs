@@ -5,10 +5,10 @@ use futures_util::SinkExt as _;
 use outpost::id::MessageId;
 use outpost::time::HubTime;
 use outpost::wire::envelope::{self, Header};
-use outpost::wire::message::Message;
+use outpost::wire::message::{Gap, GapReason, Message};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::raw_agent::{RawAgent, World, records, register};
+use crate::raw_agent::{LOGS, RawAgent, World, records, register};
 
 fn named(code: u16, name: &str) -> (u16, String) {
     (code, name.to_owned())
@@ -162,5 +162,24 @@ async fn an_unknown_message_is_counted_and_the_session_kept() {
     assert_eq!(agent.hear().await, Message::Pong);
     let (_, status) = world.get("/v1/status").await;
     assert_eq!(status["counters"]["unknown_messages"], 1, "{status}");
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn numbers_the_database_cannot_hold_end_their_own_session_alone() {
+    let gap = |to| {
+        let reason = GapReason::Evicted;
+        Message::Gap(Gap { stream: LOGS, from: 1, to, reason, records: 1, bytes: 0 })
+    };
+    for to in [u64::MAX, 1 << 63] {
+        ends(async |agent| agent.say(gap(to)).await, named(1008, "invalid")).await;
+    }
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    agent.say(gap((1 << 63) - 1)).await;
+    assert_eq!(agent.acked().await, (1 << 63) - 1, "the greatest one passes");
+    agent.say(records(1 << 63, &["one more"])).await;
+    assert_eq!(agent.closed().await, named(1008, "invalid"));
+    assert_eq!(world.get("/readyz").await.0, 200, "an agent's nonsense is no fault of the database");
     world.hub.shutdown().await;
 }

@@ -154,3 +154,43 @@ fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
         &["127.0.0.1:9"],
     );
 }
+
+#[test]
+fn a_flag_wins_over_the_environment() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    let list = |words: &str, variables: &[(&str, &str)]| {
+        let output = world.command(words).envs(variables.iter().copied()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let nowhere = [("OUTPOST_HUB", "http://127.0.0.1:9"), ("OUTPOST_TOKEN_FILE", "hub/admin.token")];
+    assert_eq!(list("hub agent list --data hub", &nowhere), (Some(0), String::new()));
+    assert_eq!(list(&format!("hub agent list {}", world.remote()), &nowhere), (Some(0), String::new()));
+    let (exit, said) = list("hub agent list", &nowhere);
+    assert!(exit == Some(69) && said.contains("127.0.0.1:9"), "{said}");
+    assert_fails(&world, &format!("hub agent list --data hub {}", world.remote()), 64, &["--data"]);
+}
+
+#[test]
+fn a_database_that_is_none_is_named() {
+    let world = World::new();
+    std::fs::create_dir(world.path("hub")).unwrap();
+    std::fs::write(
+        world.path("hub/hub.db"),
+        "not a database, but long enough to be read as one\n".repeat(99),
+    )
+    .unwrap();
+    assert_fails(&world, "hub run --data hub --listen 127.0.0.1:0", 74, &["hub/hub.db", "backup", "--data"]);
+}
+
+#[test]
+fn the_first_start_that_works_says_what_to_do_next() {
+    let mut world = World::new();
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap();
+    assert_fails(&world, &format!("hub run --data hub --listen {taken}"), 74, &["--listen"]);
+    assert!(!world.path("hub/admin.token").exists(), "kept for the start that can say where it is");
+    drop(held);
+    let _hub = world.start_hub();
+    assert!(world.path("hub/admin.token").exists());
+}

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -44,6 +45,12 @@ pub enum ClientError {
         /// What is durable.
         accepted: Accepted,
     },
+    /// The agent is there and does not answer.
+    #[error(
+        "the agent does not answer within {} s: it hangs, or {} other programs are connected to it; try later, or restart it",
+        limit::INTAKE_ANSWER_TIMEOUT.as_secs(), limit::INTAKE_CONNECTIONS_MAX
+    )]
+    Silent,
     /// The agent's answer is not understood.
     #[error("the agent's answer is not understood ({0}); do agent and command have the same version?")]
     Answer(String),
@@ -63,12 +70,18 @@ pub fn connect(path: &Path) -> Result<UnixStream, ClientError> {
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn ask(
+pub fn ask(stream: UnixStream, request: &Request, row: impl FnMut(&[u8])) -> Result<Vec<u8>, ClientError> {
+    ask_within(limit::INTAKE_ANSWER_TIMEOUT, stream, request, row)
+}
+
+fn ask_within(
+    timeout: Duration,
     stream: UnixStream,
     request: &Request,
     mut row: impl FnMut(&[u8]),
 ) -> Result<Vec<u8>, ClientError> {
     let broken = |error| ClientError::Broken { confirmed: 0, source: FrameError::Io(error) };
+    stream.set_read_timeout(Some(timeout)).map_err(broken)?;
     send_request(&mut &stream, request).map_err(broken)?;
     let mut reader = BufReader::new(&stream);
     receive(&mut reader, |kind, body| {
@@ -90,6 +103,9 @@ fn receive(reader: &mut impl BufRead, mut each: impl FnMut(Kind, &[u8])) -> Resu
         let frame = match frame::read_blocking(reader) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(ClientError::Broken { confirmed, source: FrameError::Cut }),
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(ClientError::Silent);
+            }
             Err(source) => return Err(ClientError::Broken { confirmed, source }),
         };
         match frame.kind {
@@ -138,6 +154,8 @@ fn send_lines(stream: &UnixStream, lane: &str, input: impl BufRead) -> Option<Li
     let mut body = BytesMut::new();
     let sent = (|| -> io::Result<()> {
         send_request(&mut writer, &Request::Emit { lane: lane.to_owned() })?;
+        // At once: the input may have nothing to give for long, and the agent waits for a request only so long.
+        writer.flush()?;
         loop {
             match lines.next_batch() {
                 Ok(Some(batch)) => {
@@ -162,4 +180,17 @@ fn send_lines(stream: &UnixStream, lane: &str, input: impl BufRead) -> Option<Li
         tracing::debug!(%error, "the agent stopped reading");
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_does_not_answer_is_not_waited_for_for_ever() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let asked = ask_within(Duration::from_millis(10), ours, &Request::Status {}, |_| {});
+        assert!(matches!(asked, Err(ClientError::Silent)), "{asked:?}");
+        drop(theirs);
+    }
 }

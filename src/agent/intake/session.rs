@@ -1,18 +1,16 @@
 //! One program on the local socket: one request, one answer.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
 
 use crate::id::{Lane, RecordId};
 use crate::limit;
-use crate::outbox::{AppendError, NewRecord};
-use crate::wire::message::RecordKind;
+use crate::outbox::AppendError;
 
 use super::Intake;
-use super::frame::{self, Frame, FrameError, Kind};
+use super::emit::emit;
+use super::frame::{self, FrameError, Kind};
 
 /// The first frame.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(code: &str, message: impl ToString) -> Self {
+    pub(super) fn new(code: &str, message: impl ToString) -> Self {
         Self { code: code.to_owned(), message: message.to_string(), accepted: Accepted::default() }
     }
 }
@@ -144,7 +142,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), Failure> {
+pub(super) async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), Failure> {
     match tokio::time::timeout(limit::INTAKE_WRITE_TIMEOUT, writer.write_all(bytes)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Failure::new("bad_request", format!("the program is gone: {error}"))),
@@ -160,7 +158,10 @@ async fn answer(
 ) -> Result<Option<Vec<u8>>, Failure> {
     let bad = |error: FrameError| Failure::new("bad_request", error);
     let store = |error| Failure::new("store", error);
-    let Some(first) = frame::read(reader).await.map_err(bad)? else { return Ok(None) };
+    let Ok(first) = tokio::time::timeout(limit::INTAKE_REQUEST_TIMEOUT, frame::read(reader)).await else {
+        return Err(Failure::new("bad_request", "no request came in time; see docs/socket.md"));
+    };
+    let Some(first) = first.map_err(bad)? else { return Ok(None) };
     if first.kind != Kind::Request {
         return Err(Failure::new("bad_request", "the first frame must be a request; see docs/socket.md"));
     }
@@ -185,137 +186,4 @@ async fn answer(
             Ok(Some(b"{}".to_vec()))
         }
     }
-}
-
-/// Frames on their way from the reader to the appender.
-type Received = Result<Frame, FrameError>;
-
-async fn emit(
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    intake: &Intake,
-    lane: Lane,
-    source: &str,
-) -> Result<Accepted, Failure> {
-    let (sender, receiver) = mpsc::channel(limit::INTAKE_FRAMES_IN_FLIGHT);
-    let mut accepted = Accepted::default();
-    let result = tokio::select! {
-        biased;
-        result = append_all(receiver, writer, intake, lane, source, &mut accepted) => result,
-        // Ends only when the appender has gone.
-        () = receive(reader, sender) => Ok(()),
-    };
-    intake.state.count(|counters| {
-        counters.records_taken = counters.records_taken.saturating_add(accepted.accepted);
-    });
-    match result {
-        Ok(()) => Ok(accepted),
-        Err(failure) => Err(Failure { accepted, ..failure }),
-    }
-}
-
-/// Reads ahead until the end or the first error, then waits to be dropped.
-async fn receive(reader: &mut (impl AsyncRead + Unpin), sender: mpsc::Sender<Received>) {
-    loop {
-        let received = match frame::read(reader).await {
-            Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(FrameError::Cut),
-            Err(error) => Err(error),
-        };
-        let last = !matches!(&received, Ok(frame) if frame.kind == Kind::Records);
-        if sender.send(received).await.is_err() || last {
-            break;
-        }
-    }
-    std::future::pending().await
-}
-
-/// What the frames gathered for one append ask for besides their records.
-enum Next {
-    More,
-    End,
-    Failed(Failure),
-}
-
-async fn append_all(
-    mut receiver: mpsc::Receiver<Received>,
-    writer: &mut (impl AsyncWrite + Unpin),
-    intake: &Intake,
-    lane: Lane,
-    source: &str,
-    accepted: &mut Accepted,
-) -> Result<(), Failure> {
-    loop {
-        let first = tokio::select! {
-            biased;
-            () = intake.stop.cancelled() => {
-                return Err(Failure::new("stopping", "the agent stops; emit the rest again when it runs"));
-            }
-            first = receiver.recv() => first,
-        };
-        let mut payloads = Vec::new();
-        let mut next = gather(first, &mut payloads);
-        // One append holds at most half of what is allowed: parts and sources take room too.
-        while payloads.iter().map(Bytes::len).sum::<usize>() < limit::APPEND_BYTES_MAX / 4
-            && matches!(next, Next::More)
-            && let Ok(received) = receiver.try_recv()
-        {
-            next = gather(Some(received), &mut payloads);
-        }
-        if !payloads.is_empty() {
-            append(payloads, intake, lane, source, accepted).await?;
-            let durable = accepted.accepted.to_be_bytes();
-            write(writer, &frame::encode(Kind::Durable, &durable)).await?;
-        }
-        match next {
-            Next::More => {}
-            Next::End => return Ok(()),
-            Next::Failed(failure) => return Err(failure),
-        }
-    }
-}
-
-fn gather(received: Option<Received>, payloads: &mut Vec<Bytes>) -> Next {
-    let bad = |error: FrameError| Next::Failed(Failure::new("bad_request", error));
-    match received {
-        Some(Ok(Frame { kind: Kind::Records, body })) => match frame::records(body) {
-            Ok(records) => {
-                payloads.extend(records);
-                Next::More
-            }
-            Err(error) => bad(error),
-        },
-        Some(Ok(Frame { kind: Kind::End, .. })) => Next::End,
-        Some(Ok(Frame { kind, .. })) => {
-            Next::Failed(Failure::new("bad_request", format!("a {kind:?} frame among the records")))
-        }
-        Some(Err(error)) => bad(error),
-        None => bad(FrameError::Cut),
-    }
-}
-
-async fn append(
-    payloads: Vec<Bytes>,
-    intake: &Intake,
-    lane: Lane,
-    source: &str,
-    accepted: &mut Accepted,
-) -> Result<(), Failure> {
-    let recorded_at = (intake.wall_clock)();
-    let records = payloads
-        .into_iter()
-        .map(|payload| NewRecord {
-            recorded_at,
-            source: source.to_owned(),
-            kind: RecordKind::Opaque,
-            payload,
-        })
-        .collect();
-    let appended = intake
-        .outbox
-        .append(lane, records)
-        .await
-        .map_err(|error| Failure::new(append_code(&error), error.to_string()))?;
-    accepted.add(appended.count, appended.first, appended.last);
-    Ok(())
 }

@@ -3,7 +3,8 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::agent::state::{CONFIG_ROW, SAVED_ROW, Saved};
+use crate::agent::snapshot;
+use crate::agent::state::{SAVED_ROW, Saved};
 use crate::id::RecordId;
 use crate::obs::clock::boot_now;
 use crate::outbox::StoreError;
@@ -61,9 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let row = serde_json::to_vec(saved).unwrap_or_default();
         self.with.outbox.put(SAVED_ROW, row.into()).await?;
         if let Some(config) = config {
-            let mut row = config.version.to_be_bytes().to_vec();
-            row.extend_from_slice(&config.document);
-            self.with.outbox.put(CONFIG_ROW, row.into()).await?;
+            snapshot::save(&self.with.outbox, &config).await?;
         }
         Ok(())
     }

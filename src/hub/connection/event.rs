@@ -50,7 +50,10 @@ impl Connection {
     fn handle_gap(&mut self, gap: Gap) -> Handled {
         tracing::warn!(agent = %self.credential.agent.name, stream = %gap.stream, from = gap.from, to = gap.to,
             reason = gap.reason.name(), "records of an agent will not come");
-        self.take(|intake| Ok(intake.gap(gap, hub_time())))
+        self.take(|intake| {
+            let piece = intake.gap(gap, hub_time());
+            piece.map_err(|error| (error.code, error.detail))
+        })
     }
 
     fn handle_heartbeat(&mut self, heartbeat: Heartbeat) -> Handled {

@@ -78,6 +78,16 @@ pub enum StoreError {
     /// The round a batch was part of did not commit.
     #[error("the database cannot commit: {0}")]
     CannotCommit(String),
+    /// The database's file cannot be used.
+    #[error(
+        "the hub's database {path}: {error}; restore it from a backup, or choose another folder with --data"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: sqlx::Error,
+    },
     /// Anything else the database says.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

@@ -1,7 +1,7 @@
 //! Reading records back, in order of lane, epoch and number, with gaps where they belong.
 //!
 //! A long record comes in parts; they are joined here. One whose later parts have not come yet is not shown yet; one
-//! that a gap cut in two is shown as what there is, marked incomplete.
+//! that a gap cut in two, or that grows beyond what a record may have, is shown as what there is, marked incomplete.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
@@ -12,7 +12,7 @@ use crate::time::{ClockOffset, HubTime};
 use crate::wire::batch;
 use crate::wire::message::{Record, RecordKind};
 
-use super::{AgentRef, GapRow, Store, StoreError, lane_number, lane_of, number};
+use super::{AgentRef, GapRow, Store, StoreError, lane_number, lane_of};
 
 /// Where a page begins: at this number of this stream, and on from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,14 @@ impl Assembly {
         }
     }
 
+    /// Whether the record is the next part of the open one.
+    fn continues(&self, id: RecordId, record: &Record) -> bool {
+        self.open.as_ref().zip(record.part).is_some_and(|((_, joined, next, of), part)| {
+            let bytes = joined.len().saturating_add(record.payload.len());
+            *next == id && *of == part.of && part.index > 1 && bytes <= limit::RECORD_BYTES_MAX
+        })
+    }
+
     fn add(&mut self, id: RecordId, record: Record, received_at: i64, offset: Option<ClockOffset>) {
         self.bytes += record.payload.len();
         let recorded_at = match offset {
@@ -103,11 +111,8 @@ impl Assembly {
             None => HubTime(record.recorded_at.0),
         };
         let part = record.part;
-        if let (Some(part), Some((item, joined, next, of))) = (part, self.open.as_mut())
-            && *next == id
-            && *of == part.of
-            && part.index > 1
-        {
+        let continues = self.continues(id, &record);
+        if let (true, Some(part), Some((item, joined, next, _))) = (continues, part, self.open.as_mut()) {
             joined.extend_from_slice(&record.payload);
             *next = RecordId { seq: id.seq.saturating_add(1), ..id };
             if let ItemContent::Record { parts, whole, payload, .. } = &mut item.content {
@@ -161,6 +166,7 @@ impl Store {
             let mut rows = self.batches_from(agent, stream, from);
             while let Some((first, last, received_at, offset, bytes)) = rows.try_next().await? {
                 while let Some(gap) = gaps.next_if(|gap| gap.from < first) {
+                    assembly.cut_open();
                     if assembly.full(count_max) {
                         next = Some(place(stream, gap.from)?);
                         break 'streams;
@@ -175,15 +181,19 @@ impl Store {
                     if id.seq < from {
                         continue;
                     }
-                    if assembly.open.is_none() && assembly.full(count_max) {
-                        next = Some(id);
-                        break 'streams;
+                    if !assembly.continues(id, &record) {
+                        assembly.cut_open();
+                        if assembly.full(count_max) {
+                            next = Some(id);
+                            break 'streams;
+                        }
                     }
                     assembly.add(id, record, received_at, offset);
                 }
             }
             drop(rows);
             for gap in gaps {
+                assembly.cut_open();
                 if assembly.full(count_max) {
                     next = Some(place(stream, gap.from)?);
                     break 'streams;
@@ -230,7 +240,7 @@ impl Store {
         .bind(agent.0)
         .bind(lane_number(stream.lane))
         .bind(stream.epoch.as_u64().cast_signed())
-        .bind(number(from)?)
+        .bind(i64::try_from(from).unwrap_or(i64::MAX))
         .bind(i64::from(limit::RECORDS_PAGE_MAX) + 1)
         .fetch_all(&self.pool)
         .await?;

@@ -49,9 +49,13 @@ impl Sealer {
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         let key = Secret::new(random::bytes());
         let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            // Whole or not at all: half a key would pass for a damaged one at the next start.
+            let new = path.with_extension("key.new");
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(key.expose())?;
             file.sync_all()?;
+            std::fs::rename(&new, path)?;
             File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
         };
         write().map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;

@@ -1,11 +1,15 @@
 //! The store's contract.
 
+mod files;
+mod pages;
+
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::id::{AgentName, Epoch, RecordId, StreamId};
+use crate::limit;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport, Part, Record, RecordKind, StreamMark};
@@ -187,36 +191,6 @@ async fn gaps_stand_between_records_and_losses_are_kept() {
     world.store(ingest).await.unwrap();
     assert_eq!(world.store.loss_rows(world.agent).await.unwrap()[0].reason, "rolled_back");
     assert_eq!(world.store.gap_rows(world.agent).await.unwrap()[0].reason, "hub_lost");
-}
-
-#[tokio::test]
-async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
-    let mut world = World::new().await;
-    let mut first = BytesMut::new();
-    batch::push(record("one", None), &mut first);
-    batch::push(record("lo", Some(Part { index: 1, of: 2 })), &mut first);
-    let mut second = BytesMut::new();
-    batch::push(record("ng", Some(Part { index: 2, of: 2 })), &mut second);
-    batch::push(record("cut", Some(Part { index: 1, of: 3 })), &mut second);
-    batch::push(record("last", None), &mut second);
-    for (previous, acked, bytes) in [(0, 2, first), (2, 5, second)] {
-        let mark = StreamMark { stream: LOGS, acked, acked_crc: 1 };
-        let content = Content::Batch { batch: bytes.freeze(), clock_offset: None, losses: Vec::new() };
-        world.store(world.piece(previous, mark, content)).await.unwrap();
-    }
-    assert_eq!(world.texts().await, ["one", "long", "cut?", "last"]);
-    let mut seen = Vec::new();
-    let mut from: Option<RecordId> = None;
-    loop {
-        let page =
-            world.store.records(world.agent, Cursor { lane: Some(Lane::Logs), from }, 1).await.unwrap();
-        seen.extend(page.items.iter().map(text));
-        match page.next {
-            Some(next) => from = Some(next),
-            None => break,
-        }
-    }
-    assert_eq!(seen, ["one", "long", "cut?", "last"]);
 }
 
 #[tokio::test]

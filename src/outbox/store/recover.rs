@@ -200,3 +200,52 @@ fn whole_end(end: u64, body: &[u8]) -> u64 {
         .filter(|part| part.index < part.of);
     part.map_or(end, |part| end.saturating_sub(u64::from(part.index)))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::outbox::{NewRecord, Options, Outbox};
+    use crate::time::WallTime;
+    use crate::wire::message::{RecordKind, StreamMark};
+
+    fn record() -> NewRecord {
+        let payload = Bytes::from_static(b"record");
+        NewRecord { recorded_at: WallTime(1), source: "test".to_owned(), kind: RecordKind::Opaque, payload }
+    }
+
+    fn open(dir: &Path) -> Outbox {
+        Outbox::open(dir, Options::default()).unwrap()
+    }
+
+    fn generations(dir: &Path) -> usize {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().parse::<GenerationName>().is_ok()).count()
+    }
+
+    /// A kill between a rotation and the first record of the new generation.
+    #[tokio::test]
+    async fn a_generation_without_a_record_is_removed_and_never_passes_for_a_backlog() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        let last = outbox.append(Lane::Events, vec![record(), record()]).await.unwrap().last;
+        let lost = outbox.append(Lane::Logs, vec![record()]).await.unwrap().last.stream;
+        outbox.ack(vec![StreamMark { stream: lost, acked: 1, acked_crc: 0 }]).await.unwrap();
+        outbox.close().await.unwrap();
+        for name in [
+            GenerationName { stream: last.stream, first: last.seq + 1 },
+            GenerationName { stream: StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(7) }, first: 1 },
+        ] {
+            Generation::create(dir.path(), name, 1 << 20).unwrap().close().unwrap();
+        }
+        let outbox = open(dir.path());
+        assert_eq!(generations(dir.path()), 1, "only the one with records is left");
+        outbox.ack(vec![StreamMark { stream: last.stream, acked: 2, acked_crc: 0 }]).await.unwrap();
+        assert_eq!(generations(dir.path()), 0);
+        outbox.close().await.unwrap();
+        let outbox = open(dir.path());
+        assert_eq!(outbox.ranges().await.unwrap(), [], "nothing waits");
+        outbox.close().await.unwrap();
+    }
+}

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::obs::clock::boot_now;
+use crate::obs::folder;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
@@ -57,7 +58,7 @@ impl Store {
             let path = dir.clone();
             move |source| OpenError::Io { action, path, source }
         };
-        std::fs::create_dir_all(&dir).map_err(io("make"))?;
+        folder::make(&dir).map_err(io("make"))?;
         let lock = Lock::take(&dir)?;
         let format = Format::open(&dir, options.agent)?;
         recover::clean(&dir).map_err(io("clean"))?;

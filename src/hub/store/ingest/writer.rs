@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 
@@ -13,6 +14,7 @@ use super::{Health, Ingest, Work};
 
 /// Runs until `Stop`.
 pub(in crate::hub::store) async fn run(
+    options: SqliteConnectOptions,
     mut connection: SqliteConnection,
     mut queue: mpsc::Receiver<Work>,
     health: Arc<Health>,
@@ -29,7 +31,7 @@ pub(in crate::hub::store) async fn run(
                 Work::Ingest(ingest) => round.push(ingest),
                 Work::Marks { agent, streams, reply } => {
                     // What came before must be in the marks.
-                    commit(&mut connection, &mut round, &health).await;
+                    commit(&options, &mut connection, &mut round, &health).await;
                     let marks = round::read_marks(&mut connection, agent, streams).await;
                     if reply.send(marks).is_err() {
                         tracing::debug!("a session ended while its marks were read");
@@ -41,7 +43,7 @@ pub(in crate::hub::store) async fn run(
                 }
             }
         }
-        commit(&mut connection, &mut round, &health).await;
+        commit(&options, &mut connection, &mut round, &health).await;
         if stop && queue.is_empty() {
             break;
         }
@@ -52,7 +54,12 @@ pub(in crate::hub::store) async fn run(
 }
 
 /// One transaction; every piece gets its answer.
-async fn commit(connection: &mut SqliteConnection, round: &mut Vec<Ingest>, health: &Health) {
+async fn commit(
+    options: &SqliteConnectOptions,
+    connection: &mut SqliteConnection,
+    round: &mut Vec<Ingest>,
+    health: &Health,
+) {
     if round.is_empty() {
         return;
     }
@@ -72,5 +79,22 @@ async fn commit(connection: &mut SqliteConnection, round: &mut Vec<Ingest>, heal
         if ingest.reply.try_send(reply).is_err() {
             tracing::debug!("a session ended before its records were committed");
         }
+    }
+    if failure.is_some() {
+        renew(options, connection).await;
+    }
+}
+
+/// A new connection after a failed round. On a full disk SQLite rolls back by itself; the driver takes no note of it
+/// and would begin no transaction any more.
+async fn renew(options: &SqliteConnectOptions, connection: &mut SqliteConnection) {
+    match SqliteConnection::connect_with(options).await {
+        Ok(new) => {
+            if let Err(error) = std::mem::replace(connection, new).close().await {
+                tracing::debug!(%error, "the failed connection did not close cleanly");
+            }
+        }
+        // The old one stays: the next round fails on it and comes here again.
+        Err(error) => tracing::warn!(%error, "the database takes no new connection"),
     }
 }
