@@ -12,8 +12,13 @@ pub const MAC_TRAILER_BYTES: usize = 34;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the Challenge to a verified Register.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A Challenge older than this by the hub's own clock is not answered any more.
+/// An answer to a Challenge older than this by the hub's own clock is not accepted: the time-outs of the handshake see
+/// to it, by the same clock.
 pub const CHALLENGE_AGE_MAX: Duration = Duration::from_secs(30);
+const _: () = assert!(
+    REGISTER_TIMEOUT.as_millis() <= CHALLENGE_AGE_MAX.as_millis()
+        && CHALLENGE_REPLY_TIMEOUT.as_millis() <= CHALLENGE_AGE_MAX.as_millis()
+);
 /// How long the agent may take to answer the Challenge.
 pub const CHALLENGE_REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without one byte accepted by the peer for this long the session ends.
@@ -33,6 +38,9 @@ pub const WINDOW_BYTES: u32 = 1024 * 1024;
 pub const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
 /// A `Records` batch is closed at this size.
 pub const BATCH_BYTES: usize = 32 * 1024;
+/// Records of one batch: an empty one takes two bytes on the wire and fifty times that once it is decoded. A batch of
+/// `BATCH_BYTES` reaches this only where its records have next to nothing in them.
+pub const BATCH_RECORDS_MAX: u32 = 4096;
 /// An ack is sent after this many records.
 pub const ACK_RECORDS: u64 = 256;
 /// An ack waits at most this long.

@@ -151,7 +151,7 @@ impl AgentSession {
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<BootTime> {
         let own = match &self.phase {
-            Phase::Closed => return None,
+            Phase::Closed => return self.port.untold(),
             Phase::Challenge { deadline } | Phase::Ack { deadline } | Phase::AckMore { deadline, .. } => {
                 Some(*deadline)
             }
@@ -235,8 +235,9 @@ impl AgentSession {
         match link.outbound.seal(now, message, correlation, out) {
             Ok(()) => Some(Transmit::Frame),
             Err(error) => {
+                // What is left is the Error at most.
                 self.fail(&error);
-                None
+                self.poll_transmit(now, out)
             }
         }
     }

@@ -103,8 +103,7 @@ impl HubSession {
             return;
         }
         self.port.heard(now);
-        let done =
-            self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(now, id, message));
+        let done = self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(id, message));
         self.end_on_error(done);
     }
 
@@ -147,7 +146,7 @@ impl HubSession {
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<BootTime> {
         let own = match self.phase {
-            Phase::Closed => return None,
+            Phase::Closed => return self.port.untold(),
             Phase::Challenge { .. } | Phase::Listing { .. } => Some(self.handshake_deadline()),
             Phase::Deciding { .. } => None,
             Phase::Live => self.acks.deadline(),
@@ -218,8 +217,9 @@ impl HubSession {
         match self.outbound.seal(now, message, correlation, out) {
             Ok(()) => Some(Transmit::Frame),
             Err(error) => {
+                // What is left is the Error at most.
                 self.fail(&error);
-                None
+                self.poll_transmit(now, out)
             }
         }
     }

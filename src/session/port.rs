@@ -4,6 +4,7 @@
 //! The phase stays with the machine; this knows nothing of a message's meaning.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::id::MessageId;
 use crate::time::BootTime;
@@ -88,6 +89,12 @@ impl<E> Port<E> {
 
     pub(super) fn tell_each(&mut self, events: impl IntoIterator<Item = E>) {
         self.events.extend(events);
+    }
+
+    /// Long past while the driver was not told everything: the end may have come from `poll_transmit`, and a driver
+    /// that sleeps until the next deadline must not sleep over it.
+    pub(super) fn untold(&self) -> Option<BootTime> {
+        (!self.events.is_empty()).then_some(BootTime(Duration::ZERO))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<E> {

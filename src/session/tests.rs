@@ -1,5 +1,6 @@
 //! Both machines against each other in virtual time, without sockets.
 
+mod bounds;
 mod delivery;
 mod driver;
 mod fixture;

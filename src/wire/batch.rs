@@ -6,6 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
+use crate::limit;
 use crate::time::WallTime;
 
 use super::error::{ErrorCode, WireError};
@@ -34,10 +35,16 @@ pub const fn encoded_len_max(payload: usize, source: usize) -> usize {
 /// The records of a batch, in order.
 ///
 /// # Errors
-/// `invalid` where it does not decode, where a record's fields are outside their bounds, or where it does not hold
-/// exactly `count` records.
+/// `invalid` where it does not decode, where a record's fields are outside their bounds, where it does not hold
+/// exactly `count` records, or where that is more than `limit::BATCH_RECORDS_MAX`.
 pub fn decode(batch: &Bytes, count: u32) -> Result<Vec<Record>, WireError> {
     let invalid = |detail: String| WireError::new(ErrorCode::Invalid, detail);
+    if count > limit::BATCH_RECORDS_MAX {
+        return Err(invalid(format!(
+            "a batch of {count} records, the limit is {}",
+            limit::BATCH_RECORDS_MAX
+        )));
+    }
     // Counted before it is decoded: two bytes on the wire are an empty record, and a decoded one is fifty times that.
     if offset_of(batch, count as usize) != Some(batch.len()) {
         return Err(invalid(format!(

@@ -11,7 +11,7 @@ use outpost::outbox::NewRecord;
 use outpost::time::WallTime;
 use outpost::wire::message::RecordKind;
 
-use crate::hand_hub::{DEADLINE, HandHub, Manner};
+use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, config_snapshot};
 
 fn config(folder: &tempfile::TempDir, hub: &HandHub) -> Config {
     let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
@@ -130,5 +130,47 @@ async fn without_a_key_it_takes_records_and_says_so() {
     let status = status(&agent, "no identity", |status| status.state == LinkState::NoIdentity).await;
     assert!(status.last_error.unwrap().text.contains("agent.key"));
     assert_eq!(hub.look(|seen| seen.sessions), 0);
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_told_that_the_hub_goes_stays_away_as_long_and_then_delivers() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::GoesAway).await;
+    let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+    agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+    let told = status(&agent, "it was told", |status| status.last_error.is_some()).await;
+    let error = told.last_error.unwrap();
+    assert_eq!((error.code.as_str(), error.verified), ("going_away", true), "{}", error.text);
+    assert!(error.text.contains("it moves"), "{}", error.text);
+    hub.until("a polite close", |seen| seen.close_codes == [1000]).await;
+    hub.manner.send_replace(Manner::Proper);
+    hub.until("it came back with all records", |seen| seen.sessions == 2 && seen.records() == 3).await;
+    hub.look(|seen| {
+        let away = seen.began[1].since(seen.began[0]);
+        assert!(away >= AWAY, "it came back after {away:?}");
+    });
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_config_snapshot_is_kept_shown_and_told_at_the_next_registration() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::Configures).await;
+    let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+    let shown = status(&agent, "the config is shown", |status| status.config_version != 0).await;
+    assert_eq!(shown.config_version, config_snapshot().version);
+    let piece = agent.outbox().get("config.0").await.unwrap().unwrap();
+    assert_eq!(piece, config_snapshot().document);
+    agent.shutdown().await.unwrap();
+
+    // A hub that cannot be reached: what is shown comes from the folder.
+    hub.manner.send_replace(Manner::ClosesAtOnce);
+    let agent = Agent::start(config(&folder, &hub)).await.unwrap();
+    assert_eq!(agent.status().await.unwrap().config_version, 7);
+    hub.manner.send_replace(Manner::Proper);
+    hub.until("the next registration", |seen| seen.configs_known == [0, 7]).await;
+    let after = status(&agent, "registered", |status| status.state == LinkState::Connected).await;
+    assert_eq!(after.config_version, 7, "a hub that sends none changes nothing");
     agent.shutdown().await.unwrap();
 }

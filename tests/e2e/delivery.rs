@@ -1,14 +1,15 @@
 //! Records arrive once, in order, whoever goes away meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use outpost::id::AgentName;
 use outpost::wire::envelope;
 use outpost::wire::message::Message;
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::raw_agent::{World, records, register, within};
+use crate::raw_agent::{RawAgent, World, records, register, within};
 
 #[tokio::test]
 async fn records_are_acked_after_the_commit_and_listed() {
@@ -60,21 +61,47 @@ async fn the_second_login_wins_and_outlives_the_first() {
     world.hub.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_peer_that_never_reads_blocks_nobody_else() {
-    let world = World::new().await;
-    // Registered, and from here on never read from.
-    let (mut deaf, _) = world.register().await;
-    for seq in 1..200 {
-        deaf.say(records(seq, &["x"])).await;
+/// Asks and never reads an answer, until the connection breaks.
+async fn ask_for_ever(mut deaf: RawAgent) -> u64 {
+    let mut asked = 0;
+    loop {
+        let frame = deaf.sealed(Message::Ping).freeze();
+        if deaf.ws.send(Frame::Binary(frame)).await.is_err() {
+            return asked;
+        }
+        asked += 1;
     }
-    let name: AgentName = "edge-2".parse().unwrap();
-    let key = world.hub.store().add_agent(&name, None).await.unwrap().key_file;
-    let World { hub, folder, .. } = world;
-    let world = World { hub, key, folder };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_never_reads_is_dropped_and_blocks_nobody_else() {
+    let world = World::with(|config| config.write_timeout = Duration::from_secs(1)).await;
+    // Its kernel takes as little as it may, so that the hub's writes soon make no progress.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    let mut deaf = world.connect_on(socket).await;
+    deaf.register().await;
+    let deaf = tokio::spawn(ask_for_ever(deaf));
+    let world = world.another("edge-2").await;
     let (mut other, _) = world.register().await;
-    other.say(records(1, &["y"])).await;
-    assert_eq!(other.acked().await, 1);
+    let (mut delivered, mut meanwhile) = (0, 0);
+    let dropped = async {
+        loop {
+            delivered += 1;
+            other.say(records(delivered, &["y"])).await;
+            assert_eq!(other.acked().await, delivered);
+            let (_, status) = world.get("/v1/status").await;
+            if status["counters"]["sessions_ended"]["write_timeout"] == 1 {
+                break;
+            }
+            meanwhile += 1;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), dropped).await.expect("the deaf peer is dropped");
+    assert!(meanwhile > 1, "the other one delivered while the deaf one was served");
+    let asked = within(deaf).await.unwrap();
+    assert!(asked > 1_000, "{asked} questions were answered or waited");
+    assert_eq!(world.hub.sessions(), 1, "the other one stays");
     within(world.hub.shutdown()).await;
 }
 

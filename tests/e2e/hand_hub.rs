@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use outpost::id::{AgentId, HubId, SessionId, StreamId};
+use outpost::id::{AgentId, HubId, MessageId, SessionId, StreamId};
 use outpost::obs::clock::{boot_now, wall_now};
 use outpost::obs::random;
 use outpost::session::{HubConfig, HubEvent, HubSession, Transmit};
-use outpost::time::{ClockOffset, HubTime};
+use outpost::time::{BootTime, ClockOffset, HubTime};
 use outpost::wire::batch;
-use outpost::wire::key::{AgentKey, KeyFile, MacRoot, decode32};
-use outpost::wire::message::{ChannelBinding, Limits, SignatureMode, StreamMark};
+use outpost::wire::envelope::{self, Header};
+use outpost::wire::key::{AgentKey, Direction, KeyFile, MacRoot, SessionContext, decode32};
+use outpost::wire::message::{
+    ChannelBinding, ConfigSnapshot, GoAway, Limits, Message as WireMessage, SignatureMode, StreamMark,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
@@ -34,6 +37,17 @@ pub(crate) enum Manner {
     AnotherHub,
     /// Upgrades and then says nothing.
     Silent,
+    /// As a hub should, and hands out `config_snapshot`.
+    Configures,
+    /// Takes the registration and says that it goes, to come back after `AWAY`.
+    GoesAway,
+}
+
+/// How long a hub that goes asks its agents to stay away.
+pub(crate) const AWAY: Duration = Duration::from_millis(400);
+
+pub(crate) fn config_snapshot() -> ConfigSnapshot {
+    ConfigSnapshot { version: 7, document: "{\"level\": 7}".into() }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +56,10 @@ pub(crate) struct Seen {
     pub(crate) offsets: Vec<Option<ClockOffset>>,
     pub(crate) heartbeats: u64,
     pub(crate) sessions: u64,
+    /// When each of them began.
+    pub(crate) began: Vec<BootTime>,
+    /// The config each Register says it has.
+    pub(crate) configs_known: Vec<u64>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
 }
@@ -154,6 +172,7 @@ impl Serve {
     }
 
     async fn one(&self, stream: TcpStream, manner: Manner) {
+        self.see(|seen| seen.began.push(boot_now()));
         if manner == Manner::ClosesAtOnce {
             drop(stream);
             return self.see(|seen| seen.sessions += 1);
@@ -172,7 +191,12 @@ impl Serve {
             Manner::Nonsense => {
                 let _ = socket.send(Message::Binary(vec![0x5a; 300].into())).await;
             }
-            Manner::Proper | Manner::AnotherHub | Manner::Silent | Manner::ClosesAtOnce => {}
+            Manner::Proper
+            | Manner::AnotherHub
+            | Manner::Silent
+            | Manner::ClosesAtOnce
+            | Manner::Configures
+            | Manner::GoesAway => {}
         }
         if matches!(manner, Manner::Nonsense | Manner::Silent) {
             while let Some(Ok(message)) = socket.next().await {
@@ -184,22 +208,32 @@ impl Serve {
         }
         let hub_id = if manner == Manner::AnotherHub { HubId::from_bytes([0xee; 16]) } else { self.hub_id };
         let config = self.config(hub_id, nonce.expect("the agent sends a nonce"));
+        let mut leaving = (manner == Manner::GoesAway).then(|| go_away(&config));
         let mut session = HubSession::new(config, boot_now(), HubTime(wall_now().0));
         let mut out = BytesMut::new();
+        let mut frames = 0;
         loop {
             while let Some(event) = session.poll_event() {
-                if self.event(&mut session, event) {
+                if self.event(&mut session, event, manner) {
                     return;
                 }
             }
             while let Some(transmit) = session.poll_transmit(boot_now(), &mut out) {
                 let message = match transmit {
-                    Transmit::Frame => Message::Binary(out.split().freeze()),
+                    Transmit::Frame => {
+                        frames += 1;
+                        Message::Binary(out.split().freeze())
+                    }
                     Transmit::Ping => Message::Ping(bytes::Bytes::new()),
                 };
                 if socket.send(message).await.is_err() {
                     return;
                 }
+            }
+            if frames == 2
+                && let Some(frame) = leaving.take()
+            {
+                socket.send(Message::Binary(frame)).await.unwrap();
             }
             let wait = session.poll_timeout().map_or(DEADLINE, |deadline| deadline.since(boot_now()));
             tokio::select! {
@@ -218,9 +252,11 @@ impl Serve {
     }
 
     /// Whether the session is over.
-    fn event(&self, session: &mut HubSession, event: HubEvent) -> bool {
+    fn event(&self, session: &mut HubSession, event: HubEvent, manner: Manner) -> bool {
         match event {
             HubEvent::Register(register) => {
+                self.see(|seen| seen.configs_known.push(register.last_known_config_version));
+                let config = (manner == Manner::Configures).then(config_snapshot);
                 let marks = register
                     .streams
                     .entries
@@ -235,7 +271,7 @@ impl Serve {
                         StreamMark { stream: state.stream, acked, acked_crc }
                     })
                     .collect();
-                session.accept(boot_now(), marks, None);
+                session.accept(boot_now(), marks, config);
             }
             HubEvent::Records { records, skip } => {
                 let decoded = batch::decode(&records.batch, records.count).unwrap();
@@ -257,4 +293,23 @@ impl Serve {
         }
         false
     }
+}
+
+/// The frame after the RegisterAck.
+fn go_away(config: &HubConfig) -> Bytes {
+    let context = SessionContext {
+        hub_id: config.hub_id,
+        agent_id: config.agent_id,
+        session_id: config.session_id,
+        agent_nonce: config.agent_nonce,
+        hub_nonce: config.hub_nonce,
+        channel_binding: config.channel_binding,
+    };
+    let key = config.mac_root.session_key(Direction::HubToAgent, &context);
+    let message = WireMessage::GoAway(GoAway { retry_after: AWAY, reason: "it moves".to_owned() });
+    let id = MessageId { hi: 1, lo: 3 };
+    let header = Header { seq: 3, sent_at: HubTime(wall_now().0), id, correlation: MessageId::NONE };
+    let mut out = BytesMut::new();
+    envelope::seal(header, message, &key, &mut out);
+    out.freeze()
 }

@@ -18,7 +18,7 @@ use outpost::wire::message::{
     Listing, Message, Record, RecordKind, Records, Register, StreamMark, StreamState,
 };
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response};
@@ -81,10 +81,21 @@ impl World {
         }
     }
 
+    /// The same hub with another agent's key.
+    pub(crate) async fn another(self, name: &str) -> Self {
+        let Self { hub, folder, .. } = self;
+        let key = hub.store().add_agent(&name.parse().unwrap(), None).await.unwrap().key_file;
+        Self { hub, key, folder }
+    }
+
     /// Up to and including the Challenge.
     pub(crate) async fn connect(&self) -> RawAgent {
+        self.connect_on(TcpSocket::new_v4().unwrap()).await
+    }
+
+    pub(crate) async fn connect_on(&self, socket: TcpSocket) -> RawAgent {
         let nonce = random::bytes();
-        let stream = TcpStream::connect(self.hub.agent_addr()).await.unwrap();
+        let stream = socket.connect(self.hub.agent_addr()).await.unwrap();
         let (ws, _) = within(tokio_tungstenite::client_async(self.request(&nonce), stream)).await.unwrap();
         RawAgent::challenged(ws, &self.key, nonce).await
     }
@@ -258,14 +269,14 @@ pub(crate) fn register() -> Message {
     }))
 }
 
-pub(crate) fn records(first: u64, payloads: &[&str]) -> Message {
+pub(crate) fn records(first: u64, payloads: &[impl AsRef<[u8]>]) -> Message {
     let mut batch = BytesMut::new();
     for payload in payloads {
         let record = Record {
             recorded_at: WallTime(1),
             source: "test".to_owned(),
             kind: RecordKind::Opaque,
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            payload: Bytes::copy_from_slice(payload.as_ref()),
             part: None,
         };
         batch::push(record, &mut batch);

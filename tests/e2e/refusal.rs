@@ -2,13 +2,15 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::SinkExt as _;
+use futures_util::StreamExt as _;
 use outpost::id::MessageId;
+use outpost::limit;
 use outpost::time::HubTime;
 use outpost::wire::envelope::{self, Header};
 use outpost::wire::message::{Gap, GapReason, Message};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::raw_agent::{LOGS, RawAgent, World, records, register};
+use crate::raw_agent::{LOGS, RawAgent, World, records, register, within};
 
 fn named(code: u16, name: &str) -> (u16, String) {
     (code, name.to_owned())
@@ -110,6 +112,42 @@ async fn an_oversized_message_closes_with_1009() {
 #[tokio::test]
 async fn a_message_of_exactly_the_limit_is_read() {
     ends(async |agent| agent.send(vec![0; 2 * 1024 * 1024].into()).await, named(1008, "bad_trailer")).await;
+}
+
+/// A frame of exactly this many bytes with three records.
+fn frame_of(agent: &mut RawAgent, length: usize) -> Bytes {
+    let header = agent.header();
+    let sealed = |last: usize| {
+        let payloads = [1_000_000, 1_000_000, last].map(|length| vec![b'x'; length]);
+        let mut out = BytesMut::new();
+        envelope::seal(header, records(1, &payloads), &agent.up, &mut out);
+        out.freeze()
+    };
+    let overhead = sealed(90_000).len() - 90_000;
+    let frame = sealed(length - overhead);
+    assert_eq!(frame.len(), length);
+    frame
+}
+
+#[tokio::test]
+async fn a_frame_of_exactly_the_limit_is_stored_and_one_byte_more_never_reaches_the_session() {
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    let frame = frame_of(&mut agent, limit::MESSAGE_BYTES_MAX);
+    agent.send(frame).await;
+    assert_eq!(agent.acked().await, 3);
+    let frames_in = async || world.get("/v1/status").await.1["counters"]["frames_in"].clone();
+    assert_eq!(frames_in().await, 2, "Register and Records");
+
+    let frame = frame_of(&mut agent, limit::MESSAGE_BYTES_MAX + 1);
+    agent.send(frame).await;
+    // The session would have said it in an Error envelope before the close frame; the socket refused it before that.
+    let next = within(agent.ws.next()).await;
+    assert!(matches!(next, Some(Ok(Frame::Close(Some(_))))), "{next:?}");
+    let Some(Ok(Frame::Close(Some(frame)))) = next else { return };
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1009, "too_large"));
+    assert_eq!(frames_in().await, 2);
+    world.hub.shutdown().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use outpost::wire::message::{
     Register, RegisterAck, StreamMark, StreamState,
 };
 
-use crate::support::{key, refusal, sealed};
+use crate::support::{beginning, field_bytes, key, refusal, sealed, signed};
 
 fn opened(message: Message) -> Result<Message, WireError> {
     open(&sealed(message), &key(), limit::MESSAGE_BYTES_MAX)?.into_message()
@@ -227,4 +227,30 @@ fn raw_len_is_the_batch_or_within_the_message_limit() {
     assert_eq!(refusal(opened(zstd(greatest + 1))).0, ErrorCode::Invalid);
     let lying = Records { raw_len: 1, ..records(Bytes::new()) };
     assert_eq!(refusal(opened(Message::Records(lying))).0, ErrorCode::Invalid);
+}
+
+#[test]
+fn records_of_one_batch() {
+    let greatest = limit::BATCH_RECORDS_MAX as usize;
+    bound_holds(greatest, |count| {
+        let batch = Bytes::from([0x0A, 0x00].repeat(count));
+        Message::Records(Records { count: u32::try_from(count).unwrap(), ..records(batch) })
+    });
+    let decode =
+        |count: usize| batch::decode(&Bytes::from([0x0A, 0x00].repeat(count)), u32::try_from(count).unwrap());
+    assert_eq!(decode(greatest).unwrap().len(), greatest);
+    let (code, detail) = refusal(decode(greatest + 1));
+    assert_eq!((code, detail), (ErrorCode::Invalid, "a batch of 4097 records, the limit is 4096".to_owned()));
+}
+
+#[test]
+fn a_count_above_the_limit_is_refused_however_the_body_is_written() {
+    // `count` behind an unknown field: the generated decoder reads it, not the one by hand.
+    for unknown in [&[][..], &[0x48, 0x01]] {
+        let body = [unknown, &[0x08, 0x03, 0x18, 0x01, 0x20, 0x81, 0x20]].concat();
+        let prefix = [beginning(), field_bytes(7, &body)].concat();
+        let (code, detail) = refusal(open(&signed(&prefix), &key(), 1000).unwrap().into_message());
+        assert_eq!(code, ErrorCode::Invalid);
+        assert_eq!(detail, "4097 records in one batch, the limit is 4096");
+    }
 }

@@ -102,7 +102,7 @@ pub(crate) fn stream() -> impl Strategy<Value = StreamId> {
 fn records() -> impl Strategy<Value = Records> {
     let codec = select(vec![Codec::None, Codec::Zstd]);
     let raw_len = 0..=u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap();
-    let numbers = (1..u64::MAX - u64::from(u32::MAX), 1..=u32::MAX);
+    let numbers = (1..u64::MAX - u64::from(u32::MAX), 1..=limit::BATCH_RECORDS_MAX);
     let offset = option::of(any::<i64>().prop_map(ClockOffset));
     (stream(), numbers, codec, raw_len, bytes(2000), offset).prop_map(
         |(stream, (first, count), codec, raw_len, batch, clock_offset)| Records {

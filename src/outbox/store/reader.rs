@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use crate::id::{Lane, RecordId, StreamId};
+use crate::limit;
 use crate::outbox::block::Header;
 use crate::outbox::name::GenerationName;
 use crate::outbox::{Batch, StoreError};
@@ -13,7 +14,7 @@ use super::generation::Generation;
 use super::thread::Store;
 
 impl Store {
-    /// Records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one.
+    /// Records from exactly `from`, as many whole ones as fit into `bytes_max` and one batch, at least one.
     pub(super) fn read(
         &mut self,
         stream: StreamId,
@@ -110,6 +111,11 @@ struct Gather {
 }
 
 impl Gather {
+    fn is_full_for(&self, encoded: &[u8]) -> bool {
+        let too_long = self.count > 0 && self.batch.len() + encoded.len() > self.bytes_max;
+        too_long || self.count >= limit::BATCH_RECORDS_MAX
+    }
+
     fn take(&mut self, header: &Header, body: &[u8]) -> Scan {
         let mut seq = header.first;
         let mut rest = body;
@@ -117,8 +123,7 @@ impl Gather {
         while let Some((lying, after)) = batch::split_first(rest) {
             rest = after;
             if seq >= wanted {
-                let full = self.count > 0 && self.batch.len() + lying.encoded.len() > self.bytes_max;
-                if full || seq >= self.next {
+                if self.is_full_for(lying.encoded) || seq >= self.next {
                     return Scan::Stop;
                 }
                 self.batch.extend_from_slice(lying.encoded);
@@ -128,6 +133,10 @@ impl Gather {
             seq += 1;
         }
         // A block that ends before its count says, or just where the batch is full: the next read tells which.
-        if seq != header.end() || self.batch.len() >= self.bytes_max { Scan::Stop } else { Scan::Next }
+        if seq != header.end() || self.is_full_for(&[]) || self.batch.len() >= self.bytes_max {
+            Scan::Stop
+        } else {
+            Scan::Next
+        }
     }
 }

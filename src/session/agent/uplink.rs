@@ -206,13 +206,13 @@ const fn last(lane: Lane) -> StreamId {
     StreamId { lane, epoch: crate::id::Epoch::from_u64(u64::MAX) }
 }
 
-/// The batch, cut between records to what one message can carry.
+/// The batch, cut between records to what one message can carry and one batch may hold.
 fn fit(batch: Batch, bytes_max: usize) -> Result<Batch, WireError> {
-    if batch.batch.len() <= bytes_max {
+    if batch.batch.len() <= bytes_max && batch.count <= limit::BATCH_RECORDS_MAX {
         return Ok(batch);
     }
     let mut fitting = (0u32, 0usize);
-    for count in 1..batch.count {
+    for count in 1..=batch.count.min(limit::BATCH_RECORDS_MAX) {
         match batch::offset_of(&batch.batch, count as usize) {
             Some(end) if end <= bytes_max => fitting = (count, end),
             Some(_) | None => break,

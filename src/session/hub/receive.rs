@@ -3,19 +3,13 @@
 use crate::id::MessageId;
 use crate::session::event::{Closed, HubEvent};
 use crate::session::port::unexpected;
-use crate::time::BootTime;
 use crate::wire::error::WireError;
 use crate::wire::message::Message;
 
 use super::{HubSession, Phase};
 
 impl HubSession {
-    pub(super) fn handle_message(
-        &mut self,
-        now: BootTime,
-        id: MessageId,
-        message: Message,
-    ) -> Result<(), WireError> {
+    pub(super) fn handle_message(&mut self, id: MessageId, message: Message) -> Result<(), WireError> {
         match message {
             Message::Unknown(field) => {
                 self.port.tell(HubEvent::Unknown(field));
@@ -27,7 +21,7 @@ impl HubSession {
                 Ok(())
             }
             message => match self.phase {
-                Phase::Challenge { .. } | Phase::Listing { .. } => self.handle_handshake(now, message),
+                Phase::Challenge { .. } | Phase::Listing { .. } => self.handle_handshake(message),
                 Phase::Live => self.handle_live(id, message),
                 Phase::Deciding { .. } | Phase::Closed => Err(unexpected(&message)),
             },

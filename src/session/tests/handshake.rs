@@ -131,6 +131,26 @@ fn a_late_register_is_refused_even_if_the_timer_was_not_served() {
 }
 
 #[test]
+fn a_right_signature_over_an_old_challenge_is_refused_even_if_the_timer_was_not_served() {
+    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let agent = AgentConfig { identity: Some(identity()), ..agent_config() };
+    for (late, expected) in [
+        (limit::CHALLENGE_REPLY_TIMEOUT - Duration::from_millis(1), None),
+        (limit::CHALLENGE_REPLY_TIMEOUT, Some((1008, ErrorCode::RegisterTimeout))),
+        (limit::CHALLENGE_AGE_MAX + Duration::from_millis(1), Some((1008, ErrorCode::RegisterTimeout))),
+    ] {
+        let mut world = World::new(agent.clone(), hub.clone(), [(LOGS, kept(0))].into());
+        world.hub_out();
+        world.agent_in();
+        world.agent_out();
+        world.now = START.after(late);
+        world.hub_in();
+        world.hub_out();
+        assert_eq!(world.hub_error(), expected, "{late:?}");
+    }
+}
+
+#[test]
 fn another_hub_is_told_apart() {
     let mut world = World::plain();
     let challenge = Challenge {

@@ -112,10 +112,13 @@ impl World {
     /// Settles, and lets deadlines come until `duration` is over.
     pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now.after(duration);
+        let mut handled_at_once = 0;
         loop {
             self.settle();
             let deadlines = [self.agent.poll_timeout(), self.hub.poll_timeout()];
             let Some(next) = deadlines.into_iter().flatten().min().filter(|next| *next <= end) else { break };
+            handled_at_once = if next > self.now { 0 } else { handled_at_once + 1 };
+            assert!(handled_at_once < 100, "a deadline stays although it was handled");
             self.now = self.now.max(next);
             self.agent.handle_timeout(self.now);
             self.hub.handle_timeout(self.now);

@@ -85,6 +85,11 @@ pub(super) fn records_from_proto(records: proto::Records) -> Result<domain::Reco
     if records.first == 0 || records.count == 0 || end.is_none() {
         return Err(invalid(format!("records from {} count {}", records.first, records.count)));
     }
+    if records.count > limit::BATCH_RECORDS_MAX {
+        let detail =
+            format!("{} records in one batch, the limit is {}", records.count, limit::BATCH_RECORDS_MAX);
+        return Err(invalid(detail));
+    }
     let codec = match proto::Codec::try_from(records.codec) {
         Ok(proto::Codec::None) => domain::Codec::None,
         Ok(proto::Codec::Zstd) => domain::Codec::Zstd,

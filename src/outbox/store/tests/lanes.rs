@@ -103,3 +103,27 @@ async fn a_rolled_back_stream_goes_on_under_a_new_epoch() {
     }
     outbox.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_batch_of_tiny_records_ends_at_the_most_records_one_may_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open(dir.path());
+    let tiny = |number: u32| NewRecord {
+        recorded_at: WallTime(0),
+        source: String::new(),
+        kind: RecordKind::Opaque,
+        payload: Bytes::from(vec![b'x'; number as usize % 2]),
+    };
+    let most = limit::BATCH_RECORDS_MAX;
+    outbox.append(Lane::Logs, (0..2 * most + 1).map(tiny).collect()).await.unwrap();
+    let stream = current(&outbox, Lane::Logs).stream;
+    let counts = [1, 1 + most, 1 + 2 * most].map(u64::from).map(async |from| {
+        let batch = outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap().unwrap();
+        assert!(batch.batch.len() < limit::BATCH_BYTES, "its bytes would let it hold more");
+        batch.count
+    });
+    assert_eq!(futures_util::future::join_all(counts).await, [most, most, 1]);
+    let drained = drain(&outbox, stream, 1).await;
+    let payloads = drained.iter().map(|record| record.payload.len());
+    assert!(payloads.eq((0..2 * most as usize + 1).map(|number| number % 2)), "each once, in order");
+}
