@@ -1,13 +1,15 @@
 //! Outpost runs jobs on machines that are often offline and loses nothing they produce.
 //!
 //! The layers, top to bottom; imports go downward only (see ARCHITECTURE.md):
-//! `cli` · `agent`, `hub` · `net`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
+//! `cli` · `agent`, `hub` · `net`, `exec`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
 
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod cli;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod demo;
+#[cfg(feature = "agent")]
+pub mod exec;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod id;

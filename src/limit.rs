@@ -211,3 +211,22 @@ pub const JOB_RESULT_INLINE_BYTES: usize = 8 * 1024;
 pub const JOB_TEXT_BYTES_MAX: usize = 1024;
 /// Name of an artifact.
 pub const ARTIFACT_NAME_BYTES_MAX: usize = 255;
+
+/// Output one job may ask for with its `output_max`.
+pub const JOB_OUTPUT_BOUND: u64 = 4 * 1024 * 1024 * 1024;
+/// Reports of one running job that wait to be taken; beyond them the job's pipes fill and it waits.
+pub const JOB_REPORTS: usize = 16;
+/// Bytes of one artifact, and of a result's payload: one record, less its own fields.
+pub const JOB_ATTACHMENT_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
+/// After KILL, or beyond a stopped job's grace, how long a job may take to end before it is left behind.
+pub const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a process group that was told to end is looked at.
+pub const JOB_GROUP_LOOK: Duration = Duration::from_millis(20);
+/// A sleep towards a deadline lasts no longer, so that time spent suspended is seen.
+pub const DEADLINE_LOOK: Duration = Duration::from_secs(30);
+/// One read from a job's pipe.
+pub const PIPE_READ_BYTES: usize = 32 * 1024;
+/// One argument of a process (the kernel's MAX_ARG_STRLEN, less its closing zero).
+pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
+/// How often a job that was told to end is seen to be waiting for the agent itself, which is not held against it.
+pub const JOB_STOP_LOOK: Duration = Duration::from_millis(500);
