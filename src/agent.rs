@@ -9,6 +9,7 @@ mod connect;
 mod heartbeat;
 pub mod identity;
 pub mod intake;
+pub mod jobs;
 pub mod pace;
 mod shutdown;
 mod snapshot;

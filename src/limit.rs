@@ -189,6 +189,14 @@ pub const JOBS_REMEMBERED: usize = if cfg!(test) { 20 } else { 100_000 };
 pub const JOBS_REMEMBERED_MAX: usize = 4 * JOBS_REMEMBERED;
 /// How long the journal keeps a finished id at least.
 pub const JOBS_REMEMBERED_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Jobs one agent runs at once, unless its config says otherwise.
+pub const JOB_CONCURRENCY: std::num::NonZeroU32 = std::num::NonZeroU32::new(4).unwrap();
+/// A result that found no room is tried again this often.
+pub const JOB_WRITE_RETRY: Duration = Duration::from_secs(1);
+/// How often an agent looks whether a job may start by now.
+pub const JOB_TEND_INTERVAL: Duration = Duration::from_secs(30);
+/// Finished jobs that one commit forgets at most.
+pub const JOBS_FORGOTTEN_AT_ONCE: usize = 16;
 /// The journal's row of one job.
 pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
 /// Core space an accepted job reserves: its acks, statuses and result.

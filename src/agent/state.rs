@@ -3,12 +3,13 @@
 //! One shared value behind a short lock that is never held across an await. `Saved` is what outlives the process; it
 //! is written only after a verified RegisterAck.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::outbox::Stat;
-use crate::time::WallTime;
+use crate::time::{ClockOffset, WallTime};
 use crate::wire::error::ErrorCode;
 
 /// The outbox row that holds [`Saved`].
@@ -101,8 +102,8 @@ pub struct Status {
     pub clock_offset_ms: Option<i64>,
     /// What waits.
     pub outbox: Stat,
-    /// Jobs by status; empty until there are jobs.
-    pub jobs: std::collections::BTreeMap<String, u64>,
+    /// Accepted and not finished jobs, by state.
+    pub jobs: BTreeMap<String, u64>,
     /// The agent's version.
     pub version: String,
     /// Version of the config snapshot, 0 where none.
@@ -120,6 +121,7 @@ struct Inner {
     config_version: u64,
     last_error: Option<LastError>,
     counters: Counters,
+    jobs: BTreeMap<String, u64>,
 }
 
 /// A handle; clones share one state.
@@ -182,6 +184,16 @@ impl State {
         change(&mut self.lock().counters);
     }
 
+    /// What jobs there are.
+    pub fn set_jobs(&self, jobs: BTreeMap<String, u64>) {
+        self.lock().jobs = jobs;
+    }
+
+    /// Hub time less this machine's clock, as the last session found it; zero before the first.
+    pub fn clock_offset(&self) -> ClockOffset {
+        ClockOffset(self.lock().saved.clock_offset_ms.unwrap_or_default())
+    }
+
     /// Version of the config snapshot.
     pub fn config_version(&self) -> u64 {
         self.lock().config_version
@@ -201,7 +213,7 @@ impl State {
             reconnects: inner.counters.registrations.saturating_sub(1),
             clock_offset_ms: inner.saved.clock_offset_ms,
             outbox,
-            jobs: std::collections::BTreeMap::new(),
+            jobs: inner.jobs.clone(),
             version: super::VERSION.to_owned(),
             config_version: inner.config_version,
             last_error: inner.last_error.clone(),

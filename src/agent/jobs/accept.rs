@@ -1,0 +1,90 @@
+//! Whether an offered job is taken.
+
+use std::sync::Arc;
+
+use crate::job::journal::{Entry, Offered, Stage};
+use crate::job::{JobSpec, JobState};
+use crate::outbox::AppendError;
+use crate::outbox::job::{ReservationChange, SpecChange};
+use crate::time::HubTime;
+use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
+
+use super::Parties;
+use super::actor::Actor;
+use super::record::record;
+
+fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
+    Answer::Refused { refusal, detail: detail.into() }
+}
+
+impl Actor {
+    /// `None` where the job is accepted: the answer is a record then.
+    pub(super) async fn offered(&mut self, offer: JobOffer, parties: Parties, now: HubTime) -> Option<Answer> {
+        // A job that is known is known whatever the offer says this time.
+        if let Some(entry) = self.journal.get(offer.job) {
+            return Some(Answer::Accepted(entry.stage.state()));
+        }
+        let spec = match self.judge(&offer, parties) {
+            Ok(spec) => spec,
+            Err(detail) => return Some(refused(Refusal::Invalid, detail)),
+        };
+        let expires = match spec.expires_at_ms(offer.created_at.0) {
+            Ok(expires) => HubTime(expires),
+            Err(error) => return Some(refused(Refusal::Invalid, error.to_string())),
+        };
+        match self.journal.offered(offer.job, offer.created_at, expires, now, self.settings.queue) {
+            Offered::New => {}
+            Offered::Duplicate(state) => return Some(Answer::Accepted(state)),
+            Offered::Refused(refusal) => return Some(refused(refusal, self.why(refusal))),
+        }
+        self.accept(offer, spec).await
+    }
+
+    async fn accept(&mut self, offer: JobOffer, spec: JobSpec) -> Option<Answer> {
+        let (job, at) = (offer.job, self.wall_now());
+        let entry = Entry { created_at: offer.created_at, run: 0, stage: Stage::Accepted { at } };
+        let ack = JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) });
+        let records = vec![record(ack, at)];
+        let spec_rows = SpecChange::Put(offer.spec);
+        match self.commit(job, entry, spec_rows, ReservationChange::Take, records).await {
+            Ok(()) => {
+                self.specs.insert(job, Arc::new(spec));
+                self.enter(job).await;
+                None
+            }
+            Err(error @ (AppendError::Degraded { .. } | AppendError::Closed)) => {
+                Some(refused(Refusal::Degraded, error.to_string()))
+            }
+            Err(error) => Some(refused(Refusal::Busy, error.to_string())),
+        }
+    }
+
+    /// The spec, or what is wrong with it.
+    fn judge(&self, offer: &JobOffer, parties: Parties) -> Result<JobSpec, String> {
+        let spec = JobSpec::parse(&offer.spec).map_err(|error| error.to_string())?;
+        if let Some(hub) = spec.hub_id.filter(|hub| *hub != parties.hub) {
+            return Err(format!("hub_id: the spec is for hub {hub}, this job came from {}", parties.hub));
+        }
+        if let Some(job) = spec.job_id.filter(|job| *job != offer.job) {
+            return Err(format!("job_id: the spec says {job}, the offer {}", offer.job));
+        }
+        // An agent knows its id, not its name: what is not an id was judged by the hub.
+        let own = parties.agent.to_string();
+        let names = spec.agents.as_deref().unwrap_or_default();
+        let all_ids = !names.is_empty() && names.iter().all(|name| name.parse::<crate::id::AgentId>().is_ok());
+        if all_ids && !names.contains(&own) {
+            return Err(format!("agents: the spec is not for agent {own}"));
+        }
+        self.pool.check(&spec).map_err(|error| error.to_string())?;
+        Ok(spec)
+    }
+
+    fn why(&self, refusal: Refusal) -> String {
+        match refusal {
+            Refusal::Busy => format!("{} jobs are accepted and not finished", self.journal.open_count()),
+            Refusal::Expired => "its time is over".to_owned(),
+            Refusal::TooOld => "it is not newer than jobs this agent has forgotten".to_owned(),
+            Refusal::Degraded | Refusal::Invalid => String::new(),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The task that owns the journal.
+//!
+//! Every change goes the same way: decide against what is durable, commit the row with the records that tell of it, then
+//! change the journal in memory, then act. So whatever the process dies of, the next one finds what was said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::exec::{self, Canceller, CancelReason, Handlers, JobRun, Masks, Pool};
+use crate::id::{JobId, RecordId};
+use crate::job::journal::{BootId, Cancelled, Entry, Journal, ProcessId, Stage};
+use crate::job::{JobSpec, JobState};
+use crate::limit;
+use crate::outbox::job::{JobChange, ReservationChange, SpecChange};
+use crate::outbox::{AppendError, NewRecord, StoreError};
+use crate::time::{HubTime, WallTime};
+use crate::wire::job::{JobRecord, JobStatusChange};
+
+use super::follower::{End, Follower};
+use super::record::record;
+use super::{Order, Settings, Surroundings};
+
+/// What followers tell.
+pub(super) enum Event {
+    /// The job has its place; it is run once this is answered.
+    Begin { job: JobId, may: oneshot::Sender<u32> },
+    /// It runs.
+    Started { job: JobId, process: Option<exec::ProcessId>, ack: exec::Ack },
+    /// It is over, or never ran.
+    Over { job: JobId, end: End },
+}
+
+pub(super) struct Actor {
+    pub(super) settings: Settings,
+    pub(super) with: Surroundings,
+    pub(super) stop: CancellationToken,
+    pub(super) pool: Pool,
+    pub(super) journal: Journal,
+    pub(super) boot: BootId,
+    /// Of unfinished jobs.
+    pub(super) specs: BTreeMap<JobId, Arc<JobSpec>>,
+    /// Of jobs that are in the pool.
+    pub(super) cancellers: BTreeMap<JobId, Canceller>,
+    /// Jobs that may not start yet, by when they may.
+    pub(super) deferred: BTreeSet<(HubTime, JobId)>,
+    /// Ends that found no room: their jobs are not over before they did.
+    pub(super) unwritten: Vec<(JobId, End)>,
+    pub(super) events: mpsc::Sender<Event>,
+    told: Option<mpsc::Receiver<Event>>,
+    followers: TaskTracker,
+    /// Where the logs of an earlier process end at the latest.
+    pub(super) old_logs: Option<RecordId>,
+}
+
+impl Actor {
+    /// The actor as an earlier process left it; what that left running is ended.
+    pub(super) async fn restore(
+        settings: Settings,
+        handlers: Handlers,
+        with: Surroundings,
+        stop: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let rows = with.outbox.jobs().await?;
+        let unreadable = |detail: String| StoreError::Invalid { detail };
+        let pairs = rows.jobs.iter().map(|row| (row.job, row.row.as_ref()));
+        let journal = Journal::restore(pairs, rows.remembered.as_deref())
+            .map_err(|error| unreadable(error.to_string()))?;
+        let boot = exec::BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
+        let specs = rows.jobs.iter().filter_map(|row| {
+            let spec = JobSpec::parse(row.spec.as_deref()?).ok()?;
+            Some((row.job, Arc::new(spec)))
+        });
+        let pool = Pool::new(
+            handlers,
+            exec::Settings {
+                concurrency: settings.concurrency,
+                grace: settings.grace,
+                output_max: settings.output_max,
+            },
+        );
+        let (events, told) = mpsc::channel(limit::JOB_QUEUE);
+        let mut actor = Self {
+            specs: specs.collect(),
+            settings,
+            stop,
+            pool,
+            journal,
+            boot: BootId(boot.to_bytes()),
+            cancellers: BTreeMap::new(),
+            deferred: BTreeSet::new(),
+            unwritten: Vec::new(),
+            events,
+            told: Some(told),
+            followers: TaskTracker::new(),
+            old_logs: None,
+            with,
+        };
+        actor.recover().await?;
+        Ok(actor)
+    }
+
+    /// Works until it is stopped, then until every job is over.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let Some(mut told) = self.told.take() else { return };
+        for job in self.journal.open().collect::<Vec<_>>() {
+            self.enter(job).await;
+        }
+        let stop = self.stop.clone();
+        let mut orders_open = true;
+        loop {
+            self.show();
+            let due = self.due();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(event) = told.recv() => self.handle(event).await,
+                order = orders.recv(), if orders_open => match order {
+                    Some(order) => self.obey(order).await,
+                    None => orders_open = false,
+                },
+                () = tokio::time::sleep(due) => self.tend().await,
+            }
+        }
+        drop(orders);
+        self.wind_up(told).await;
+    }
+
+    /// Ends what runs and writes down how it ended.
+    async fn wind_up(mut self, mut told: mpsc::Receiver<Event>) {
+        for canceller in self.cancellers.values() {
+            canceller.cancel(CancelReason::Shutdown);
+        }
+        self.followers.close();
+        let followers = self.followers.clone();
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = told.recv() => self.handle(event).await,
+                () = followers.wait() => break,
+            }
+        }
+        while let Ok(event) = told.try_recv() {
+            self.handle(event).await;
+        }
+        self.pool.idle().await;
+        self.write_unwritten().await;
+        self.show();
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Offer { offer, id, parties, now, answers } => {
+                let job = offer.job;
+                if let Some(answer) = self.offered(offer, parties, now).await {
+                    super::answer(&answers, id, job, answer);
+                }
+            }
+            Order::Cancel(job) => self.cancel(job).await,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Begin { job, may } => {
+                if let Some(run) = self.begin(job).await {
+                    // A follower that is gone leaves a job that begun and did not: the next start reports it.
+                    let _gone = may.send(run);
+                }
+            }
+            Event::Started { job, process, ack } => {
+                if self.started(job, process).await {
+                    ack.durable();
+                }
+            }
+            Event::Over { job, end } => {
+                self.cancellers.remove(&job);
+                self.over(job, end).await;
+            }
+        }
+    }
+
+    /// The journal says `starting` before anything is run.
+    async fn begin(&mut self, job: JobId) -> Option<u32> {
+        let entry = *self.journal.get(job)?;
+        let Stage::Accepted { at } = entry.stage else { return None };
+        let run = entry.run.saturating_add(1);
+        let entry = Entry { run, stage: Stage::Starting { accepted_at: at, boot: self.boot }, ..entry };
+        let written = self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await;
+        written.is_ok().then_some(run)
+    }
+
+    async fn started(&mut self, job: JobId, process: Option<exec::ProcessId>) -> bool {
+        let Some(entry) = self.journal.get(job).copied() else { return false };
+        let now = (self.with.wall_clock)();
+        let process = process.map(|process| ProcessId { pid: process.pid, start_time: process.start_ticks });
+        let (accepted_at, started_at, first) = match entry.stage {
+            Stage::Starting { accepted_at, .. } => (accepted_at, now, true),
+            Stage::Running { accepted_at, started_at, .. } => (accepted_at, started_at, false),
+            Stage::Accepted { .. } | Stage::Finished { .. } => return false,
+        };
+        let stage = Stage::Running { accepted_at, boot: self.boot, process, started_at };
+        let change = JobStatusChange { job, run: entry.run, state: JobState::Running, at: now };
+        let records = if first { vec![record(JobRecord::Status(change), now)] } else { Vec::new() };
+        let entry = Entry { stage, ..entry };
+        self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, records).await.is_ok()
+    }
+
+    async fn cancel(&mut self, job: JobId) {
+        match self.journal.cancelled(job) {
+            Cancelled::Unknown | Cancelled::Waiting => {
+                let reason = "cancelled before it started";
+                self.finish_unrun(job, JobState::Cancelled, reason).await;
+                // Only now: its follower finds the job over.
+                if let Some(canceller) = self.cancellers.get(&job) {
+                    canceller.cancel(CancelReason::Cancelled);
+                }
+            }
+            Cancelled::Begun => {
+                if let Some(canceller) = self.cancellers.get(&job) {
+                    canceller.cancel(CancelReason::Cancelled);
+                }
+            }
+            Cancelled::Finished(_) => {}
+        }
+    }
+
+    /// Puts an accepted job into the pool, now or when it may start.
+    pub(super) async fn enter(&mut self, job: JobId) {
+        let Some(Entry { stage: Stage::Accepted { at }, created_at, .. }) = self.journal.get(job).copied() else {
+            return;
+        };
+        let Some(spec) = self.specs.get(&job).cloned() else {
+            self.finish_unrun(job, JobState::Failed, "its spec is not in the journal any more").await;
+            return;
+        };
+        let now = self.hub_now();
+        if let Some(from) = spec.not_before_ms.map(HubTime).filter(|from| *from > now) {
+            self.deferred.insert((from, job));
+            return;
+        }
+        let run = JobRun {
+            id: job,
+            run: self.journal.get(job).map_or(1, |entry| entry.run.saturating_add(1)),
+            start_within: Some(self.start_within(&spec, at, created_at, now)),
+            masks: Masks::new([]),
+            spec,
+        };
+        match self.pool.queue(run) {
+            Ok(queued) => {
+                self.cancellers.insert(job, queued.canceller());
+                let follower = Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
+                self.followers.spawn(follower.follow(queued));
+            }
+            // A handler that was there when the job was accepted, by an earlier process.
+            Err(error) => self.finish_unrun(job, JobState::Failed, &error.to_string()).await,
+        }
+    }
+
+    /// What is left of `start_within` and until it expires.
+    fn start_within(&self, spec: &JobSpec, accepted_at: WallTime, created_at: HubTime, now: HubTime) -> Duration {
+        let expires = spec.expires_at_ms(created_at.0).unwrap_or(created_at.0);
+        let until_expiry = Duration::from_millis(expires.saturating_sub(now.0));
+        let waited = Duration::from_millis((self.with.wall_clock)().0.saturating_sub(accepted_at.0));
+        spec.start_within.map_or(until_expiry, |within| within.saturating_sub(waited).min(until_expiry))
+    }
+
+    /// Hub time as far as it is known, else the machine's own.
+    pub(super) fn hub_now(&self) -> HubTime {
+        self.with.state.clock_offset().correct((self.with.wall_clock)())
+    }
+
+    fn due(&self) -> Duration {
+        if !self.unwritten.is_empty() {
+            return limit::JOB_WRITE_RETRY;
+        }
+        let now = self.hub_now();
+        let next = self.deferred.first().map(|(from, _)| from.0.saturating_sub(now.0));
+        // The clock may be stepped meanwhile.
+        next.map_or(limit::JOB_TEND_INTERVAL, Duration::from_millis).min(limit::JOB_TEND_INTERVAL)
+    }
+
+    async fn tend(&mut self) {
+        self.write_unwritten().await;
+        let now = self.hub_now();
+        while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {
+            self.deferred.remove(&(from, job));
+            self.enter(job).await;
+        }
+    }
+
+    async fn write_unwritten(&mut self) {
+        for (job, end) in std::mem::take(&mut self.unwritten) {
+            self.over(job, end).await;
+        }
+    }
+
+    /// Commits a job's row with what is to be said, then changes the journal in memory.
+    pub(super) async fn commit(
+        &mut self,
+        job: JobId,
+        entry: Entry,
+        spec: SpecChange,
+        reservation: ReservationChange,
+        records: Vec<NewRecord>,
+    ) -> Result<(), AppendError> {
+        let now = (self.with.wall_clock)();
+        let gone = self.journal.forgettable(now, limit::JOBS_FORGOTTEN_AT_ONCE);
+        let forget = self.journal.remembered_without(&gone).filter(|_| !gone.is_empty()).map(|newest| {
+            let remembered = crate::job::journal::encode_remembered(newest).into();
+            crate::outbox::job::Forget { jobs: gone.clone(), remembered }
+        });
+        let change = JobChange { job, row: entry.encode().into(), spec, reservation, forget, records };
+        self.with.outbox.change_job(change).await.inspect_err(|error| {
+            tracing::warn!(%job, %error, "a change of a job could not be written");
+        })?;
+        self.journal.set(job, entry);
+        self.journal.forget(&gone);
+        Ok(())
+    }
+
+    fn show(&self) {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for job in self.journal.open() {
+            if let Some(entry) = self.journal.get(job) {
+                *counts.entry(entry.stage.state().name().to_owned()).or_default() += 1;
+            }
+        }
+        self.with.state.set_jobs(counts);
+    }
+
+    /// The machine's own clock.
+    pub(super) fn wall_now(&self) -> WallTime {
+        (self.with.wall_clock)()
+    }
+}

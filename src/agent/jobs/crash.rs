@@ -1,0 +1,78 @@
+//! What an earlier process left: what still runs is ended, then reported once or begun again.
+
+use crate::exec;
+use crate::id::{JobId, Lane, RecordId};
+use crate::job::OnCrash;
+use crate::job::journal::{AfterCrash, Entry, Found, Journal, Stage, Survivor};
+use crate::outbox::StoreError;
+use crate::outbox::job::{ReservationChange, SpecChange};
+use crate::time::WallTime;
+
+use super::actor::Actor;
+
+impl Actor {
+    pub(super) async fn recover(&mut self) -> Result<(), StoreError> {
+        self.old_logs = self.last_of_old_logs().await?;
+        for (job, found) in self.journal.found(self.boot) {
+            let Found::Begun { survivor, started_at } = found else { continue };
+            self.end_survivor(job, survivor).await;
+            self.after_crash(job, started_at).await;
+        }
+        Ok(())
+    }
+
+    /// The last record of the newest epoch before this one: a log of an earlier process does not go beyond.
+    async fn last_of_old_logs(&self) -> Result<Option<RecordId>, StoreError> {
+        let durable = self.with.outbox.durable();
+        let [_, _, current] = *durable.borrow();
+        let streams = self.with.outbox.streams().await?;
+        let old = streams.into_iter().filter(|state| {
+            state.stream.lane == Lane::Logs && state.stream != current.stream && state.first_unacked < state.next
+        });
+        let newest = old.max_by_key(|state| state.stream.epoch);
+        Ok(newest.map(|state| RecordId { stream: state.stream, seq: state.next.saturating_sub(1) }))
+    }
+
+    async fn end_survivor(&self, job: JobId, survivor: Survivor) {
+        let process = match survivor {
+            Survivor::None => return,
+            Survivor::Group(process) => Some(exec::ProcessId {
+                pid: process.pid,
+                start_ticks: process.start_time,
+                boot: exec::BootId::from_bytes(self.boot.0),
+            }),
+            Survivor::Unknown => None,
+        };
+        match exec::end_survivor(job, process).await {
+            Ok(ended) => tracing::info!(%job, ?ended, "what an earlier process left of a job is gone"),
+            Err(error) => tracing::error!(%job, %error, "what an earlier process left of a job does not end"),
+        }
+    }
+
+    async fn after_crash(&mut self, job: JobId, started_at: Option<WallTime>) {
+        let Some(entry) = self.journal.get(job).copied() else { return };
+        let on_crash = self.specs.get(&job).map_or(OnCrash::Report, |spec| spec.on_crash);
+        let result = match Journal::after_crash(on_crash) {
+            AfterCrash::Interrupted => {
+                let reason = if started_at.is_some() {
+                    "the agent or its machine stopped while it ran"
+                } else {
+                    "the agent or its machine stopped while it was started; it may have run"
+                };
+                self.interrupt(job, entry, started_at, reason).await
+            }
+            AfterCrash::Rerun => {
+                let at = match entry.stage {
+                    Stage::Starting { accepted_at, .. } | Stage::Running { accepted_at, .. } => accepted_at,
+                    Stage::Accepted { at } | Stage::Finished { at, .. } => at,
+                };
+                let entry = Entry { stage: Stage::Accepted { at }, ..entry };
+                self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await
+            }
+        };
+        if let Err(error) = result {
+            // It stays as it was found, and the next start comes to the same.
+            tracing::error!(%job, %error, "what became of a job could not be written");
+        }
+    }
+}
