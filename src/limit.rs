@@ -119,6 +119,8 @@ pub const INTAKE_FRAMES_IN_FLIGHT: usize = 8;
 pub const INTAKE_CONNECTIONS_MAX: usize = 64;
 /// A local program that does not read an answer for this long is dropped.
 pub const INTAKE_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Threads of an agent's runtime: its two tasks that work hard are the link and the intake.
+pub const AGENT_THREADS: usize = 2;
 /// Each step of a shutdown.
 pub const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket's read buffer on an agent.
