@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
 use crate::obs::{folder, random};
@@ -63,16 +64,27 @@ pub struct Agent {
     stop_intake: CancellationToken,
     stop_link: CancellationToken,
     intake: JoinHandle<()>,
+    jobs: jobs::Running,
     link: Option<JoinHandle<()>>,
     socket: PathBuf,
 }
 
 impl Agent {
-    /// Starts an agent. Needs a tokio runtime.
+    /// An agent with handlers of its own, besides `exec`.
+    pub fn builder(config: Config) -> Builder {
+        let exec = Exec::new(config.exec.clone());
+        Builder { handlers: Handlers::new().with(EXEC, exec), config }
+    }
+
+    /// Starts an agent that runs jobs of the kind `exec` only. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::builder(config).start().await
+    }
+
+    async fn start_with(config: Config, handlers: Handlers) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
@@ -85,6 +97,18 @@ impl Agent {
             Ok(listener) => listener,
             Err(error) => {
                 // A dropped handle gives the folder back only some time later: the next start would find it locked.
+                outbox.close().await?;
+                return Err(error.into());
+            }
+        };
+        let with = jobs::Surroundings {
+            outbox: outbox.clone(),
+            state: state.clone(),
+            wall_clock: config.wall_clock,
+        };
+        let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
+            Ok(started) => started,
+            Err(error) => {
                 outbox.close().await?;
                 return Err(error.into());
             }
@@ -109,6 +133,7 @@ impl Agent {
                     hub,
                     outbox: outbox.clone(),
                     state: state.clone(),
+                    jobs,
                     stop: stop_link.clone(),
                     instance: InstanceId::from_bytes(random::bytes()),
                 };
@@ -116,7 +141,7 @@ impl Agent {
             }
             (LinkMode::On | LinkMode::Off, _) => None,
         };
-        Ok(Self { outbox, state, stop_intake, stop_link, intake, link, socket })
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, socket })
     }
 
     /// The local socket's path.
@@ -137,7 +162,7 @@ impl Agent {
         Ok(self.state.status(self.outbox.stat().await?))
     }
 
-    /// Stops in order: intake, link, outbox. Each step has a deadline.
+    /// Stops in order: intake, jobs, link, outbox. Each step has a deadline.
     ///
     /// # Errors
     /// Where the outbox could not be closed cleanly; what was durable stays so.
@@ -149,6 +174,7 @@ impl Agent {
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the socket was gone before");
         }
+        shutdown::step("jobs", limit::SHUTDOWN_JOBS_TIMEOUT, self.jobs.stop()).await;
         self.stop_link.cancel();
         if let Some(link) = self.link {
             shutdown::step("link", limit, joined(link)).await;
@@ -159,6 +185,33 @@ impl Agent {
         }
     }
 }
+
+/// An agent that is about to start.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    handlers: Handlers,
+}
+
+impl Builder {
+    /// Runs jobs of this kind with `handler`, in place of an earlier one for it.
+    #[must_use]
+    pub fn handler(mut self, kind: impl Into<String>, handler: impl JobHandler) -> Self {
+        self.handlers = self.handlers.with(kind, handler);
+        self
+    }
+
+    /// Starts the agent. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(self) -> Result<Agent, StartError> {
+        Agent::start_with(self.config, self.handlers).await
+    }
+}
+
+/// The kind of job that every agent runs.
+const EXEC: &str = "exec";
 
 /// Where the outbox lies in a data folder.
 pub fn outbox_folder(data: &std::path::Path) -> PathBuf {

@@ -184,7 +184,19 @@ pub(crate) const fn version() -> &'static str {
 
 /// The runtime a command runs in.
 fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_multi_thread()
+    built(&mut tokio::runtime::Builder::new_multi_thread())
+}
+
+/// The runtime of an agent, which shall stay small on a machine with many cores too.
+#[cfg(feature = "agent")]
+fn small_runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = cores.min(crate::limit::AGENT_THREADS);
+    built(tokio::runtime::Builder::new_multi_thread().worker_threads(threads))
+}
+
+fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, CliError> {
+    builder
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Exit::Io, format!("starting the runtime: {error}")))

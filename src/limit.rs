@@ -131,7 +131,11 @@ pub const INTAKE_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INTAKE_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A command that asks the agent a question waits so long for each part of the answer.
 pub const INTAKE_ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each step of a shutdown.
+/// Threads of an agent's runtime: its two tasks that work hard are the link and the intake.
+pub const AGENT_THREADS: usize = 2;
+/// How long a stopping agent waits for its jobs: their grace by default, and as long again to write it down.
+pub const SHUTDOWN_JOBS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Each other step of a shutdown.
 pub const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket's read buffer on an agent.
 pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
@@ -183,6 +187,8 @@ pub const JOB_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 pub const JOB_DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Accepted and not finished jobs of one agent, running ones included.
 pub const JOB_QUEUE: usize = 32;
+/// The most an agent's config may ask for instead: at 320 KiB of core each, they fill a third of the control lane.
+pub const JOB_QUEUE_MAX: u32 = 64;
 /// Finished ids that the journal keeps at least; few in unit tests, so that they reach the edge.
 pub const JOBS_REMEMBERED: usize = if cfg!(test) { 20 } else { 100_000 };
 /// Finished ids that the journal keeps at most, however young: about 60 bytes each in memory and on disk.
@@ -191,6 +197,8 @@ pub const JOBS_REMEMBERED_MAX: usize = 4 * JOBS_REMEMBERED;
 pub const JOBS_REMEMBERED_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Jobs one agent runs at once, unless its config says otherwise.
 pub const JOB_CONCURRENCY: std::num::NonZeroU32 = std::num::NonZeroU32::new(4).unwrap();
+/// How long an agent waits at its start for what an earlier process left of a job to be gone.
+pub const SURVIVOR_TIMEOUT: Duration = Duration::from_secs(10);
 /// A result that found no room is tried again this often.
 pub const JOB_WRITE_RETRY: Duration = Duration::from_secs(1);
 /// How often an agent looks whether a job may start by now.

@@ -7,16 +7,18 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::exec::{EnvAllow, ExecSettings};
 use crate::limit;
 use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
 use crate::time::WallTime;
 use crate::unit;
 
-use super::pace;
+use super::{jobs, pace};
 use raw::{Raw, Scalar};
 
 /// The default data folder.
@@ -133,6 +135,10 @@ pub struct Config {
     pub quota_bytes: [u64; 3],
     /// Distance of heartbeats; `None` leaves it to the hub.
     pub heartbeat: Option<Duration>,
+    /// How many jobs run, and how they end.
+    pub jobs: jobs::Settings,
+    /// What jobs of the kind `exec` may do.
+    pub exec: ExecSettings,
     /// How log lines look.
     pub log_format: Format,
     /// The least severe level that is logged; `None` leaves it to the command line.
@@ -167,6 +173,8 @@ impl Config {
             session: SessionSettings::default(),
             quota_bytes: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
             heartbeat: None,
+            jobs: jobs::Settings::default(),
+            exec: ExecSettings::default(),
             log_format: Format::Text,
             log_level: None,
             wall_clock: crate::obs::clock::wall_now,
@@ -239,6 +247,7 @@ impl Config {
         };
         config.check_times(raw, origin)?;
         config.check_outbox(raw, origin)?;
+        config.check_jobs(raw, origin)?;
         config.check_log(raw, origin)?;
         Ok(config)
     }
@@ -301,6 +310,32 @@ impl Config {
         Ok(())
     }
 
+    fn check_jobs(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
+        let (section, jobs) = (&raw.jobs, &mut self.jobs);
+        let most = limit::JOB_QUEUE_MAX;
+        if let Some(places) = origin.count("jobs.concurrency", section.concurrency.as_ref(), most)? {
+            jobs.concurrency = places;
+        }
+        if let Some(queue) = origin.count("jobs.queue", section.queue.as_ref(), most)? {
+            jobs.queue = queue.get() as usize;
+        }
+        origin.time("jobs.grace", &section.grace, &mut jobs.grace)?;
+        if let Some(bytes) = origin.size("jobs.output_max", section.output_max.as_ref())? {
+            jobs.output_max = bytes;
+        }
+        if let Some(patterns) = &section.env_allow {
+            self.exec.env_allow = EnvAllow::new(patterns.clone());
+        }
+        for root in section.roots.iter().flatten() {
+            if !root.is_absolute() {
+                return Err(origin.wrong("jobs.roots", format!("{} is not absolute", root.display())));
+            }
+            self.exec.roots.push(root.clone());
+        }
+        self.exec.user.clone_from(&section.user);
+        Ok(())
+    }
+
     fn check_log(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
         self.log_format = match raw.log.format.as_deref() {
             None | Some("text") => Format::Text,
@@ -345,6 +380,17 @@ impl Origin<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A whole number from 1 to `most`.
+    fn count(&self, key: &str, value: Option<&Scalar>, most: u32) -> Result<Option<NonZeroU32>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        let number = match value {
+            Scalar::Number(number) => u32::try_from(*number).ok(),
+            Scalar::Text(text) => text.trim().parse().ok(),
+        };
+        let fits = number.filter(|number| *number <= most).and_then(NonZeroU32::new);
+        fits.map(Some).ok_or_else(|| self.wrong(key, format!("must be a whole number from 1 to {most}")))
     }
 
     fn size(&self, key: &str, value: Option<&Scalar>) -> Result<Option<u64>, ConfigError> {

@@ -17,6 +17,7 @@ use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
 use super::identity::{self, Identity};
+use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
@@ -27,6 +28,7 @@ pub(super) struct Connector {
     pub(super) hub: Hub,
     pub(super) outbox: Outbox,
     pub(super) state: State,
+    pub(super) jobs: Jobs,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
 }
@@ -125,7 +127,7 @@ impl Connector {
                 };
             }
         };
-        let hub_id = identity.key.hub_id.to_string();
+        let parties = Parties { hub: identity.key.hub_id, agent: identity.key.agent_id };
         let session = self.session(identity, nonce, streams.clone(), boot_now());
         let with = Surroundings {
             outbox: self.outbox.clone(),
@@ -136,7 +138,8 @@ impl Connector {
             no_ack: self.config.no_ack,
             heartbeat: self.config.heartbeat,
             hub: self.hub.url.clone(),
-            hub_id,
+            jobs: self.jobs.clone(),
+            parties,
         };
         Uplink::new(link, session, &streams, with).run().await
     }

@@ -20,17 +20,20 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::limit;
 use crate::net::ws::{Link, Want};
 use crate::obs::clock::boot_now;
 use crate::outbox::{Batch, Outbox, Stat, StoreError};
 use crate::session::{AgentSession, ReadRequest, Transmit};
-use crate::time::{BootTime, WallTime};
+use crate::time::{BootTime, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::{StreamMark, StreamState};
 
 use super::heartbeat;
+use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
 use depth::Depth;
 pub(super) use outcome::{Again, Outcome};
@@ -49,8 +52,9 @@ pub(super) struct Surroundings {
     pub(super) write_timeout: Duration,
     pub(super) no_ack: Duration,
     pub(super) heartbeat: Option<Duration>,
+    pub(super) jobs: Jobs,
+    pub(super) parties: Parties,
     pub(super) hub: String,
-    pub(super) hub_id: String,
 }
 
 /// One session under way.
@@ -68,6 +72,10 @@ pub(super) struct Uplink<S> {
     beating: Work<Result<Stat, StoreError>>,
     next_beat: Option<BootTime>,
     received: u64,
+    /// Hub time, and the moment it was that.
+    hub_time: (HubTime, BootTime),
+    /// Answers to offers, and where jobs put them.
+    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
 }
 
 /// Whether the session goes on.
@@ -100,6 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             beating: None,
             next_beat: None,
             received: 0,
+            hub_time: Default::default(),
+            answers: mpsc::channel(limit::JOB_ANSWERS_MAX),
         }
     }
 
@@ -139,6 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                         self.session.send_heartbeat(heartbeat::heartbeat(&stat, version));
                         Flow::On
                     })
+                }
+                Some((id, ack)) = self.answers.1.recv() => {
+                    self.session.answer_offer(id, ack);
+                    Flow::On
                 }
                 changed = durable.changed() => {
                     if changed.is_err() {

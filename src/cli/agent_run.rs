@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::agent::Agent;
 use crate::agent::config::{Config, Flags};
-use crate::obs::log;
+use crate::obs::{heap, log};
 
 use super::exit::{CliError, Exit};
 use super::{Global, folder, print_line, variable};
@@ -58,7 +58,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     };
     let config = Config::load(global.config.as_deref(), variable, &flags).map_err(folder::config_error)?;
     log::start(global.level.or(config.log_level).unwrap_or(LevelFilter::INFO), config.log_format);
-    let runtime = super::runtime()?;
+    heap::keep_small();
+    let runtime = super::small_runtime()?;
     runtime.block_on(serve(config, args.ready_file.as_deref(), global))
 }
 

@@ -8,4 +8,6 @@ mod commands;
 mod delivery;
 mod demo;
 mod folder;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod world;

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) session: RawSession,
     pub(super) outbox: RawOutbox,
     pub(super) heartbeat: RawHeartbeat,
+    pub(super) jobs: RawJobs,
     pub(super) log: RawLog,
 }
 
@@ -69,6 +70,18 @@ pub(super) struct RawLane {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawHeartbeat {
     pub(super) interval: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawJobs {
+    pub(super) concurrency: Option<Scalar>,
+    pub(super) queue: Option<Scalar>,
+    pub(super) env_allow: Option<Vec<String>>,
+    pub(super) roots: Option<Vec<PathBuf>>,
+    pub(super) user: Option<String>,
+    pub(super) output_max: Option<Scalar>,
+    pub(super) grace: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +147,8 @@ impl Raw {
             ("OUTPOST_SESSION_IDLE", &mut self.session.idle),
             ("OUTPOST_SESSION_WRITE", &mut self.session.write),
             ("OUTPOST_HEARTBEAT_INTERVAL", &mut self.heartbeat.interval),
+            ("OUTPOST_JOBS_USER", &mut self.jobs.user),
+            ("OUTPOST_JOBS_GRACE", &mut self.jobs.grace),
             ("OUTPOST_LOG_LEVEL", &mut self.log.level),
             ("OUTPOST_LOG_FORMAT", &mut self.log.format),
         ];
@@ -154,6 +169,9 @@ impl Raw {
         }
         for (name, value) in [
             ("OUTPOST_SESSION_WINDOW", &mut self.session.window),
+            ("OUTPOST_JOBS_CONCURRENCY", &mut self.jobs.concurrency),
+            ("OUTPOST_JOBS_QUEUE", &mut self.jobs.queue),
+            ("OUTPOST_JOBS_OUTPUT_MAX", &mut self.jobs.output_max),
             ("OUTPOST_OUTBOX_CONTROL_MAX_BYTES", &mut self.outbox.control.max_bytes),
             ("OUTPOST_OUTBOX_EVENTS_MAX_BYTES", &mut self.outbox.events.max_bytes),
             ("OUTPOST_OUTBOX_LOGS_MAX_BYTES", &mut self.outbox.logs.max_bytes),
@@ -163,8 +181,15 @@ impl Raw {
             }
         }
         // A list is separated by commas.
+        let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
         if let Some(text) = environment("OUTPOST_HUB_URLS") {
-            self.hub.urls = Some(text.split(',').map(|url| url.trim().to_owned()).collect());
+            self.hub.urls = Some(list(text));
+        }
+        if let Some(text) = environment("OUTPOST_JOBS_ENV_ALLOW") {
+            self.jobs.env_allow = Some(list(text));
+        }
+        if let Some(text) = environment("OUTPOST_JOBS_ROOTS") {
+            self.jobs.roots = Some(list(text).into_iter().map(PathBuf::from).collect());
         }
     }
 

@@ -102,7 +102,7 @@ fn flags_win_over_environment_over_file() {
 #[test]
 fn keys_of_later_parts_and_slips_are_refused_by_name() {
     for (text, key) in [
-        ("[jobs]\nqueue = 32\n", "jobs"),
+        ("[jobs]\noperator_keys = []\n", "operator_keys"),
         ("[hub]\nca_file = \"x\"\n", "ca_file"),
         ("[hub]\nproxy = \"x\"\n", "proxy"),
         ("[metrics]\nlisten = \"x\"\n", "metrics"),

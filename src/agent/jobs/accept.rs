@@ -19,7 +19,12 @@ fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
 
 impl Actor {
     /// `None` where the job is accepted: the answer is a record then.
-    pub(super) async fn offered(&mut self, offer: JobOffer, parties: Parties, now: HubTime) -> Option<Answer> {
+    pub(super) async fn offered(
+        &mut self,
+        offer: JobOffer,
+        parties: Parties,
+        now: HubTime,
+    ) -> Option<Answer> {
         // A job that is known is known whatever the offer says this time.
         if let Some(entry) = self.journal.get(offer.job) {
             return Some(Answer::Accepted(entry.stage.state()));
@@ -71,7 +76,8 @@ impl Actor {
         // An agent knows its id, not its name: what is not an id was judged by the hub.
         let own = parties.agent.to_string();
         let names = spec.agents.as_deref().unwrap_or_default();
-        let all_ids = !names.is_empty() && names.iter().all(|name| name.parse::<crate::id::AgentId>().is_ok());
+        let all_ids =
+            !names.is_empty() && names.iter().all(|name| name.parse::<crate::id::AgentId>().is_ok());
         if all_ids && !names.contains(&own) {
             return Err(format!("agents: the spec is not for agent {own}"));
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::exec::{self, Canceller, CancelReason, Handlers, JobRun, Masks, Pool};
+use crate::exec::{self, CancelReason, Canceller, Handlers, JobRun, Masks, Pool};
 use crate::id::{JobId, RecordId};
 use crate::job::journal::{BootId, Cancelled, Entry, Journal, ProcessId, Stage};
 use crate::job::{JobSpec, JobState};
@@ -70,7 +70,8 @@ impl Actor {
         let pairs = rows.jobs.iter().map(|row| (row.job, row.row.as_ref()));
         let journal = Journal::restore(pairs, rows.remembered.as_deref())
             .map_err(|error| unreadable(error.to_string()))?;
-        let boot = exec::BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
+        let boot =
+            exec::BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
         let specs = rows.jobs.iter().filter_map(|row| {
             let spec = JobSpec::parse(row.spec.as_deref()?).ok()?;
             Some((row.job, Arc::new(spec)))
@@ -231,7 +232,8 @@ impl Actor {
 
     /// Puts an accepted job into the pool, now or when it may start.
     pub(super) async fn enter(&mut self, job: JobId) {
-        let Some(Entry { stage: Stage::Accepted { at }, created_at, .. }) = self.journal.get(job).copied() else {
+        let Some(Entry { stage: Stage::Accepted { at }, created_at, .. }) = self.journal.get(job).copied()
+        else {
             return;
         };
         let Some(spec) = self.specs.get(&job).cloned() else {
@@ -253,7 +255,8 @@ impl Actor {
         match self.pool.queue(run) {
             Ok(queued) => {
                 self.cancellers.insert(job, queued.canceller());
-                let follower = Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
+                let follower =
+                    Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
                 self.followers.spawn(follower.follow(queued));
             }
             // A handler that was there when the job was accepted, by an earlier process.
@@ -262,7 +265,13 @@ impl Actor {
     }
 
     /// What is left of `start_within` and until it expires.
-    fn start_within(&self, spec: &JobSpec, accepted_at: WallTime, created_at: HubTime, now: HubTime) -> Duration {
+    fn start_within(
+        &self,
+        spec: &JobSpec,
+        accepted_at: WallTime,
+        created_at: HubTime,
+        now: HubTime,
+    ) -> Duration {
         let expires = spec.expires_at_ms(created_at.0).unwrap_or(created_at.0);
         let until_expiry = Duration::from_millis(expires.saturating_sub(now.0));
         let waited = Duration::from_millis((self.with.wall_clock)().0.saturating_sub(accepted_at.0));

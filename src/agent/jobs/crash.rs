@@ -4,6 +4,7 @@ use crate::exec;
 use crate::id::{JobId, Lane, RecordId};
 use crate::job::OnCrash;
 use crate::job::journal::{AfterCrash, Entry, Found, Journal, Stage, Survivor};
+use crate::limit;
 use crate::outbox::StoreError;
 use crate::outbox::job::{ReservationChange, SpecChange};
 use crate::time::WallTime;
@@ -27,7 +28,9 @@ impl Actor {
         let [_, _, current] = *durable.borrow();
         let streams = self.with.outbox.streams().await?;
         let old = streams.into_iter().filter(|state| {
-            state.stream.lane == Lane::Logs && state.stream != current.stream && state.first_unacked < state.next
+            state.stream.lane == Lane::Logs
+                && state.stream != current.stream
+                && state.first_unacked < state.next
         });
         let newest = old.max_by_key(|state| state.stream.epoch);
         Ok(newest.map(|state| RecordId { stream: state.stream, seq: state.next.saturating_sub(1) }))
@@ -43,7 +46,7 @@ impl Actor {
             }),
             Survivor::Unknown => None,
         };
-        match exec::end_survivor(job, process).await {
+        match exec::survivor::end(job, process, limit::SURVIVOR_TIMEOUT).await {
             Ok(ended) => tracing::info!(%job, ?ended, "what an earlier process left of a job is gone"),
             Err(error) => tracing::error!(%job, %error, "what an earlier process left of a job does not end"),
         }

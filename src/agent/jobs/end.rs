@@ -104,7 +104,11 @@ impl Actor {
             run: 0,
             stage: Stage::Accepted { at: self.wall_now() },
         });
-        let log = LogSummary { lines: (entry.run == 0).then_some(0), end: self.old_log_of(entry), ..LogSummary::default() };
+        let log = LogSummary {
+            lines: (entry.run == 0).then_some(0),
+            end: self.old_log_of(entry),
+            ..LogSummary::default()
+        };
         let result = JobResult { run: entry.run, log, ..self.result(job, state, reason) };
         let _logged = self.write(job, entry, result).await;
     }
@@ -133,7 +137,9 @@ impl Actor {
     async fn tell(&mut self, job: JobId, entry: Entry, result: JobResult, end: End) {
         match self.write(job, entry, result).await {
             Ok(()) => {}
-            Err(AppendError::LaneFull { .. } | AppendError::DiskFull { .. }) => self.unwritten.push((job, end)),
+            Err(AppendError::LaneFull { .. } | AppendError::DiskFull { .. }) => {
+                self.unwritten.push((job, end))
+            }
             // Degraded: the next start finds the job running and reports it as interrupted.
             Err(_logged) => {}
         }

@@ -10,12 +10,7 @@ pub(super) const SOURCE: &str = "outpost";
 
 /// A job's record.
 pub(super) fn record(content: JobRecord, at: WallTime) -> NewRecord {
-    NewRecord {
-        recorded_at: at,
-        source: SOURCE.to_owned(),
-        kind: content.kind(),
-        payload: content.encode(),
-    }
+    NewRecord { recorded_at: at, source: SOURCE.to_owned(), kind: content.kind(), payload: content.encode() }
 }
 
 /// What a handler returned and is too long for the result.

@@ -26,8 +26,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 self.session.close(now);
             }
             AgentEvent::HeartbeatDue => self.beat(now),
-            AgentEvent::JobOffer { offer, .. } => tracing::info!(job = %offer.job, "a job was offered"),
-            AgentEvent::CancelJob(job) => tracing::info!(%job, "a job is to end"),
+            AgentEvent::JobOffer { id, offer } => {
+                let (since, at) = self.hub_time;
+                let hub_now = since.after(now.since(at));
+                self.with.jobs.offer(id, offer, self.with.parties, hub_now, &self.answers.0);
+            }
+            AgentEvent::CancelJob(job) => self.with.jobs.cancel(job),
             AgentEvent::Unknown(number) => self.on_unknown(number),
             AgentEvent::Closed(closed) => {
                 self.outcome.closed(&closed);

@@ -31,12 +31,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     }
 
     pub(super) async fn on_registered(&mut self, event: AgentEvent, now: BootTime) -> Flow {
-        let AgentEvent::Registered { session_id, offset, config, retry, resolutions, .. } = event else {
+        let AgentEvent::Registered { session_id, hub_time, offset, config, retry, resolutions, .. } = event
+        else {
             return Flow::On;
         };
+        self.hub_time = (hub_time, now);
         let saved = Saved {
             hub: Some(self.with.hub.clone()),
-            hub_id: Some(self.with.hub_id.clone()),
+            hub_id: Some(self.with.parties.hub.to_string()),
             session_id: Some(session_id.to_string()),
             connected_at_ms: Some((self.with.wall_clock)().0),
             clock_offset_ms: Some(offset.0),
