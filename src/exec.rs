@@ -12,19 +12,29 @@
 //!
 //! Invariants: a line that was read is handed over, in order, or the job's output was cut and says so; a channel that is
 //! full stops the reading, so that the job's process waits. No process outlives its [`Running`] by more than its grace.
+//!
+//! After a restart of the agent [`survivor::end`] ends what is left of a job before it is reported or run again.
 
+mod command;
 mod context;
 mod deadline;
+mod environment;
 mod handler;
 mod line;
 mod mask;
 mod outcome;
 mod pool;
 mod proc;
+mod process;
+mod pump;
 mod report;
 mod reporter;
+pub mod survivor;
+mod user;
 
+pub use command::{Exec, ExecSettings};
 pub use context::JobContext;
+pub use environment::EnvAllow;
 pub use handler::{Begins, Handlers, InvalidPayload, JobHandler};
 pub use mask::Masks;
 pub use outcome::{CancelReason, Ending, Outcome};

@@ -236,8 +236,10 @@ pub const JOB_REPORTS: usize = 16;
 pub const JOB_ATTACHMENT_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 /// After KILL, or beyond a stopped job's grace, how long a job may take to end before it is left behind.
 pub const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a process group that was told to end is looked at.
+/// How soon a process group that was told to end is looked at again, at first.
 pub const JOB_GROUP_LOOK: Duration = Duration::from_millis(20);
+/// And later.
+pub const JOB_GROUP_LOOK_MAX: Duration = Duration::from_millis(320);
 /// A sleep towards a deadline lasts no longer, so that time spent suspended is seen.
 pub const DEADLINE_LOOK: Duration = Duration::from_secs(30);
 /// One read from a job's pipe.
@@ -246,3 +248,5 @@ pub const PIPE_READ_BYTES: usize = 32 * 1024;
 pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
 /// How often a job that was told to end is seen to be waiting for the agent itself, which is not held against it.
 pub const JOB_STOP_LOOK: Duration = Duration::from_millis(500);
+/// After KILL, how long a process group may take to be gone (one that hangs in the kernel stays).
+pub const JOB_KILL_TIMEOUT: Duration = Duration::from_secs(10);

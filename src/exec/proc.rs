@@ -114,6 +114,23 @@ impl Stat {
     }
 }
 
+/// All processes that have not ended.
+pub(super) fn living() -> std::io::Result<Vec<(Pid, Stat)>> {
+    let mut living = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        // One that ends while it is looked at has ended.
+        if let Some(pid) = pid
+            && let Ok(stat) = Stat::read(pid)
+            && !stat.dead
+        {
+            living.push((pid, stat));
+        }
+    }
+    Ok(living)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
