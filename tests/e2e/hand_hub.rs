@@ -39,9 +39,16 @@ pub(crate) enum Manner {
     Silent,
     /// As a hub should, and hands out `config_snapshot`.
     Configures,
+    /// Takes records and acks none.
+    NeverAcks,
+    /// Takes the registration, offers a wide window, and reads nothing more until its manner changes.
+    NeverReads,
     /// Takes the registration and says that it goes, to come back after `AWAY`.
     GoesAway,
 }
+
+/// A window that no socket's buffers hold.
+pub(crate) const WIDE: u32 = 64 << 20;
 
 /// How long a hub that goes asks its agents to stay away.
 pub(crate) const AWAY: Duration = Duration::from_millis(400);
@@ -102,11 +109,11 @@ impl HandHub {
             agent_id: hub.key.agent_id,
             mac_root: hub.key.key.mac_root(),
         };
-        let manner = hub.manner.subscribe();
+        let mut manner = hub.manner.subscribe();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let now = *manner.borrow();
-                serve.one(stream, now).await;
+                serve.one(stream, now, &mut manner).await;
             }
         });
         hub
@@ -171,7 +178,7 @@ impl Serve {
         }
     }
 
-    async fn one(&self, stream: TcpStream, manner: Manner) {
+    async fn one(&self, stream: TcpStream, manner: Manner, changes: &mut watch::Receiver<Manner>) {
         self.see(|seen| seen.began.push(boot_now()));
         if manner == Manner::ClosesAtOnce {
             drop(stream);
@@ -196,6 +203,8 @@ impl Serve {
             | Manner::Silent
             | Manner::ClosesAtOnce
             | Manner::Configures
+            | Manner::NeverAcks
+            | Manner::NeverReads
             | Manner::GoesAway => {}
         }
         if matches!(manner, Manner::Nonsense | Manner::Silent) {
@@ -207,7 +216,10 @@ impl Serve {
             return;
         }
         let hub_id = if manner == Manner::AnotherHub { HubId::from_bytes([0xee; 16]) } else { self.hub_id };
-        let config = self.config(hub_id, nonce.expect("the agent sends a nonce"));
+        let mut config = self.config(hub_id, nonce.expect("the agent sends a nonce"));
+        if manner == Manner::NeverReads {
+            config.limits.window_bytes = WIDE;
+        }
         let mut leaving = (manner == Manner::GoesAway).then(|| go_away(&config));
         let mut session = HubSession::new(config, boot_now(), HubTime(wall_now().0));
         let mut out = BytesMut::new();
@@ -229,6 +241,10 @@ impl Serve {
                 if socket.send(message).await.is_err() {
                     return;
                 }
+            }
+            if frames == 2 && manner == Manner::NeverReads {
+                changes.wait_for(|now| *now != manner).await.unwrap();
+                return;
             }
             if frames == 2
                 && let Some(frame) = leaving.take()
@@ -285,7 +301,9 @@ impl Serve {
                     );
                 });
                 let mark = StreamMark { stream: records.stream, acked: last, acked_crc: 0 };
-                session.handle_committed(boot_now(), mark);
+                if manner != Manner::NeverAcks {
+                    session.handle_committed(boot_now(), mark);
+                }
             }
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
             HubEvent::Gap(_) | HubEvent::Unknown(_) => {}
