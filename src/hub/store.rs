@@ -88,11 +88,10 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .disable_statement_logging();
-        let pool =
-            PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).connect_with(options.clone()).await?;
+        let pool = pool_options().connect_with(options.clone()).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
-        let connection = sqlx::SqliteConnection::connect_with(&options).await?;
+        let connection = ingest::Database::open(options).await?;
         let health = Arc::new(ingest::Health::default());
         let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
         let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
@@ -119,6 +118,17 @@ impl Store {
     async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("begin immediate").await?)
     }
+}
+
+/// A connection comes back only where its transaction is over: after a commit that failed sqlx may believe for ever
+/// that it is not.
+fn pool_options() -> PoolOptions<Sqlite> {
+    PoolOptions::<Sqlite>::new().max_connections(READERS_MAX).after_release(|connection, _| {
+        Box::pin(async move {
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {

@@ -16,7 +16,10 @@ fn unshare() -> &'static [&'static str] {
         let tried = Command::new("unshare").args(**way).arg("true").stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
-    ways.iter().find(works).expect("a mount namespace: allow user namespaces, or run as root")
+    let Some(way) = ways.iter().find(works) else {
+        panic!("no mount namespace: allow user namespaces, or run as root");
+    };
+    way
 }
 
 /// The disk as the hub sees it, from outside its namespace.
