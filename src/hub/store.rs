@@ -91,17 +91,17 @@ impl Store {
             .disable_statement_logging();
         let pool = PoolOptions::<Sqlite>::new()
             .max_connections(READERS_MAX)
-            // See `ingest::renew`: one that the driver takes to be in a transaction is of no use any more.
+            // After a commit that failed, one that the driver takes to be in a transaction is of no use any more.
             .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await
             .map_err(|error| StoreError::Open { path: database.clone(), error })?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
-        let connection = sqlx::SqliteConnection::connect_with(&options).await?;
+        let connection = ingest::Database::open(options).await?;
         let health = Arc::new(ingest::Health::default());
         let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
-        let task = tokio::spawn(ingest::run(options, connection, work, Arc::clone(&health)));
+        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
         Ok((Self { pool, hub_id, sealer: Arc::new(sealer), writer, health }, task))
     }
 

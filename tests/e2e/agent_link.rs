@@ -11,7 +11,7 @@ use outpost::outbox::NewRecord;
 use outpost::time::WallTime;
 use outpost::wire::message::RecordKind;
 
-use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, config_snapshot};
+use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, WIDE, config_snapshot};
 
 fn config(folder: &tempfile::TempDir, hub: &HandHub) -> Config {
     let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
@@ -172,5 +172,49 @@ async fn a_config_snapshot_is_kept_shown_and_told_at_the_next_registration() {
     hub.until("the next registration", |seen| seen.configs_known == [0, 7]).await;
     let after = status(&agent, "registered", |status| status.state == LinkState::Connected).await;
     assert_eq!(after.config_version, 7, "a hub that sends none changes nothing");
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hub_that_acks_nothing_is_left_and_what_it_took_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::NeverAcks).await;
+    let config = Config { no_ack: Duration::from_millis(300), ..config(&folder, &hub) };
+    let agent = Agent::start(config).await.unwrap();
+    agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
+    hub.until("the hub took them", |seen| seen.records() == 3).await;
+    let left = status(&agent, "it was left", |status| status.last_error.is_some()).await;
+    let error = left.last_error.unwrap();
+    assert_eq!(error.code, "no_ack", "{}", error.text);
+    assert_eq!(left.outbox.lane(Lane::Events).records, 3, "nothing goes without an ack");
+    hub.manner.send_replace(Manner::Proper);
+    status(&agent, "acked by the marks", |status| status.outbox.lane(Lane::Events).records == 0).await;
+    hub.look(|seen| {
+        assert_eq!(seen.records(), 3);
+        assert_eq!(seen.close_codes[0], 1000);
+    });
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hub_that_never_reads_is_left_within_the_write_time_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::NeverReads).await;
+    let mut config = config(&folder, &hub);
+    config.session.write = Duration::from_millis(500);
+    config.session.window_bytes = WIDE;
+    let agent = Agent::start(config).await.unwrap();
+    let long = |number: u32| NewRecord {
+        payload: vec![number.to_le_bytes()[0]; 12_000].into(),
+        ..records(0..1).remove(0)
+    };
+    for _ in 0..20 {
+        agent.outbox().append(Lane::Logs, (0..100).map(long).collect()).await.unwrap();
+    }
+    let left = status(&agent, "it was left", |status| status.last_error.is_some()).await;
+    let error = left.last_error.unwrap();
+    assert_eq!(error.code, "write_timeout", "{}", error.text);
+    hub.manner.send_replace(Manner::Proper);
+    hub.until("all records", |seen| seen.records() == 2_000).await;
     agent.shutdown().await.unwrap();
 }

@@ -92,6 +92,49 @@ fn two_clones_each_deliver_what_they_hold() {
 }
 
 #[test]
+fn two_clones_that_take_turns_lose_nothing_and_the_hub_saw_each_process() {
+    let mut world = World::new();
+    let mut hub = world.start_hub();
+    world.add_agent("edge-1");
+    hub.kill();
+    let mut agent = world.start_agent("edge-1");
+    world.emit("edge-1", "logs", b"common\n");
+    agent.kill();
+    copy(&world.path("edge-1"), &world.path("clone"));
+
+    let mut expected = b"common\n".to_vec();
+    for turn in 1..=3 {
+        for data in ["edge-1", "clone"] {
+            // What is emitted while the hub is away waits in this folder while the other one delivers.
+            let mut agent = world.start_agent_on("edge-1", data);
+            let away = format!("{data} turn {turn} away\n");
+            world.emit(data, "logs", away.as_bytes());
+            agent.kill();
+            expected.extend(away.into_bytes());
+        }
+        let mut hub = world.start_hub();
+        for data in ["clone", "edge-1"] {
+            let mut agent = world.start_agent_on("edge-1", data);
+            let here = format!("{data} turn {turn} here\n");
+            world.emit(data, "logs", here.as_bytes());
+            world.wait_drained(data);
+            agent.kill();
+            expected.extend(here.into_bytes());
+        }
+        hub.kill();
+    }
+
+    let _hub = world.start_hub();
+    assert_same(&sorted(&world.listed("edge-1", "logs")), &sorted(&expected));
+    let shown = world.show_agent("edge-1");
+    assert_eq!(shown["instances"].as_array().unwrap().len(), 6, "two folders, three turns each: {shown}");
+    let streams: BTreeSet<_> =
+        shown["streams"].as_array().unwrap().iter().map(|stream| stream["epoch"].to_string()).collect();
+    assert!(streams.len() >= 12, "every opening has epochs of its own: {shown}");
+    assert_eq!(shown["alarms"].as_array().map(Vec::len), Some(0), "nothing was lost: {shown}");
+}
+
+#[test]
 fn a_folder_rolled_back_behind_the_hub_is_noticed_and_delivers_what_it_holds() {
     let mut world = World::new();
     let _hub = world.start_hub();

@@ -8,6 +8,7 @@ mod commands;
 mod delivery;
 mod demo;
 mod folder;
+mod full_disk;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod world;

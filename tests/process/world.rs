@@ -108,10 +108,42 @@ impl World {
         let ready = self.path("hub.ready");
         let _ = std::fs::remove_file(&ready);
         let command = format!("hub run --json --data hub --listen {listen} --ready-file hub.ready");
-        let process = self.spawn(&command, "hub.log");
+        let process = self.spawn(self.command(&command), "hub.log");
+        self.hub_is_ready();
+        process
+    }
+
+    /// Starts the hub with its data on a disk of this size, which only it sees: a tmpfs in a mount namespace that
+    /// `unshare` makes.
+    pub(crate) fn start_hub_on_disk(&mut self, unshare: &[&str], size: &str) -> Process {
+        std::fs::create_dir(self.path("disk")).unwrap();
+        let mount = format!("mount -t tmpfs -o size={size} outpost disk && exec \"$@\"");
+        let hub = "hub run --json --data disk/hub --listen 127.0.0.1:0 --ready-file hub.ready";
+        let mut command = Command::new("unshare");
+        command
+            .args(unshare)
+            .args(["sh", "-c", &mount, "sh", env!("CARGO_BIN_EXE_outpost")])
+            .args(hub.split_whitespace())
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir(self.folder.path());
+        let process = self.spawn(command, "hub.log");
+        self.hub_is_ready();
+        process
+    }
+
+    fn hub_is_ready(&mut self) {
+        let ready = self.path("hub.ready");
         let ready = wait_for("the hub to be ready", || ready_event(&ready));
         self.hub_address = Some(ready["listen"].as_str().unwrap().parse().unwrap());
-        process
+    }
+
+    /// What `/readyz` says: status and text.
+    pub(crate) fn ready(&self) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("http://{}/readyz", self.hub_address.unwrap());
+        let mut answer = agent.get(&url).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
     /// Issues a key for an agent; the hub need not run.
@@ -133,7 +165,7 @@ impl World {
         let command = format!(
             "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready {flags}"
         );
-        let process = self.spawn(&command, &format!("{data}.log"));
+        let process = self.spawn(self.command(&command), &format!("{data}.log"));
         wait_for("the agent to be ready", || ready.exists().then_some(()));
         process
     }
@@ -142,9 +174,9 @@ impl World {
         self.start_agent_on(name, name)
     }
 
-    fn spawn(&self, words: &str, log: &str) -> Process {
+    fn spawn(&self, mut command: Command, log: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
-        Process(self.command(words).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// Emits `input` into a running agent; the receipt once it is durable.

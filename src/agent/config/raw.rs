@@ -134,7 +134,7 @@ impl Raw {
 
     /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
     pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
-        let texts: [(&str, &mut Option<String>); 14] = [
+        let texts: [(&str, &mut Option<String>); 16] = [
             ("OUTPOST_LINK", &mut self.link),
             ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
             ("OUTPOST_RECONNECT_MIN", &mut self.reconnect.min),

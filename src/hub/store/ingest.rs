@@ -18,7 +18,7 @@ use crate::time::{ClockOffset, HubTime};
 use crate::wire::message::{Gap, LossReport, StreamMark};
 
 use super::{AgentRef, Store, StoreError};
-pub(super) use writer::run;
+pub(super) use writer::{Database, run};
 
 /// What one connection hands over.
 #[derive(Debug)]

@@ -1,4 +1,7 @@
 //! The writer's loop: takes what waits, commits it as one round, answers every piece.
+//!
+//! A connection whose round failed is not used again: on a full disk SQLite rolls back by itself, and sqlx, which does
+//! not learn of it, would refuse every later transaction.
 
 use std::sync::Arc;
 
@@ -6,16 +9,59 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 
-use crate::hub::store::StoreError;
+use crate::hub::store::{AgentRef, StoreError};
+use crate::id::StreamId;
 use crate::limit;
+use crate::wire::message::StreamMark;
 
 use super::round::{self, Outcome};
 use super::{Health, Ingest, Work};
 
+/// The writer's connection, opened anew where the last one failed.
+pub(in crate::hub::store) struct Database {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+}
+
+impl Database {
+    /// # Errors
+    /// Where the database cannot be opened.
+    pub(in crate::hub::store) async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let connection = SqliteConnection::connect_with(&options).await?;
+        Ok(Self { options, connection: Some(connection) })
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.options).await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    async fn commit(&mut self, round: &[Ingest]) -> Result<Vec<Outcome>, StoreError> {
+        let outcome = round::commit(self.connection().await?, round).await;
+        if outcome.is_err()
+            && let Some(failed) = self.connection.take()
+            && let Err(error) = failed.close_hard().await
+        {
+            tracing::debug!(%error, "a connection to the database did not close");
+        }
+        outcome
+    }
+
+    async fn marks(
+        &mut self,
+        agent: AgentRef,
+        streams: Vec<StreamId>,
+    ) -> Result<Vec<StreamMark>, StoreError> {
+        round::read_marks(self.connection().await?, agent, streams).await
+    }
+}
+
 /// Runs until `Stop`.
 pub(in crate::hub::store) async fn run(
-    options: SqliteConnectOptions,
-    mut connection: SqliteConnection,
+    mut database: Database,
     mut queue: mpsc::Receiver<Work>,
     health: Arc<Health>,
 ) {
@@ -31,8 +77,8 @@ pub(in crate::hub::store) async fn run(
                 Work::Ingest(ingest) => round.push(ingest),
                 Work::Marks { agent, streams, reply } => {
                     // What came before must be in the marks.
-                    commit(&options, &mut connection, &mut round, &health).await;
-                    let marks = round::read_marks(&mut connection, agent, streams).await;
+                    commit(&mut database, &mut round, &health).await;
+                    let marks = database.marks(agent, streams).await;
                     if reply.send(marks).is_err() {
                         tracing::debug!("a session ended while its marks were read");
                     }
@@ -43,27 +89,24 @@ pub(in crate::hub::store) async fn run(
                 }
             }
         }
-        commit(&options, &mut connection, &mut round, &health).await;
+        commit(&mut database, &mut round, &health).await;
         if stop && queue.is_empty() {
             break;
         }
     }
-    if let Err(error) = connection.close().await {
+    if let Some(connection) = database.connection
+        && let Err(error) = connection.close().await
+    {
         tracing::warn!(%error, "the database did not close cleanly");
     }
 }
 
 /// One transaction; every piece gets its answer.
-async fn commit(
-    options: &SqliteConnectOptions,
-    connection: &mut SqliteConnection,
-    round: &mut Vec<Ingest>,
-    health: &Health,
-) {
+async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Health) {
     if round.is_empty() {
         return;
     }
-    let outcome = round::commit(connection, round).await;
+    let outcome = database.commit(round).await;
     let failure = outcome.as_ref().err().map(ToString::to_string);
     if let Some(reason) = &failure {
         tracing::error!(reason, pieces = round.len(), "the database cannot commit: acks are withheld");
@@ -79,22 +122,5 @@ async fn commit(
         if ingest.reply.try_send(reply).is_err() {
             tracing::debug!("a session ended before its records were committed");
         }
-    }
-    if failure.is_some() {
-        renew(options, connection).await;
-    }
-}
-
-/// A new connection after a failed round. On a full disk SQLite rolls back by itself; the driver takes no note of it
-/// and would begin no transaction any more.
-async fn renew(options: &SqliteConnectOptions, connection: &mut SqliteConnection) {
-    match SqliteConnection::connect_with(options).await {
-        Ok(new) => {
-            if let Err(error) = std::mem::replace(connection, new).close().await {
-                tracing::debug!(%error, "the failed connection did not close cleanly");
-            }
-        }
-        // The old one stays: the next round fails on it and comes here again.
-        Err(error) => tracing::warn!(%error, "the database takes no new connection"),
     }
 }
