@@ -51,7 +51,8 @@ async fn ten_megabytes_of_arguments_are_too_many() {
     let mut job = exec(&json!({"command": ["true"]}));
     let mut spec = (*job.spec).clone();
     let argument = "x".repeat(100_000);
-    spec.payload = json!({"command": [vec!["true".to_owned()], vec![argument; 100]].concat()});
+    let command = [vec!["true".to_owned()], vec![argument; 100]].concat();
+    spec.payload = json!({"command": command});
     job.spec = Arc::new(spec);
     let error = refusal(&pool(), job).await;
     assert!(error.contains("payload.command: the arguments and the environment are too long"), "{error}");
