@@ -252,7 +252,7 @@ impl Serve {
                 session.handle_committed(boot_now(), mark);
             }
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
-            HubEvent::Gap(_) | HubEvent::Unknown(_) => {}
+            HubEvent::Gap(_) | HubEvent::JobAck(_) | HubEvent::Unknown(_) => {}
             HubEvent::Closed(_) => return true,
         }
         false

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 
 use crate::hub::store::StoreError;
+use crate::hub::store::jobs::Changes;
 use crate::limit;
 
 use super::round::{self, Outcome};
@@ -16,6 +17,7 @@ pub(in crate::hub::store) async fn run(
     mut connection: SqliteConnection,
     mut queue: mpsc::Receiver<Work>,
     health: Arc<Health>,
+    changes: Arc<Changes>,
 ) {
     let mut waiting = Vec::with_capacity(limit::INGEST_ROUND);
     loop {
@@ -29,7 +31,7 @@ pub(in crate::hub::store) async fn run(
                 Work::Ingest(ingest) => round.push(ingest),
                 Work::Marks { agent, streams, reply } => {
                     // What came before must be in the marks.
-                    commit(&mut connection, &mut round, &health).await;
+                    commit(&mut connection, &mut round, &health, &changes).await;
                     let marks = round::read_marks(&mut connection, agent, streams).await;
                     if reply.send(marks).is_err() {
                         tracing::debug!("a session ended while its marks were read");
@@ -41,7 +43,7 @@ pub(in crate::hub::store) async fn run(
                 }
             }
         }
-        commit(&mut connection, &mut round, &health).await;
+        commit(&mut connection, &mut round, &health, &changes).await;
         if stop && queue.is_empty() {
             break;
         }
@@ -52,7 +54,12 @@ pub(in crate::hub::store) async fn run(
 }
 
 /// One transaction; every piece gets its answer.
-async fn commit(connection: &mut SqliteConnection, round: &mut Vec<Ingest>, health: &Health) {
+async fn commit(
+    connection: &mut SqliteConnection,
+    round: &mut Vec<Ingest>,
+    health: &Health,
+    changes: &Changes,
+) {
     if round.is_empty() {
         return;
     }
@@ -66,7 +73,10 @@ async fn commit(connection: &mut SqliteConnection, round: &mut Vec<Ingest>, heal
     for ingest in round.drain(..) {
         let reply = match (&failure, stored.next()) {
             (Some(reason), _) => Err(StoreError::CannotCommit(reason.clone())),
-            (None, Some(Outcome::Stored)) => Ok(ingest.mark),
+            (None, Some(Outcome::Stored)) => {
+                changes.note(ingest.agent);
+                Ok(ingest.mark)
+            }
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };
         if ingest.reply.try_send(reply).is_err() {
