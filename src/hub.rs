@@ -8,6 +8,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod ingest;
+mod jobs;
 mod listen;
 mod registry;
 mod socket;
@@ -26,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
+use crate::obs::clock;
+use crate::time::HubTime;
 
 use config::Config;
 use counters::Counters;
@@ -86,6 +89,7 @@ impl Hub {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
+        store.note_start(HubTime(clock::wall_now().0)).await?;
         let api = listen::bind(config.listen).await?;
         let agents = match config.agent_listen {
             Some(address) => Some(listen::bind(address).await?),
@@ -110,6 +114,7 @@ impl Hub {
             tasks: TaskTracker::new(),
         });
         let routers = listen::routers(&shared, agents.is_some());
+        shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
         shared.tasks.spawn(listen::serve(api, routers.api, Arc::clone(&shared)));
         if let Some(listener) = agents {
             shared.tasks.spawn(listen::serve(listener, routers.agents, Arc::clone(&shared)));

@@ -250,3 +250,21 @@ pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
 pub const JOB_STOP_LOOK: Duration = Duration::from_millis(500);
 /// After KILL, how long a process group may take to be gone (one that hangs in the kernel stays).
 pub const JOB_KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Offers of one agent that wait for its answer; then the hub holds back the next.
+pub const JOB_OFFERS_UNANSWERED: u32 = 32;
+/// An offer that was not answered is made again after this, and a doorbell that was lost is made good.
+pub const JOB_OFFER_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the hub looks for jobs whose time is over.
+pub const JOB_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Jobs that one transaction of that sweep closes at most.
+pub const JOB_SWEEP_BATCH: u32 = 500;
+/// An `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// Bytes of a request that is too long which are read and dropped, so that its sender hears why.
+pub const REQUEST_DRAIN_BYTES: usize = 64 * 1024 * 1024;
+/// How long a request of the API may wait for something to happen.
+pub const JOB_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Jobs on one page of the list.
+pub const JOBS_PAGE_MAX: u32 = 1000;
+/// Lines on one page of a job's log.
+pub const JOB_LINES_PAGE_MAX: u32 = 10_000;

@@ -2,6 +2,8 @@
 //!
 //! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
 
+mod jobs;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,6 +34,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/agents", get(agents).post(add_agent))
         .route("/v1/agents/{name}", get(agent).delete(remove_agent))
         .route("/v1/agents/{name}/records", get(records))
+        .merge(jobs::router())
         .route_layer(from_fn_with_state(Arc::clone(shared), authorize));
     guarded
         .route("/healthz", get(|| async { "ok\n" }))
@@ -111,14 +114,15 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response<Body> {
     }
 }
 
-async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({
+async fn status(State(shared): State<Arc<Shared>>) -> Answer {
+    Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "commit": env!("OUTPOST_COMMIT"),
         "hub_id": shared.store.hub_id().to_string(),
         "sessions": shared.registry.len(),
         "counters": shared.counters.to_json(),
-    }))
+        "job_orphans": shared.store.job_orphans().await?,
+    })))
 }
 
 async fn agents(State(shared): State<Arc<Shared>>) -> Answer {

@@ -6,6 +6,7 @@
 mod ending;
 mod event;
 mod line;
+mod orders;
 mod register;
 mod stage;
 
@@ -33,6 +34,7 @@ use super::socket::Socket;
 use super::store::{Credential, IngestReply, StoreError};
 use ending::{for_peer, gone, of_socket};
 use line::{Incoming, Line, Reading};
+use orders::Orders;
 use stage::Stage;
 
 /// Serves one admitted agent until its session ends.
@@ -52,6 +54,7 @@ pub(super) async fn serve(
     let mut connection = Connection::new(shared, socket, credential, agent_nonce, address);
     let closed = connection.run().await;
     connection.leave();
+    connection.note_offline().await;
     connection.finish(closed).await;
 }
 
@@ -65,6 +68,7 @@ struct Connection {
     entry: Option<Arc<Entry>>,
     intake: Option<Intake>,
     stage: Stage,
+    orders: Orders,
     replies: mpsc::Receiver<IngestReply>,
 }
 
@@ -73,6 +77,10 @@ enum Wake {
     Message(Incoming),
     Stored(IngestReply),
     Room(Result<(), StoreError>),
+    /// Something waits for the agent.
+    Rung,
+    /// The session takes more of what waits for the agent.
+    Orders,
     Timer,
     Ended(ErrorCode),
 }
@@ -114,6 +122,7 @@ impl Connection {
             entry: None,
             intake: None,
             stage,
+            orders: Orders::default(),
             replies,
         }
     }
@@ -137,11 +146,14 @@ impl Connection {
                 Wake::Stored(reply) => self.handle_stored(reply),
                 Wake::Room(Ok(())) => {}
                 Wake::Room(Err(error)) => self.close_for(&error),
+                Wake::Rung => self.orders.ring(),
+                Wake::Orders => self.give_orders().await,
                 Wake::Timer => {
                     let now = clock::boot_now();
                     if let Some(closed) = self.line.check_writes(now) {
                         return closed;
                     }
+                    self.orders.handle_timeout(now);
                     if self.session.poll_timeout().is_some_and(|at| at <= now) {
                         self.session.handle_timeout(now);
                     }
@@ -178,9 +190,12 @@ impl Connection {
     }
 
     fn handle_stored(&mut self, reply: IngestReply) {
-        self.stage.answered();
+        let heard = self.stage.answered();
         match reply {
-            Ok(mark) => self.session.handle_committed(clock::boot_now(), mark),
+            Ok(mark) => {
+                self.orders.note(heard);
+                self.session.handle_committed(clock::boot_now(), mark);
+            }
             Err(error) => self.close_for(&error),
         }
     }
@@ -193,13 +208,20 @@ impl Connection {
 
     /// Waits for whatever comes first. Cancel safe: nothing is taken before it is returned.
     async fn wake(&mut self) -> Wake {
-        let Self { shared, line, session, entry, stage, replies, .. } = self;
+        let Self { shared, line, session, entry, stage, orders, replies, .. } = self;
         let reading = stage.reading();
         let may_send = stage.may_send();
         let timer = session.poll_timeout();
+        let entry = entry.as_deref();
         let ended = async {
             match entry {
                 Some(entry) => entry.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let rung = async {
+            match entry {
+                Some(entry) => entry.rung().await,
                 None => std::future::pending().await,
             }
         };
@@ -208,7 +230,8 @@ impl Connection {
         if let Poll::Ready(message) = first.await {
             return Wake::Message(message);
         }
-        let deadlines = [timer, session.poll_timeout(), line.write_deadline()];
+        let deadlines = [timer, session.poll_timeout(), line.write_deadline(), orders.deadline()];
+        let waiting = orders.waiting();
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => Wake::Ended(ErrorCode::GoingAway),
@@ -217,9 +240,18 @@ impl Connection {
             slot = shared.store.reserve(), if may_send => {
                 Wake::Room(slot.map(|slot| stage.send(slot, &shared.counters)))
             }
+            () = rung => Wake::Rung,
             () = sleep_until(deadlines.into_iter().flatten().min()) => Wake::Timer,
             // Last: a peer that never stops sending must not keep the others from being heard.
-            message = poll_fn(|cx| line.poll(cx, &shared.counters, session, reading)) => Wake::Message(message),
+            wake = poll_fn(|cx| {
+                if waiting && session.takes_orders() {
+                    return Poll::Ready(Wake::Orders);
+                }
+                let message = line.poll(cx, &shared.counters, session, reading);
+                // It may have made room.
+                let orders = waiting && message.is_pending() && session.takes_orders();
+                if orders { Poll::Ready(Wake::Orders) } else { message.map(Wake::Message) }
+            }) => wake,
         }
     }
 
@@ -229,6 +261,17 @@ impl Connection {
         if let Some(entry) = &self.entry {
             self.shared.registry.logout(entry);
             entry.release();
+        }
+    }
+
+    /// From here on the agent counts as away, unless another session of it is there.
+    async fn note_offline(&mut self) {
+        if self.entry.is_none() {
+            return;
+        }
+        let noted = self.shared.store.note_offline(self.credential.agent.agent, self.session_id, hub_time());
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, agent = %self.credential.agent.name, "the end of a session could not be noted");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::wire::batch;
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::{Codec, Gap, LossReport, Record, RecordKind, Records, StreamMark};
 
-use super::store::{AgentRef, Content, Ingest, IngestReply};
+use super::store::{AgentRef, Content, Ingest, IngestReply, facts};
 
 /// One connection's way into the store: knows each stream's mark including what is still on its way.
 pub(super) struct Intake {
@@ -47,11 +47,12 @@ impl Intake {
         let start = batch::offset_of(&records.batch, skipped)
             .filter(|_| skip < records.count)
             .ok_or_else(|| invalid("a batch shorter than what is skipped"))?;
-        let new = (records.first..).zip(&decoded).skip(skipped);
+        let new = || (records.first..).zip(&decoded).skip(skipped);
         let content = Content::Batch {
             batch: records.batch.slice(start..),
             clock_offset: records.clock_offset,
-            losses: losses(records.stream.lane, new),
+            losses: losses(records.stream.lane, new()),
+            jobs: facts(records.stream.lane, new()),
         };
         self.piece(records.first.saturating_add(skip.into()), mark, content, now)
     }

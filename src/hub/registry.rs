@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::{AgentId, InstanceId, SessionId};
@@ -29,6 +30,7 @@ pub struct Entry {
     /// The newest heartbeat.
     pub heartbeat: Mutex<Option<Heartbeat>>,
     reason: OnceLock<ErrorCode>,
+    doorbell: Notify,
     stop: CancellationToken,
     released: CancellationToken,
 }
@@ -52,6 +54,7 @@ impl Entry {
             offset,
             heartbeat: Mutex::new(None),
             reason: OnceLock::new(),
+            doorbell: Notify::new(),
             stop: CancellationToken::new(),
             released: CancellationToken::new(),
         }
@@ -69,6 +72,16 @@ impl Entry {
     pub(super) async fn ended(&self) -> ErrorCode {
         self.stop.cancelled().await;
         self.reason.get().copied().unwrap_or(ErrorCode::Internal)
+    }
+
+    /// Something waits for the agent in the store.
+    pub(super) fn ring(&self) {
+        self.doorbell.notify_one();
+    }
+
+    /// Completes when the doorbell was rung since this last completed. Cancel safe.
+    pub(super) async fn rung(&self) {
+        self.doorbell.notified().await;
     }
 
     /// The session says that it hands nothing more to the store.
@@ -111,6 +124,13 @@ impl Registry {
     /// An agent's session.
     pub fn session(&self, agent: AgentId) -> Option<Arc<Entry>> {
         self.map().get(&agent).cloned()
+    }
+
+    /// Rings the doorbell of an agent that is here.
+    pub(super) fn ring(&self, agent: AgentId) {
+        if let Some(entry) = self.session(agent) {
+            entry.ring();
+        }
     }
 
     /// How many there are.

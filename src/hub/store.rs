@@ -8,6 +8,7 @@
 mod agents;
 mod error;
 mod ingest;
+mod jobs;
 mod lock;
 mod records;
 mod seal;
@@ -27,10 +28,16 @@ use tokio::task::JoinHandle;
 
 use crate::id::{HubId, Lane};
 use crate::obs::{clock, folder, random};
+use crate::time::HubTime;
 
 pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
 pub use ingest::{Content, Ingest, IngestReply, Slot};
+pub(super) use jobs::facts;
+pub use jobs::{
+    Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
+    JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
+};
 pub use lock::FolderLock;
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use status::{GapRow, InstanceRow, LossRow, StreamRow};
@@ -61,10 +68,13 @@ pub enum Creation {
 #[derive(Clone)]
 pub struct Store {
     pool: SqlitePool,
+    /// For what a power cut may undo: commits without waiting for the disk.
+    lazy: SqlitePool,
     hub_id: HubId,
     sealer: Arc<Sealer>,
     writer: mpsc::Sender<ingest::Work>,
     health: Arc<ingest::Health>,
+    changes: Arc<jobs::Changes>,
 }
 
 impl Store {
@@ -97,12 +107,17 @@ impl Store {
             .await
             .map_err(|error| StoreError::Open { path: database.clone(), error })?;
         sqlx::migrate!("./migrations").run(&pool).await?;
+        let lazy = PoolOptions::<Sqlite>::new()
+            .max_connections(1)
+            .connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
         let (hub_id, sealer) = installation(&pool, &database, &folder.join("hub.key")).await?;
         let connection = ingest::Database::open(options).await?;
         let health = Arc::new(ingest::Health::default());
         let (writer, work) = mpsc::channel(crate::limit::INGEST_QUEUE);
-        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health)));
-        Ok((Self { pool, hub_id, sealer: Arc::new(sealer), writer, health }, task))
+        let changes = Arc::new(jobs::Changes::default());
+        let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health), Arc::clone(&changes)));
+        let sealer = Arc::new(sealer);
+        Ok((Self { pool, lazy, hub_id, sealer, writer, health, changes }, task))
     }
 
     /// Which installation this is.
@@ -119,6 +134,7 @@ impl Store {
 
     /// Ends the connections to the database, once the writer is through.
     pub async fn close_pool(&self) {
+        self.lazy.close().await;
         self.pool.close().await;
     }
 
@@ -176,6 +192,11 @@ async fn installation(
 /// The hub's clock, as the database keeps it.
 fn now() -> i64 {
     i64::try_from(clock::wall_now().0).unwrap_or(i64::MAX)
+}
+
+/// A point in hub time, as the database keeps it.
+fn time(at: HubTime) -> i64 {
+    i64::try_from(at.0).unwrap_or(i64::MAX)
 }
 
 /// A record's number as the database keeps it.

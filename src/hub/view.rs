@@ -1,5 +1,7 @@
 //! What the hub shows of agents and records, as JSON; the API and the command line's direct access share it.
 
+pub mod job;
+
 use std::sync::PoisonError;
 
 use base64::Engine as _;

@@ -180,7 +180,15 @@ impl HubSession {
 
     /// Whether another offer or cancel may be handed over: the socket has taken enough of those before.
     pub fn takes_orders(&self) -> bool {
-        matches!(self.phase, Phase::Live) && self.port.queue.len() < limit::JOB_ORDERS_MAX
+        self.room_for_orders() > 0
+    }
+
+    /// How many offers and cancels may be handed over now.
+    pub fn room_for_orders(&self) -> usize {
+        match self.phase {
+            Phase::Live => limit::JOB_ORDERS_MAX.saturating_sub(self.port.queue.len()),
+            Phase::Challenge { .. } | Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Closed => 0,
+        }
     }
 
     /// Offers a job. Before the registration and after the end nothing is sent.

@@ -110,7 +110,7 @@ fn malformed(detail: String) -> WireError {
 }
 
 /// The number and wire type of the field that `bytes` begins with, `bytes` from its value on, and what follows it.
-fn next_field(bytes: &[u8]) -> Option<(u32, u64, &[u8], &[u8])> {
+pub(super) fn next_field(bytes: &[u8]) -> Option<(u32, u64, &[u8], &[u8])> {
     let (tag, value) = varint(bytes)?;
     let field = u32::try_from(tag >> 3).ok()?;
     let rest = match tag & 7 {

@@ -18,6 +18,10 @@ mod delivery;
 #[cfg(feature = "agent")]
 mod hand_hub;
 #[cfg(feature = "hub")]
+mod job_agent;
+#[cfg(feature = "hub")]
+mod jobs;
+#[cfg(feature = "hub")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;

@@ -21,7 +21,7 @@ impl Connection {
             HubEvent::Records { records, skip } => self.handle_records(&records, skip),
             HubEvent::Gap(gap) => self.handle_gap(gap),
             HubEvent::Heartbeat(heartbeat) => self.handle_heartbeat(heartbeat),
-            HubEvent::JobAck(ack) => self.handle_job_ack(&ack),
+            HubEvent::JobAck(ack) => self.handle_job_ack(&ack).await,
             HubEvent::Unknown(field) => self.handle_unknown(field),
             HubEvent::Closed(closed) => return Some(closed),
         };
@@ -63,9 +63,8 @@ impl Connection {
         Ok(())
     }
 
-    fn handle_job_ack(&mut self, ack: &JobAck) -> Handled {
-        tracing::info!(agent = %self.credential.agent.name, job = %ack.job, "an answer to an offer");
-        Ok(())
+    async fn handle_job_ack(&mut self, ack: &JobAck) -> Handled {
+        self.take_answer(ack).await.map_err(|error| for_peer(&error))
     }
 
     fn handle_unknown(&mut self, field: u32) -> Handled {

@@ -37,7 +37,13 @@ impl Connection {
         let noted = self
             .shared
             .store
-            .note_instance(agent.agent, register.instance, &register.hostname, &register.agent_version)
+            .note_instance(
+                agent.agent,
+                self.session_id,
+                register.instance,
+                &register.hostname,
+                &register.agent_version,
+            )
             .await;
         if let Err(error) = noted {
             tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
@@ -47,6 +53,7 @@ impl Connection {
         self.shared.counters.registrations.add(1);
         self.intake = Some(Intake::new(agent.agent, &marks, self.stage.reply()));
         self.session.accept(clock::boot_now(), marks, None);
+        self.orders.begin();
         Ok(())
     }
 }

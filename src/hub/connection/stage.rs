@@ -9,12 +9,13 @@ use crate::hub::store::{Ingest, IngestReply, Slot};
 use crate::limit;
 
 use super::line::Reading;
+use super::orders::Heard;
 
 pub(super) struct Stage {
     /// Pieces the writer's queue had no room for yet.
     pending: VecDeque<Ingest>,
     /// Bytes of each piece at the writer, in its order.
-    at_writer: VecDeque<usize>,
+    at_writer: VecDeque<(usize, Heard)>,
     at_writer_bytes: usize,
     reply: mpsc::Sender<IngestReply>,
 }
@@ -57,16 +58,17 @@ impl Stage {
     pub(super) fn send(&mut self, slot: Slot<'_>, counters: &Counters) {
         if let Some(piece) = self.pending.pop_front() {
             let bytes = piece.len();
-            self.at_writer.push_back(bytes);
+            self.at_writer.push_back((bytes, Heard::of(&piece)));
             self.at_writer_bytes = self.at_writer_bytes.saturating_add(bytes);
             counters.records_in.add(piece.count());
             slot.send(piece);
         }
     }
 
-    /// The writer answered the oldest piece.
-    pub(super) fn answered(&mut self) {
-        let bytes = self.at_writer.pop_front().unwrap_or_default();
+    /// The writer answered the oldest piece; says what that tells of jobs.
+    pub(super) fn answered(&mut self) -> Heard {
+        let (bytes, heard) = self.at_writer.pop_front().unwrap_or_default();
         self.at_writer_bytes = self.at_writer_bytes.saturating_sub(bytes);
+        heard
     }
 }

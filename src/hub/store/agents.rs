@@ -3,11 +3,11 @@
 use ed25519_dalek::VerifyingKey;
 use sqlx::SqliteConnection;
 
-use crate::id::{AgentId, AgentName, InstanceId, KeyId};
+use crate::id::{AgentId, AgentName, InstanceId, KeyId, SessionId};
 use crate::obs::random;
 use crate::wire::key::{AgentKey, Bearer, KeyFile, MacRoot};
 
-use super::{AgentRef, Store, StoreError, now};
+use super::{AgentRef, Store, StoreError, jobs, now};
 
 /// The key an agent is given first.
 const FIRST_KEY: &str = "k1";
@@ -135,7 +135,8 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
         sqlx::query(
-            "insert into agents (agent, id, name, public_key, state, created_at) values ($1, $2, $3, $4, 'active', $5)",
+            "insert into agents (agent, id, name, public_key, state, created_at, offline_since)
+             values ($1, $2, $3, $4, 'active', $5, $5)",
         )
         .bind(agent)
         .bind(id.as_bytes().to_vec())
@@ -174,8 +175,10 @@ impl Store {
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
+        jobs::close_for_removed(&mut transaction, row.agent).await?;
         audit(&mut transaction, "agent_removed", name.as_str(), &row.id.to_string()).await?;
         transaction.commit().await?;
+        self.changes.note(row.agent);
         Ok(row)
     }
 
@@ -242,13 +245,14 @@ impl Store {
         Ok(Ok(Credential { agent, mac_root, identity }))
     }
 
-    /// Notes a process of an agent that registered.
+    /// Notes a session of an agent that registered, and the process it belongs to.
     ///
     /// # Errors
     /// What the database says.
     pub async fn note_instance(
         &self,
         agent: AgentRef,
+        session: SessionId,
         instance: InstanceId,
         hostname: &str,
         agent_version: &str,
@@ -266,6 +270,11 @@ impl Store {
         .bind(now())
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("update agents set offline_since = null, session = $2 where agent = $1")
+            .bind(agent.0)
+            .bind(session.as_bytes().to_vec())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::limit;
 use crate::time::{ClockOffset, HubTime};
 use crate::wire::message::{Gap, LossReport, StreamMark};
 
-use super::{AgentRef, Store, StoreError};
+use super::{AgentRef, Fact, Store, StoreError};
 pub(super) use writer::{Database, run};
 
 /// What one connection hands over.
@@ -48,6 +48,8 @@ pub enum Content {
         clock_offset: Option<ClockOffset>,
         /// Loss reports among them, each with its number.
         losses: Vec<(u64, LossReport)>,
+        /// What the records say about jobs, each with its number.
+        jobs: Vec<(u64, Fact)>,
     },
     /// Numbers that will not come.
     Gap(Gap),
@@ -68,6 +70,15 @@ impl Ingest {
     /// Whether it brings no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What it says about jobs.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        let facts: &[(u64, Fact)] = match &self.content {
+            Content::Batch { jobs, .. } => jobs,
+            Content::Gap(_) => &[],
+        };
+        facts.iter().map(|(_, fact)| fact)
     }
 
     /// How many numbers it covers, where they are records.

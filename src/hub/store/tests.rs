@@ -62,6 +62,7 @@ impl World {
             batch: encode(payloads),
             clock_offset: Some(ClockOffset(500)),
             losses: Vec::new(),
+            jobs: Vec::new(),
         };
         self.piece(previous, mark, content)
     }

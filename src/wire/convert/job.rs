@@ -12,7 +12,7 @@ use crate::wire::job::{
     JobStatusChange, LogSummary, OutputLine, OutputStream, Refusal, ResultPayload,
 };
 use crate::wire::message::RecordKind;
-use crate::wire::proto;
+use crate::wire::{proto, walk};
 
 use super::field::{bounded, cut_text, invalid};
 
@@ -57,6 +57,26 @@ impl JobRecord {
                 return Ok(None);
             }
         }))
+    }
+
+    /// What the first part of a long record says: an artifact's job, run and name, and as much of its content as is
+    /// there. `None` where the kind is another or the part does not begin as an artifact does.
+    pub fn decode_first_part(kind: RecordKind, payload: &Bytes) -> Option<JobArtifact> {
+        if kind != RecordKind::JobArtifact {
+            return None;
+        }
+        let mut head = proto::JobArtifact::default();
+        let mut rest: &[u8] = payload;
+        loop {
+            let (field, _, _, after) = walk::next_field(rest)?;
+            let encoded = rest.get(..rest.len() - after.len())?;
+            head.merge(encoded).ok()?;
+            rest = after;
+            // The name is the last field before the content, which the part cuts.
+            if field == 3 {
+                return artifact_from_proto(head).ok();
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use crate::hub::store::{AgentRef, StoreError, lane_number, number};
+use crate::hub::store::{AgentRef, StoreError, jobs, lane_number, number};
 use crate::id::StreamId;
 use crate::wire::message::{LossReport, StreamMark};
 
@@ -66,7 +66,7 @@ async fn insert(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<()
     let first = number(ingest.previous)?.saturating_add(1);
     let received_at = i64::try_from(ingest.received_at.0).unwrap_or(i64::MAX);
     match &ingest.content {
-        Content::Batch { batch, clock_offset, losses } => {
+        Content::Batch { batch, clock_offset, losses, jobs: facts } => {
             sqlx::query(
                 "insert into batches (agent, lane, epoch, first, last, received_at, clock_offset, batch)
                  values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -83,6 +83,16 @@ async fn insert(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<()
             .await?;
             for (seq, loss) in losses {
                 insert_loss(connection, ingest, *seq, loss, received_at).await?;
+            }
+            for (seq, fact) in facts {
+                let said = jobs::Said {
+                    agent: ingest.agent,
+                    epoch: stream.epoch,
+                    seq: number(*seq)?,
+                    offset: *clock_offset,
+                    received_at,
+                };
+                jobs::apply(connection, &said, fact).await?;
             }
         }
         Content::Gap(gap) => {

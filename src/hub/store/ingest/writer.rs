@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 
+use crate::hub::store::jobs::Changes;
 use crate::hub::store::{AgentRef, StoreError};
 use crate::id::StreamId;
 use crate::limit;
@@ -64,6 +65,7 @@ pub(in crate::hub::store) async fn run(
     mut database: Database,
     mut queue: mpsc::Receiver<Work>,
     health: Arc<Health>,
+    changes: Arc<Changes>,
 ) {
     let mut waiting = Vec::with_capacity(limit::INGEST_ROUND);
     loop {
@@ -77,7 +79,7 @@ pub(in crate::hub::store) async fn run(
                 Work::Ingest(ingest) => round.push(ingest),
                 Work::Marks { agent, streams, reply } => {
                     // What came before must be in the marks.
-                    commit(&mut database, &mut round, &health).await;
+                    commit(&mut database, &mut round, &health, &changes).await;
                     let marks = database.marks(agent, streams).await;
                     if reply.send(marks).is_err() {
                         tracing::debug!("a session ended while its marks were read");
@@ -89,7 +91,7 @@ pub(in crate::hub::store) async fn run(
                 }
             }
         }
-        commit(&mut database, &mut round, &health).await;
+        commit(&mut database, &mut round, &health, &changes).await;
         if stop && queue.is_empty() {
             break;
         }
@@ -102,7 +104,7 @@ pub(in crate::hub::store) async fn run(
 }
 
 /// One transaction; every piece gets its answer.
-async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Health) {
+async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Health, changes: &Changes) {
     if round.is_empty() {
         return;
     }
@@ -116,7 +118,10 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
     for ingest in round.drain(..) {
         let reply = match (&failure, stored.next()) {
             (Some(reason), _) => Err(StoreError::CannotCommit(reason.clone())),
-            (None, Some(Outcome::Stored)) => Ok(ingest.mark),
+            (None, Some(Outcome::Stored)) => {
+                changes.note(ingest.agent);
+                Ok(ingest.mark)
+            }
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };
         if ingest.reply.try_send(reply).is_err() {

@@ -14,7 +14,12 @@ async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
     batch::push(record("last", None), &mut second);
     for (previous, acked, bytes) in [(0, 2, first), (2, 5, second)] {
         let mark = StreamMark { stream: LOGS, acked, acked_crc: 1 };
-        let content = Content::Batch { batch: bytes.freeze(), clock_offset: None, losses: Vec::new() };
+        let content = Content::Batch {
+            batch: bytes.freeze(),
+            clock_offset: None,
+            losses: Vec::new(),
+            jobs: Vec::new(),
+        };
         world.store(world.piece(previous, mark, content)).await.unwrap();
     }
     assert_eq!(world.texts().await, ["one", "long", "cut?", "last"]);
@@ -41,7 +46,12 @@ async fn parts_without_end_are_not_joined_beyond_what_a_record_may_have() {
         let mut batch = BytesMut::new();
         batch::push(record(&payload, Some(Part { index, of: u32::MAX })), &mut batch);
         let mark = StreamMark { stream: LOGS, acked: index.into(), acked_crc: 1 };
-        let content = Content::Batch { batch: batch.freeze(), clock_offset: None, losses: Vec::new() };
+        let content = Content::Batch {
+            batch: batch.freeze(),
+            clock_offset: None,
+            losses: Vec::new(),
+            jobs: Vec::new(),
+        };
         world.store(world.piece(u64::from(index) - 1, mark, content)).await.unwrap();
     }
     let lengths: Vec<usize> = world.texts().await.iter().map(String::len).collect();

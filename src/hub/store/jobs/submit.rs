@@ -1,0 +1,139 @@
+//! Taking a job in: once for each Idempotency-Key, once for each id.
+
+use bytes::Bytes;
+use sqlx::SqliteConnection;
+
+use crate::hub::store::{AgentRow, AgentState, Store, StoreError, time};
+use crate::id::JobId;
+use crate::job::{JobSpec, SpecError};
+use crate::obs::random;
+use crate::time::{HubTime, millis};
+
+use super::JobError;
+
+/// What is to be taken in.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// For whom.
+    pub agent: AgentRow,
+    /// As it was parsed from `bytes`.
+    pub spec: JobSpec,
+    /// As it came.
+    pub bytes: Bytes,
+    /// Stands for this submission, so that it can be repeated.
+    pub idempotency_key: Option<String>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// A new job.
+    New(JobId),
+    /// It was taken in before.
+    Known(JobId),
+}
+
+impl Submitted {
+    /// The job's id.
+    pub const fn job(self) -> JobId {
+        match self {
+            Self::New(job) | Self::Known(job) => job,
+        }
+    }
+}
+
+impl Store {
+    /// Takes a job in; it is durable when this returns.
+    ///
+    /// # Errors
+    /// `KeyReused` and `IdTaken` where key or id stand for another job, `Spec` where its time is over, or what the
+    /// database says.
+    pub async fn submit_job(&self, submission: Submission, now: HubTime) -> Result<Submitted, JobError> {
+        let Submission { agent, spec, bytes, idempotency_key } = submission;
+        if agent.state == AgentState::Revoked {
+            return Err(JobError::AgentRevoked(agent.name));
+        }
+        let mut transaction = self.write().await?;
+        let wanted = Wanted { agent: &agent, bytes: &bytes };
+        if let Some(key) = &idempotency_key
+            && let Some((id, same)) = wanted.find_key(&mut transaction, key).await?
+        {
+            return if same {
+                Ok(Submitted::Known(id))
+            } else {
+                Err(JobError::KeyReused { key: key.clone(), job: id })
+            };
+        }
+        if let Some(id) = spec.job_id
+            && let Some((id, same)) = wanted.find_id(&mut transaction, id).await?
+        {
+            return if same { Ok(Submitted::Known(id)) } else { Err(JobError::IdTaken(id)) };
+        }
+        let expires_at = spec.expires_at_ms(now.0)?;
+        if spec.not_before_ms.is_some_and(|not_before| not_before >= expires_at) {
+            let reason = format!("is not before the job expires, at {expires_at}");
+            return Err(SpecError::Field { field: "not_before_ms", reason }.into());
+        }
+        let id = spec.job_id.unwrap_or_else(|| JobId::from_time(now.0, random::bytes()));
+        sqlx::query(
+            "insert into jobs (job, id, agent, kind, spec, idempotency_key, status, created_at, not_before,
+                 expires_at, give_up_after)
+             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9 from jobs",
+        )
+        .bind(id.as_bytes().to_vec())
+        .bind(agent.agent.0)
+        .bind(&spec.kind)
+        .bind(bytes.as_ref())
+        .bind(idempotency_key)
+        .bind(time(now))
+        .bind(spec.not_before_ms.map(|at| time(HubTime(at))))
+        .bind(time(HubTime(expires_at)))
+        .bind(spec.give_up_after.map(|after| time(HubTime(millis(after)))))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        self.changes.note(agent.agent);
+        Ok(Submitted::New(id))
+    }
+}
+
+/// A job that is to be compared with those that are there.
+struct Wanted<'a> {
+    agent: &'a AgentRow,
+    bytes: &'a [u8],
+}
+
+type Found = (Vec<u8>, i64, Vec<u8>);
+
+impl Wanted<'_> {
+    async fn find_key(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &str,
+    ) -> Result<Option<(JobId, bool)>, StoreError> {
+        let found: Option<Found> =
+            sqlx::query_as("select id, agent, spec from jobs where idempotency_key = $1")
+                .bind(key)
+                .fetch_optional(connection)
+                .await?;
+        self.compare(found)
+    }
+
+    async fn find_id(
+        &self,
+        connection: &mut SqliteConnection,
+        id: JobId,
+    ) -> Result<Option<(JobId, bool)>, StoreError> {
+        let found: Option<Found> = sqlx::query_as("select id, agent, spec from jobs where id = $1")
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(connection)
+            .await?;
+        self.compare(found)
+    }
+
+    fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
+        let Some((id, agent, spec)) = found else { return Ok(None) };
+        let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
+        Ok(Some((id, agent == self.agent.agent.0 && spec == self.bytes)))
+    }
+}
