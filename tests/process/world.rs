@@ -258,6 +258,37 @@ impl World {
         serde_json::from_slice(&output).unwrap()
     }
 
+    /// Submits a command as a job; its id.
+    pub(crate) fn submit(&self, name: &str, flags: &str, script: &str) -> String {
+        let job: Value = serde_json::from_slice(&self.submit_output(name, flags, script).stdout).unwrap();
+        job["job_id"].as_str().unwrap_or_else(|| panic!("{job}")).to_owned()
+    }
+
+    /// Submits a shell script as a job with `--json`; what the command said.
+    pub(crate) fn submit_output(&self, name: &str, flags: &str, script: &str) -> std::process::Output {
+        let words = format!("job submit --json --agent {name} {} {flags}", self.remote());
+        self.command(&words).args(["--", "/bin/sh", "-c", script]).output().unwrap()
+    }
+
+    /// The job as the hub shows it.
+    pub(crate) fn job(&self, id: &str) -> Value {
+        serde_json::from_slice(&self.run(&format!("job show --json {id} {}", self.remote()))).unwrap()
+    }
+
+    /// Waits until the job is over and its log is there; the job as the hub shows it.
+    pub(crate) fn wait_job(&self, id: &str) -> Value {
+        wait_for("the job to be over", || {
+            let job = self.job(id);
+            (job["logs_complete"] == true).then_some(job)
+        })
+    }
+
+    /// The job's lines; waits until they are all there.
+    pub(crate) fn job_lines(&self, id: &str) -> Vec<String> {
+        let output = self.run(&format!("job logs {id} {}", self.remote()));
+        String::from_utf8(output).unwrap().lines().map(str::to_owned).collect()
+    }
+
     pub(crate) fn remote(&self) -> String {
         format!("--hub http://{} --token-file hub/admin.token", self.hub_address.unwrap())
     }
