@@ -86,7 +86,6 @@ async fn measure() {
     run(&pool, exec(&json!({"script": "seq 1000"}))).await;
     let before = high_water();
     let script = "yes 'a line of some length' | head -c 104857600";
-    // Taken slowly at first: what piles up has a bound.
     let mut running = start(&pool, exec(&json!({"script": script, "output_max": "8MiB"}))).await;
     let mut story = Story::default();
     story.until(&mut running, |story| !story.started.is_empty()).await;
