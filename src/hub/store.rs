@@ -33,11 +33,11 @@ use crate::time::HubTime;
 pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
 pub use ingest::{Content, Ingest, IngestReply, Slot};
-pub use jobs::{
-    Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder, JobPage, JobRow,
-    LinePlace, LogQuery, Submission, Submitted,
-};
 pub(super) use jobs::facts;
+pub use jobs::{
+    Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
+    JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
+};
 pub use lock::FolderLock;
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use status::{GapRow, InstanceRow, LossRow, StreamRow};

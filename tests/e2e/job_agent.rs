@@ -8,8 +8,8 @@ use outpost::obs::clock;
 use outpost::time::WallTime;
 use outpost::wire::batch;
 use outpost::wire::job::{
-    Answer, JobAck, JobOffer, JobOutput, JobRecord, JobResult, JobState, JobStatusChange, LogSummary, OutputLine,
-    OutputStream, Refusal, ResultPayload,
+    Answer, JobAck, JobOffer, JobOutput, JobRecord, JobResult, JobState, JobStatusChange, LogSummary,
+    OutputLine, OutputStream, Refusal, ResultPayload,
 };
 use outpost::wire::message::{Codec, Message, Record, RecordKind, Records, StreamState};
 use serde_json::{Value, json};

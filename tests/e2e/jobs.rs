@@ -141,7 +141,8 @@ async fn a_result_that_overtakes_its_log_is_complete_when_the_log_is_there() {
     let job = world.submit().await;
     agent.offer().await;
     agent.tell([accepted(job), running(job, 1), output(job, 1, 1..=2)]).await;
-    let log = LogSummary { end: Some(agent.log_place(0)), lines: Some(3), bytes: 18, ..LogSummary::default() };
+    let log =
+        LogSummary { end: Some(agent.log_place(0)), lines: Some(3), bytes: 18, ..LogSummary::default() };
     agent.tell([result_with(job, JobState::Failed, log)]).await;
     let (status, shown) = world.get(&format!("/v1/jobs/{job}?wait=60&until=final")).await;
     assert_eq!((status, &shown["status"], &shown["logs_complete"]), (200, &json!("failed"), &json!(false)));
@@ -371,7 +372,10 @@ async fn a_cancel_reaches_a_job_wherever_it_is() {
     agent.offer().await;
     agent.tell([accepted(job), running(job, 1)]).await;
     let (status, shown) = cancel(job).await;
-    assert_eq!((status, &shown["status"], &shown["cancel_requested"]), (200, &json!("running"), &json!(true)));
+    assert_eq!(
+        (status, &shown["status"], &shown["cancel_requested"]),
+        (200, &json!("running"), &json!(true))
+    );
     assert_eq!(agent.cancel().await, job);
     // Until it is final: at every registration.
     let mut agent = JobAgent::register(&world).await;
@@ -407,7 +411,10 @@ async fn a_submission_repeated_is_the_same_job() {
         let (status, refused) = world.post(path, Some("k 1"), spec).await;
         assert_eq!((status, &refused["error"]), (409, &json!("idempotency_key_reused")));
         let message = refused["message"].as_str().unwrap();
-        assert!(message.contains("`k 1`") && message.contains(first["job_id"].as_str().unwrap()), "{message}");
+        assert!(
+            message.contains("`k 1`") && message.contains(first["job_id"].as_str().unwrap()),
+            "{message}"
+        );
     }
     let (status, other) = world.post(path, None, spec).await;
     assert_eq!(status, 202);

@@ -8,4 +8,5 @@ mod commands;
 mod delivery;
 mod demo;
 mod folder;
+mod jobs;
 mod world;

@@ -37,7 +37,13 @@ impl Connection {
         let noted = self
             .shared
             .store
-            .note_instance(agent.agent, self.session_id, register.instance, &register.hostname, &register.agent_version)
+            .note_instance(
+                agent.agent,
+                self.session_id,
+                register.instance,
+                &register.hostname,
+                &register.agent_version,
+            )
             .await;
         if let Err(error) = noted {
             tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");

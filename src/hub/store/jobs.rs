@@ -25,12 +25,12 @@ mod tests;
 use crate::id::{AgentName, JobId};
 
 use super::StoreError;
+pub use apply::Fact;
 pub(in crate::hub) use apply::facts;
 pub(super) use apply::{Said, apply};
-pub use apply::Fact;
+pub use changes::Changed;
 pub(super) use changes::Changes;
 pub use inbox::{Answered, Inbox, JobOrder};
-pub use changes::Changed;
 pub use lines::{Holes, JobLine, JobLog, LinePlace, LogQuery};
 pub use list::{JobCursor, JobFilter, JobPage};
 pub use row::JobRow;

@@ -202,7 +202,12 @@ async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
     batch::push(record("last", None), &mut second);
     for (previous, acked, bytes) in [(0, 2, first), (2, 5, second)] {
         let mark = StreamMark { stream: LOGS, acked, acked_crc: 1 };
-        let content = Content::Batch { batch: bytes.freeze(), clock_offset: None, losses: Vec::new(), jobs: Vec::new() };
+        let content = Content::Batch {
+            batch: bytes.freeze(),
+            clock_offset: None,
+            losses: Vec::new(),
+            jobs: Vec::new(),
+        };
         world.store(world.piece(previous, mark, content)).await.unwrap();
     }
     assert_eq!(world.texts().await, ["one", "long", "cut?", "last"]);

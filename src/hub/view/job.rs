@@ -9,9 +9,10 @@ use crate::hub::store::{JobLine, JobRow};
 /// A job as the list and `show` have it.
 pub fn job(row: &JobRow, logs_complete: bool) -> Value {
     let offline_since = row.offline_since.filter(|_| !row.status.is_final());
-    let progress = row.progress.as_ref().map(|progress| {
-        json!({"permille": progress.permille, "text": progress.text, "at_ms": progress.at})
-    });
+    let progress = row
+        .progress
+        .as_ref()
+        .map(|progress| json!({"permille": progress.permille, "text": progress.text, "at_ms": progress.at}));
     json!({
         "job_id": row.id.to_string(),
         "agent": row.agent_name,

@@ -74,9 +74,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     value
         .to_str()
         .ok()
-        .filter(|key| {
-            (1..=limit::IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && !key.contains('\t')
-        })
+        .filter(|key| (1..=limit::IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && !key.contains('\t'))
         .map(|key| Some(key.to_owned()))
         .ok_or_else(|| {
             let max = limit::IDEMPOTENCY_KEY_BYTES_MAX;

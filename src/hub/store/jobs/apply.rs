@@ -181,7 +181,7 @@ async fn accepted(
     at: WallTime,
 ) -> Result<(), StoreError> {
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update jobs set accepted_at = coalesce(accepted_at, $3),
+        "update jobs set accepted_at = case when accepted_at < $3 then accepted_at else $3 end,
              closed_at = case when {OPENS} then null else closed_at end,
              finished_at = case when {OPENS} then null else finished_at end,
              reason = case when {OPENS} then '' else reason end,
@@ -204,7 +204,7 @@ async fn running(
 ) -> Result<(), StoreError> {
     let opens = format!("(status = 'accepted' or {OPENS})");
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update jobs set accepted_at = coalesce(accepted_at, $3),
+        "update jobs set
              started_at = case when started_at is null or run < $4 then $3 else started_at end,
              run = case when run < $4 then $4 else run end,
              closed_at = case when {opens} then null else closed_at end,
@@ -269,11 +269,7 @@ async fn finished(
 }
 
 /// Keeps a result that belongs to no job of that agent.
-async fn keep_orphan(
-    connection: &mut SqliteConnection,
-    said: &Said,
-    job: JobId,
-) -> Result<(), StoreError> {
+async fn keep_orphan(connection: &mut SqliteConnection, said: &Said, job: JobId) -> Result<(), StoreError> {
     let kept = sqlx::query(
         "insert into job_orphans (agent, epoch, seq, id, received_at)
          select $2, $3, $4, $1, $5 where not exists (select 1 from jobs where id = $1 and agent = $2)

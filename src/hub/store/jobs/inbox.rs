@@ -115,8 +115,7 @@ impl Store {
         .await?;
         rows.into_iter()
             .map(|(number, id)| {
-                let order =
-                    JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
+                let order = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
                 Ok(JobOrder { number, order })
             })
             .collect()

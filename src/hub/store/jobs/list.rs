@@ -113,22 +113,21 @@ impl Store {
                 .bind(job.number)
                 .fetch_one(&self.pool)
                 .await?;
-        let payload = match (payload, job.payload_at) {
-            (Some(payload), _) => Some(Bytes::from(payload)),
-            (None, Some((first, last))) => {
-                let cursor = Cursor { lane: Some(Lane::Logs), from: Some(first) };
-                let page = self.records(job.agent, cursor, 1).await?;
-                page.items.into_iter().next().and_then(|item| match item.content {
-                    ItemContent::Record { kind: RecordKind::JobPayload, payload, whole: true, .. }
-                        if item.id == first && first.seq <= last =>
-                    {
-                        Some(payload)
-                    }
-                    ItemContent::Record { .. } | ItemContent::Gap(_) => None,
-                })
-            }
-            (None, None) => None,
-        };
+        let payload =
+            match (payload, job.payload_at) {
+                (Some(payload), _) => Some(Bytes::from(payload)),
+                (None, Some((first, last))) => {
+                    let cursor = Cursor { lane: Some(Lane::Logs), from: Some(first) };
+                    let page = self.records(job.agent, cursor, 1).await?;
+                    page.items.into_iter().next().and_then(|item| match item.content {
+                        ItemContent::Record {
+                            kind: RecordKind::JobPayload, payload, whole: true, ..
+                        } if item.id == first && first.seq <= last => Some(payload),
+                        ItemContent::Record { .. } | ItemContent::Gap(_) => None,
+                    })
+                }
+                (None, None) => None,
+            };
         Ok((Bytes::from(spec), payload))
     }
 

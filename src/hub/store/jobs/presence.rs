@@ -35,7 +35,8 @@ impl Store {
                 .bind(agent.0)
                 .fetch_optional(&self.pool)
                 .await?;
-        row.map(|(id,)| AgentId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("agent id"))).transpose()
+        row.map(|(id,)| AgentId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("agent id")))
+            .transpose()
     }
 
     /// The hub starts: nobody is here yet. Who was away stays so since then.

@@ -8,7 +8,8 @@ use crate::id::{Epoch, JobId, Lane, RecordId, StreamId};
 use crate::job::JobState;
 
 /// Every column but the spec and the payload.
-pub(super) const COLUMNS: &str = "jobs.job, jobs.id, jobs.agent, agents.name, agents.offline_since, jobs.kind,
+pub(super) const COLUMNS: &str =
+    "jobs.job, jobs.id, jobs.agent, agents.name, agents.offline_since, jobs.kind,
     jobs.status, jobs.by_hub, jobs.closed_at, jobs.created_at, jobs.not_before, jobs.expires_at,
     jobs.cancel_requested_at, jobs.accepted_at, jobs.started_at, jobs.finished_at, jobs.run, jobs.exit_code,
     jobs.signal, jobs.reason, jobs.log_epoch, jobs.log_seq, jobs.log_lines, jobs.log_bytes, jobs.output_cut,
@@ -145,8 +146,7 @@ impl JobRow {
             output_cut: row.try_get::<i64, _>("output_cut")? == 1,
             pipe_held: row.try_get::<i64, _>("pipe_held")? == 1,
             progress,
-            payload_at: record("payload_epoch", "payload_first")?
-                .zip(payload_last.map(i64::cast_unsigned)),
+            payload_at: record("payload_epoch", "payload_first")?.zip(payload_last.map(i64::cast_unsigned)),
         })
     }
 
