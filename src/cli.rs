@@ -12,6 +12,8 @@ mod agent_status;
 mod config_check;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod demo;
+#[cfg(feature = "hub")]
+mod display;
 #[cfg(feature = "agent")]
 mod emit;
 #[cfg(feature = "agent")]
@@ -20,6 +22,18 @@ mod folder;
 mod hub_agent;
 #[cfg(feature = "hub")]
 mod hub_run;
+#[cfg(feature = "hub")]
+mod job;
+#[cfg(feature = "hub")]
+mod job_cancel;
+#[cfg(feature = "hub")]
+mod job_list;
+#[cfg(feature = "hub")]
+mod job_logs;
+#[cfg(feature = "hub")]
+mod job_show;
+#[cfg(feature = "hub")]
+mod job_submit;
 #[cfg(feature = "agent")]
 mod outbox;
 #[cfg(feature = "hub")]
@@ -75,6 +89,10 @@ enum Command {
     /// Look into an agent's outbox
     #[cfg(feature = "agent")]
     Outbox(outbox::Args),
+    /// Give an agent something to run, and see what becomes of it
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Job(job::Command),
     /// Read what arrived at the hub
     #[cfg(feature = "hub")]
     #[command(subcommand)]
@@ -170,6 +188,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Emit(args) => emit::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Outbox(args) => outbox::run(&args, global),
+        #[cfg(feature = "hub")]
+        Command::Job(command) => job::run(command, global),
         #[cfg(feature = "hub")]
         Command::Records(RecordsCommand::List(args)) => records::run(args, global),
         #[cfg(any(feature = "agent", feature = "hub"))]

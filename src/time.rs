@@ -1,5 +1,6 @@
 //! Points in time as plain numbers. Nothing here reads a clock: `obs/clock.rs` does, everybody else is given `now`.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Milliseconds since the Unix epoch by the hub's clock.
@@ -46,6 +47,24 @@ impl HubTime {
     }
 }
 
+impl fmt::Display for HubTime {
+    /// As RFC 3339 has it, in UTC and milliseconds: `2026-11-21T17:04:53.120Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        // Days since 0000-03-01 in eras of 400 years: leap days come last in each year, century and era.
+        let days = days + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let date = day - (153 * month + 2) / 5 + 1;
+        let (year, month) =
+            if month < 10 { (year + era * 400, month + 3) } else { (year + era * 400 + 1, month - 9) };
+        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{date:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000)
+    }
+}
+
 impl ClockOffset {
     /// The offset that turns `wall` into `hub`, both read at the same moment.
     #[must_use]
@@ -76,5 +95,19 @@ mod tests {
         assert_eq!(offset.correct(WallTime(6_000)), HubTime(1_800_000_001_000));
         let back = ClockOffset::between(HubTime(5_000), WallTime(9_000));
         assert_eq!(back.correct(WallTime(1_000)), HubTime(0));
+    }
+
+    #[test]
+    fn times_are_written_as_dates() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_200_001, "2024-03-01T00:00:00.001Z"),
+            (1_795_280_693_120, "2026-11-21T17:04:53.120Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(HubTime(ms).to_string(), text);
+        }
     }
 }

@@ -78,6 +78,10 @@ fn print(record: &Value, json: bool, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "{record}");
     }
     let text = |key: &str| record.get(key).and_then(Value::as_str);
+    if text("kind").is_some() && record.get("loss").is_none() {
+        // What an agent says of its jobs is no text; `job show` and `job logs` tell it.
+        return Ok(());
+    }
     if let Some(line) = text("text") {
         out.write_all(line.as_bytes())?;
         return out.write_all(b"\n");
@@ -103,6 +107,7 @@ mod tests {
         print(&json!({"seq": 1, "text": " a\tb\r"}), false, &mut out).unwrap();
         print(&json!({"seq": 2, "base64": STANDARD.encode([0xff, 0xfe])}), false, &mut out).unwrap();
         print(&json!({"gap": {"from": 3}}), false, &mut out).unwrap();
+        print(&json!({"seq": 4, "kind": "job_output", "base64": "AAAA"}), false, &mut out).unwrap();
         assert_eq!(out, b" a\tb\r\n\xff\xfe\n");
     }
 }

@@ -91,6 +91,31 @@ impl Remote {
         self.read(request.send_json(body))
     }
 
+    /// POST bytes as they are.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) fn post_bytes(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        header: Option<(&str, &str)>,
+        body: &[u8],
+    ) -> Result<Value, CliError> {
+        let mut request = self
+            .agent
+            .post(self.url(path))
+            .header("Authorization", &self.authorization)
+            .header("Content-Type", "application/json");
+        for (key, value) in query {
+            request = request.query(key, value);
+        }
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        self.read(request.send(body))
+    }
+
     /// DELETE `path`.
     ///
     /// # Errors

@@ -114,6 +114,32 @@ pub fn page(page: &Page) -> Value {
     })
 }
 
+/// A record's payload: as text where a program wrote text, decoded where it says what was lost, else as base64.
+fn content(kind: RecordKind, payload: &[u8]) -> (&'static str, Value) {
+    let encoded = || ("base64", json!(STANDARD.encode(payload)));
+    match kind {
+        RecordKind::Opaque => {
+            std::str::from_utf8(payload).map_or_else(|_| encoded(), |text| ("text", json!(text)))
+        }
+        RecordKind::LossReport => batch::decode_loss(payload).map_or_else(
+            |_| encoded(),
+            |loss| {
+                let loss = json!({"lane": loss.stream.lane.name(), "epoch": loss.stream.epoch.to_string(),
+                    "from": loss.from, "to": loss.to, "reason": loss.reason.name()});
+                ("loss", loss)
+            },
+        ),
+        RecordKind::JobAck
+        | RecordKind::JobStatus
+        | RecordKind::JobResult
+        | RecordKind::JobProgress
+        | RecordKind::JobOutput
+        | RecordKind::JobArtifact
+        | RecordKind::JobPayload
+        | RecordKind::Unknown(_) => encoded(),
+    }
+}
+
 /// One record or gap.
 fn item(item: &Item) -> Value {
     let mut object = Map::new();
@@ -136,27 +162,11 @@ fn item(item: &Item) -> Value {
             if !whole {
                 object.insert("incomplete".to_owned(), json!(true));
             }
-            let loss = match kind {
-                RecordKind::LossReport => batch::decode_loss(payload).ok(),
-                RecordKind::Opaque
-                | RecordKind::JobAck
-                | RecordKind::JobStatus
-                | RecordKind::JobResult
-                | RecordKind::JobProgress
-                | RecordKind::JobOutput
-                | RecordKind::JobArtifact
-                | RecordKind::JobPayload
-                | RecordKind::Unknown(_) => None,
-            };
-            match (loss, std::str::from_utf8(payload)) {
-                (Some(loss), _) => object.insert(
-                    "loss".to_owned(),
-                    json!({"lane": loss.stream.lane.name(), "epoch": loss.stream.epoch.to_string(),
-                        "from": loss.from, "to": loss.to, "reason": loss.reason.name()}),
-                ),
-                (None, Ok(text)) => object.insert("text".to_owned(), json!(text)),
-                (None, Err(_)) => object.insert("base64".to_owned(), json!(STANDARD.encode(payload))),
-            };
+            let (key, content) = content(*kind, payload);
+            if let Some(name) = kind.name() {
+                object.insert("kind".to_owned(), json!(name));
+            }
+            object.insert(key.to_owned(), content);
         }
     }
     Value::Object(object)

@@ -162,6 +162,24 @@ pub enum RecordKind {
     Unknown(i32),
 }
 
+impl RecordKind {
+    /// The kind's name in JSON; `None` for what programs hand over.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Opaque => None,
+            Self::LossReport => Some("loss_report"),
+            Self::JobAck => Some("job_ack"),
+            Self::JobStatus => Some("job_status"),
+            Self::JobResult => Some("job_result"),
+            Self::JobProgress => Some("job_progress"),
+            Self::JobOutput => Some("job_output"),
+            Self::JobArtifact => Some("job_artifact"),
+            Self::JobPayload => Some("job_payload"),
+            Self::Unknown(_) => Some("unknown"),
+        }
+    }
+}
+
 /// Numbers `from ..= to` that exist but will not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {

@@ -33,6 +33,7 @@ async fn a_job_is_offered_to_a_connected_agent_as_it_was_submitted() {
     assert_eq!(offer.job.to_string(), job["job_id"].as_str().unwrap());
     assert_eq!(offer.created_at.0, job["created_at_ms"].as_u64().unwrap());
     assert_eq!(world.status_of(offer.job).await, "offered");
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -51,6 +52,8 @@ async fn jobs_that_wait_are_offered_at_the_registration_in_their_order() {
     for job in jobs {
         assert_eq!(again.offer().await.job, job);
     }
+    drop(agent);
+    drop(again);
     world.hub.shutdown().await;
 }
 
@@ -66,6 +69,7 @@ async fn a_hub_that_was_restarted_offers_what_it_had_taken() {
     assert_eq!(world.status_of(job).await, "offered");
     let mut agent = JobAgent::register(&world).await;
     assert_eq!(agent.offer().await.job, job);
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -109,6 +113,7 @@ async fn what_the_agent_says_moves_the_job_once_and_under_any_epoch() {
     assert_eq!(world.job(job).await, shown);
     agent.settle().await;
     assert!(agent.offers.is_empty() && agent.cancels.is_empty());
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -131,6 +136,7 @@ async fn a_record_that_does_not_decode_is_kept_and_the_session_goes_on() {
     agent.run(job).await;
     assert_eq!(world.status_of(job).await, "succeeded");
     assert_eq!(world.texts().await.iter().filter(|text| *text == "nonsense").count(), 3);
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -148,7 +154,7 @@ async fn a_result_that_overtakes_its_log_is_complete_when_the_log_is_there() {
     assert_eq!((status, &shown["status"], &shown["logs_complete"]), (200, &json!("failed"), &json!(false)));
     assert_eq!(world.lines(job, "").await.1["complete"], false);
     let path = format!("/v1/jobs/{job}?wait=60");
-    let logs = format!("?from=3&wait=60");
+    let logs = "?from=3&wait=60".to_owned();
     let wait = async { tokio::join!(world.get(&path), world.lines(job, &logs)) };
     let tell = async {
         agent.settle().await;
@@ -157,6 +163,7 @@ async fn a_result_that_overtakes_its_log_is_complete_when_the_log_is_there() {
     let (((_, shown), (lines, log)), ()) = within(async { tokio::join!(wait, tell) }).await;
     assert_eq!(shown["logs_complete"], true, "{shown}");
     assert_eq!((lines, &log["complete"]), (numbered([3]), &json!(true)));
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -178,6 +185,7 @@ async fn lines_that_came_under_another_epoch_complete_the_log() {
     assert_eq!(world.job(job).await["logs_complete"], true);
     let (lines, log) = world.lines(job, "?wait=60").await;
     assert_eq!((lines, &log["complete"]), (numbered(1..=6), &json!(true)));
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -202,6 +210,7 @@ async fn output_is_read_in_ranges_and_by_stream() {
         assert_eq!(status, 400, "{query}");
         assert!(answer["message"].as_str().unwrap().contains(says), "{query}: {answer}");
     }
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -237,6 +246,7 @@ async fn a_late_result_wins_over_lost() {
     agent.tell([result(job, JobState::Succeeded)]).await;
     let shown = world.job(job).await;
     assert_eq!((&shown["status"], &shown["reason"]), (&json!("succeeded"), &json!(null)), "{shown}");
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -273,6 +283,7 @@ async fn a_job_that_nobody_took_expires_and_yields_to_an_agent_that_had_it() {
     let later = world.submit_with(json!({"not_before_ms": soon})).await;
     assert_eq!(agent.offer().await.job, later);
     assert!(clock::wall_now().0 >= soon);
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -297,6 +308,7 @@ async fn results_of_unknown_jobs_and_of_other_agents_are_kept_as_orphans() {
     agent.offer().await;
     agent.run(job).await;
     assert_eq!(world.status_of(job).await, "succeeded");
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -321,6 +333,7 @@ async fn busy_goes_back_to_queued_until_a_result_makes_room() {
     assert!(agent.offers.is_empty());
     agent.run(second).await;
     assert_eq!(agent.offer().await.job, third);
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -349,6 +362,7 @@ async fn other_refusals_end_the_job_and_an_acceptance_told_again_counts() {
     agent.refuse(job, Refusal::Busy, "").await;
     agent.settle().await;
     assert_eq!(world.status_of(job).await, "accepted");
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -394,6 +408,7 @@ async fn a_cancel_reaches_a_job_wherever_it_is() {
     agent.refuse(job, Refusal::Busy, "").await;
     agent.settle().await;
     assert_eq!(world.status_of(job).await, "cancelled");
+    drop(agent);
     world.hub.shutdown().await;
 }
 
@@ -542,5 +557,6 @@ async fn a_thousand_queued_jobs_are_offered_a_window_at_a_time() {
         assert!(agent.offers.is_empty(), "{} more than the window", agent.offers.len());
     }
     assert_eq!(seen, jobs);
+    drop(agent);
     world.hub.shutdown().await;
 }

@@ -20,6 +20,8 @@ mod hand_hub;
 #[cfg(feature = "hub")]
 mod job_agent;
 #[cfg(feature = "hub")]
+mod job_cli;
+#[cfg(feature = "hub")]
 mod jobs;
 #[cfg(feature = "hub")]
 mod raw_agent;

@@ -1,220 +1,124 @@
-//! Jobs run once and lose no line, whatever is killed meanwhile.
-
-use std::path::Path;
+//! The commands of jobs against a real hub; what an agent does with them is shown where an agent is.
 
 use serde_json::Value;
 
-use crate::world::{Process, World, wait_for};
+use crate::world::World;
 
-fn started() -> (World, Process, Process) {
+fn object(output: &[u8]) -> Value {
+    serde_json::from_slice(output).unwrap()
+}
+
+fn objects(output: Vec<u8>) -> Vec<Value> {
+    String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_hub_that_is_killed_keeps_what_it_has_taken() {
     let mut world = World::new();
-    let hub = world.start_hub();
+    let mut hub = world.start_hub();
     world.add_agent("edge-1");
-    let agent = world.start_agent("edge-1");
-    (world, hub, agent)
-}
-
-/// A script that notes each of its runs in `name`, with its process group.
-fn noting(world: &World, name: &str, script: &str) -> String {
-    format!("echo $$ >> {}\n{script}", world.path(name).display())
-}
-
-/// The process groups of the runs that were noted.
-fn noted(path: &Path) -> Vec<i32> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|line| line.parse().unwrap()).collect()
-}
-
-fn wait_noted(world: &World, name: &str, runs: usize) -> Vec<i32> {
-    let path = world.path(name);
-    wait_for("the job to run", || Some(noted(&path)).filter(|noted| noted.len() >= runs))
-}
-
-/// Whether anything is left of a process group.
-fn group_lives(group: i32) -> bool {
-    let pid = rustix::process::Pid::from_raw(group).unwrap();
-    rustix::process::test_kill_process_group(pid).is_ok()
-}
-
-fn numbers(count: usize) -> Vec<String> {
-    (1..=count).map(|number| format!("line {number}")).collect()
-}
-
-/// Writes a line, waits for the file `go`, then writes the rest.
-fn waiting_lines(world: &World, count: usize) -> String {
-    format!(
-        "echo line 1; until [ -e {} ]; do sleep 0.02; done; i=2; while [ $i -le {count} ]; do echo line $i; i=$((i+1)); done",
-        world.path("go").display()
-    )
-}
-
-fn go(world: &World) {
-    std::fs::write(world.path("go"), "").unwrap();
-}
-
-#[test]
-fn a_job_is_waited_for_and_its_lines_are_there_at_that_instant() {
-    let (world, _hub, _agent) = started();
-    let script = "for i in 1 2 3; do echo line $i; done; exit 3";
-    for _ in 0..10 {
-        let output = world.submit_output("edge-1", "--wait", script);
-        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&result["exit_code"], &result["status"]), (&3.into(), &"failed".into()), "{result}");
-        assert_eq!(world.job_lines(result["job_id"].as_str().unwrap()), numbers(3));
+    let remote = world.remote();
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        let submitted = object(&world.run(&format!(
+            "job submit --json --agent edge-1 --timeout 10m --on-crash rerun --env A={number} --cwd /tmp {remote} -- echo {number}"
+        )));
+        ids.push(submitted["job_id"].clone());
     }
-    let output = world.submit_output("edge-1", "--wait", "true");
-    assert_eq!(output.status.code(), Some(0));
-}
-
-#[test]
-fn a_job_outlives_its_hub_and_its_result_and_lines_arrive_once() {
-    let (mut world, mut hub, agent) = started();
-    let script = waiting_lines(&world, 5_000);
-    let job = world.submit("edge-1", "", &noting(&world, "runs", &script));
-    wait_noted(&world, "runs", 1);
     hub.kill();
-    // The whole job ends while there is no hub.
-    go(&world);
-    wait_for("the job to be over", || {
-        world.status("edge-1").filter(|status| status["jobs"].as_object().is_some_and(serde_json::Map::is_empty))
-    });
     let _hub = world.start_hub();
-    let shown = world.wait_job(&job);
-    assert_eq!((&shown["status"], &shown["run"]), (&"succeeded".into(), &1.into()), "{shown}");
-    assert_eq!(world.job_lines(&job), numbers(5_000));
-    assert_eq!(noted(&world.path("runs")).len(), 1);
-    drop(agent);
+    let listed =
+        objects(world.run(&format!("job list --json --agent edge-1 --status queued {}", world.remote())));
+    let mut found: Vec<_> = listed.iter().map(|job| job["job_id"].clone()).collect();
+    found.reverse();
+    assert_eq!(found, ids);
+    let shown =
+        object(&world.run(&format!("job show --json {} {}", ids[3].as_str().unwrap(), world.remote())));
+    let spec = serde_json::json!({"kind": "exec", "timeout": "600000ms", "on_crash": "rerun",
+        "payload": {"command": ["echo", "3"], "env": {"A": "3"}, "cwd": "/tmp"}});
+    assert_eq!(shown["spec"], spec, "{shown}");
 }
 
 #[test]
-fn a_hub_that_is_killed_again_and_again_loses_no_line_of_a_running_job() {
-    let (mut world, mut hub, _agent) = started();
-    let script = "i=1; while [ $i -le 3000 ]; do echo line $i; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.05; done";
-    let job = world.submit("edge-1", "", script);
-    for lines in [200, 800, 1500] {
-        wait_for("some lines", || {
-            let shown = world.run(&format!("job logs {job} --no-wait {}", world.remote()));
-            (shown.iter().filter(|byte| **byte == b'\n').count() >= lines).then_some(())
-        });
-        hub.kill();
-        hub = world.start_hub();
+fn job_commands_say_what_is_wrong_and_do_nothing() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let remote = world.remote();
+    let long = format!(r#"{{"kind": "exec", "payload": {{"command": ["{}"]}}}}"#, "x".repeat(10 << 20));
+    std::fs::write(world.path("long.json"), long).unwrap();
+    std::fs::write(world.path("wrong.json"), r#"{"kind": "exec", "time_out": "1s"}"#).unwrap();
+    let unknown = "01938c5e-7b1a-7c3e-9a44-0242ac120002";
+    for (words, exit, says) in [
+        (format!("job submit --agent edge-1 {remote} --spec long.json"), 1, "the limit is 262144"),
+        (format!("job submit --agent edge-1 {remote} --spec wrong.json"), 1, "unknown field `time_out`"),
+        (format!("job submit --agent edge-1 {remote} --spec none.json"), 74, "none.json"),
+        (format!("job submit --agent edge-1 {remote} --spec wrong.json -- true"), 64, "--spec"),
+        (format!("job submit --agent edge-1 {remote}"), 64, "nothing to run"),
+        (
+            format!("job submit --agent edge-1 {remote} --timeout soon -- true"),
+            64,
+            "`soon` is not a duration",
+        ),
+        (format!("job submit --agent edge-1 {remote} --timeout 9999d -- true"), 1, "timeout: is longer"),
+        (format!("job submit --agent edge-1 {remote} --expires-in 31d -- true"), 1, "more than 30 days"),
+        (format!("job submit --agent edge-1 {remote} --env A -- true"), 64, "NAME=VALUE"),
+        (format!("job submit --agent edge-9 {remote} -- true"), 1, "there is no agent `edge-9`"),
+        (format!("job submit --agent edge-1 {remote} --kind NO -- true"), 1, "kind: must be"),
+        (format!("job show {unknown} {remote}"), 1, "there is no job"),
+        (format!("job cancel {unknown} {remote}"), 1, "there is no job"),
+        (format!("job logs {unknown} {remote}"), 1, "there is no job"),
+        (format!("job show 7 {remote}"), 64, "is not a job id"),
+        (format!("job list --status done {remote}"), 1, "status: `done`"),
+        ("job list --token-file hub/admin.token --hub http://127.0.0.1:9".to_owned(), 69, "no hub answers"),
+    ] {
+        let (found, said) = world.fail(&words);
+        assert_eq!(found, exit, "`{words}`: {said}");
+        assert!(said.contains(says), "`{words}`: {said}");
     }
-    assert_eq!(world.wait_job(&job)["status"], "succeeded");
-    assert_eq!(world.job_lines(&job), numbers(3000));
+    assert_eq!(world.run(&format!("job list {remote}")), b"");
 }
 
 #[test]
-fn a_killed_agents_job_is_ended_and_reported_once_as_interrupted() {
-    let (world, _hub, mut agent) = started();
-    let job = world.submit("edge-1", "", &noting(&world, "runs", "echo begun; sleep 1000 & wait"));
-    let [group] = wait_noted(&world, "runs", 1)[..] else { panic!("more than one run") };
-    wait_for("its line", || (world.job(&job)["status"] == "running").then_some(()));
-    agent.kill();
-    assert!(group_lives(group), "a kill of the agent alone leaves the job");
-    agent = world.start_agent("edge-1");
-    let shown = world.wait_job(&job);
-    assert_eq!(shown["status"], "interrupted", "{shown}");
-    assert!(!group_lives(group), "what was left of the job is gone before it is reported");
-    for _ in 0..2 {
-        agent.kill();
-        agent = world.start_agent("edge-1");
-        world.wait_drained("edge-1");
-    }
-    assert_eq!(world.job(&job), shown, "nothing is told twice");
-    assert_eq!(noted(&world.path("runs")), [group]);
-    let results = world.listed_objects("edge-1").into_iter().filter(|record| is_result(record)).count();
-    assert_eq!(results, 1);
-}
-
-/// Whether a listed record is a job's result.
-fn is_result(record: &Value) -> bool {
-    record["kind"] == "job_result"
-}
-
-#[test]
-fn a_job_that_asks_for_it_runs_again_after_a_kill_and_the_first_run_is_gone() {
-    let (world, _hub, mut agent) = started();
-    let script = format!("echo run; until [ -e {} ]; do sleep 0.02; done; exit 7", world.path("go").display());
-    let job = world.submit("edge-1", "--on-crash rerun", &noting(&world, "runs", &script));
-    let first = wait_noted(&world, "runs", 1)[0];
-    agent.kill();
-    agent = world.start_agent("edge-1");
-    let runs = wait_noted(&world, "runs", 2);
-    assert!(!group_lives(first), "the first run is gone before the second begins");
-    go(&world);
-    let shown = world.wait_job(&job);
-    assert_eq!((&shown["exit_code"], &shown["run"]), (&7.into(), &2.into()), "{shown}");
-    assert_eq!(noted(&world.path("runs")), runs);
-    assert_eq!(world.job_lines(&job), ["run"]);
-    drop(agent);
-}
-
-#[test]
-fn a_stopping_agent_ends_its_jobs_and_says_so() {
-    let (world, _hub, mut agent) = started();
-    let job = world.submit("edge-1", "", &noting(&world, "runs", "echo begun; sleep 1000"));
-    let group = wait_noted(&world, "runs", 1)[0];
-    assert_eq!(agent.terminate(), Some(0));
-    assert!(!group_lives(group));
-    let _agent = world.start_agent("edge-1");
-    let shown = world.wait_job(&job);
-    assert_eq!(shown["status"], "interrupted", "{shown}");
-    assert_eq!(world.job_lines(&job), ["begun"]);
-}
-
-#[test]
-fn of_more_jobs_than_an_agent_takes_the_rest_wait_at_the_hub_and_run_later() {
-    let (world, _hub, _agent) = started();
-    let script = waiting_lines(&world, 1);
-    let jobs: Vec<_> = (0..40)
-        .map(|number| world.submit("edge-1", "", &noting(&world, &format!("runs-{number}"), &script)))
-        .collect();
-    let in_state = |state: &str| {
-        let listed = world.run(&format!("job list --json --agent edge-1 --status {state} {}", world.remote()));
-        listed.iter().filter(|byte| **byte == b'\n').count()
-    };
-    wait_for("the agent's queue to be full", || {
-        let taken = in_state("accepted") + in_state("running");
-        (taken == 32 && in_state("queued") == 8 && in_state("running") == 4).then_some(())
-    });
-    go(&world);
-    for (number, job) in jobs.iter().enumerate() {
-        assert_eq!(world.wait_job(job)["status"], "succeeded");
-        assert_eq!(noted(&world.path(&format!("runs-{number}"))).len(), 1);
-    }
-}
-
-#[test]
-fn a_running_job_is_cancelled_with_all_its_processes() {
-    let (world, _hub, _agent) = started();
-    let script = "trap '' TERM; echo begun; sleep 1000 & wait; wait";
-    let spec = noting(&world, "runs", script);
-    let job = world.submit("edge-1", "--grace 300ms", &spec);
-    let group = wait_noted(&world, "runs", 1)[0];
-    wait_for("its line", || (world.job(&job)["status"] == "running").then_some(()));
-    let cancelled = world.run(&format!("job cancel {job} --wait --json {}", world.remote()));
-    let cancelled: Value = serde_json::from_slice(&cancelled).unwrap();
-    assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
-    assert!(!group_lives(group));
-    let (code, said) = world.fail(&format!("job cancel {job} {}", world.remote()));
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("cancelled"), "{said}");
-}
-
-#[test]
-fn output_beyond_the_cap_is_cut_with_a_mark_and_costs_no_memory() {
-    let (world, _hub, agent) = started();
-    let script = "head -c 100000000 /dev/zero | tr '\\0' x | fold -w 100; echo end >&2";
-    let job = world.submit("edge-1", "", script);
-    let shown = world.wait_job(&job);
-    assert_eq!((&shown["status"], &shown["output_cut"]), (&"succeeded".into(), &true.into()), "{shown}");
-    let lines = world.job_lines(&job);
-    assert!(lines.last().unwrap().contains("cut"), "{:?}", lines.last());
-    let bytes: usize = lines.iter().map(String::len).sum();
-    assert!((16_000_000..17_000_000).contains(&bytes), "{bytes} bytes of 16 MiB");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak_kib < 64 * 1024, "the agent took {peak_kib} KiB");
+fn a_queued_job_is_cancelled_and_told() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let remote = world.remote();
+    let submit = format!("job submit --json --agent edge-1 --idempotency-key k1 {remote} -- true");
+    let first = object(&world.run(&submit));
+    let id = first["job_id"].as_str().unwrap();
+    assert_eq!(object(&world.run(&submit))["job_id"], id);
+    let (exit, said) = world.fail(&submit.replace("-- true", "-- false"));
+    assert_eq!(exit, 1);
+    assert!(said.contains("Idempotency-Key `k1`") && said.contains(id), "{said}");
+    assert_eq!(world.run(&format!("job logs --no-wait {id} {remote}")), b"");
+    let ended = object(&world.run(&format!("job cancel --wait --json {id} {remote}")));
+    let mut fields: Vec<_> = ended.as_object().unwrap().keys().cloned().collect();
+    fields.sort();
+    let expected = [
+        "agent",
+        "exit_code",
+        "finished_at",
+        "job_id",
+        "kind",
+        "log_lines",
+        "logs_complete",
+        "reason",
+        "signal",
+        "started_at",
+        "status",
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!((&ended["status"], &ended["logs_complete"]), (&Value::from("cancelled"), &Value::from(true)));
+    assert!(ended["finished_at"].as_str().unwrap().ends_with('Z'), "{ended}");
+    let (exit, said) = world.fail(&format!("job cancel {id} {remote}"));
+    assert_eq!(exit, 1);
+    assert!(said.contains("is cancelled already"), "{said}");
+    // Submitting it again and waiting for it: over, and not as wished.
+    let again = format!("job submit --json --wait --agent edge-1 --idempotency-key k1 {remote} -- true");
+    let output = world.command(&again).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(object(&output.stdout), ended);
+    assert_eq!(world.run(&format!("job logs {id} {remote}")), b"");
 }

@@ -9,6 +9,7 @@ mod delivery;
 mod demo;
 mod folder;
 mod full_disk;
+mod job_kills;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;

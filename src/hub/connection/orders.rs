@@ -219,3 +219,63 @@ impl Connection {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One pass that found nothing.
+    fn idle(orders: &mut Orders) {
+        orders.finish(None);
+        assert!(!orders.waiting());
+    }
+
+    #[test]
+    fn offers_without_an_answer_are_made_again_on_the_timer_only() {
+        let mut orders = Orders::default();
+        assert!(!orders.waiting());
+        orders.begin();
+        assert_eq!(orders.pass, Pass::All { after: None });
+        idle(&mut orders);
+        orders.ring();
+        assert_eq!(orders.pass, Pass::New);
+        idle(&mut orders);
+        let timer = orders.deadline().unwrap();
+        orders.handle_timeout(BootTime(timer.0 - std::time::Duration::from_millis(1)));
+        assert!(!orders.waiting());
+        orders.handle_timeout(timer);
+        assert_eq!(orders.pass, Pass::All { after: None });
+    }
+
+    #[test]
+    fn a_doorbell_does_not_put_the_timer_off() {
+        let mut orders = Orders::default();
+        orders.begin();
+        idle(&mut orders);
+        let timer = orders.deadline();
+        orders.ring();
+        idle(&mut orders);
+        assert_eq!(orders.deadline(), timer);
+        // A job that may be offered soon brings it forward.
+        orders.ring();
+        orders.finish(Some(HubTime(hub_time().0 + 10)));
+        assert!(orders.deadline() < timer);
+    }
+
+    #[test]
+    fn an_agent_without_room_is_asked_again_as_its_jobs_end() {
+        let mut orders = Orders::default();
+        orders.answered(Answered::NoRoom);
+        orders.ring();
+        assert_eq!(orders.offers_max(), 0);
+        orders.note(Heard { accepted: 3, finished: 0 });
+        assert_eq!(orders.offers_max(), 0);
+        orders.note(Heard { accepted: 0, finished: 2 });
+        assert_eq!(orders.offers_max(), 2);
+        orders.offered(1);
+        assert_eq!(orders.offers_max(), 1);
+        // The timer tries it anyway.
+        orders.begin();
+        assert_eq!(orders.offers_max(), limit::JOB_OFFERS_UNANSWERED);
+    }
+}

@@ -71,6 +71,8 @@ pub(super) async fn log(
         if done || !deadline.wait_for(&shared, &mut changed).await {
             return Ok(Json(json!({
                 "lines": log.lines.iter().map(view::job::line).collect::<Vec<_>>(),
+                "missing": log.missing.iter().map(|(run, from, to)| json!({"run": run, "from": from, "to": to}))
+                    .collect::<Vec<_>>(),
                 "next": log.next.to_string(),
                 "complete": complete && log.at_end,
             })));

@@ -181,7 +181,7 @@ async fn accepted(
     at: WallTime,
 ) -> Result<(), StoreError> {
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update jobs set accepted_at = coalesce(accepted_at, $3),
+        "update jobs set accepted_at = case when accepted_at < $3 then accepted_at else $3 end,
              closed_at = case when {OPENS} then null else closed_at end,
              finished_at = case when {OPENS} then null else finished_at end,
              reason = case when {OPENS} then '' else reason end,
@@ -204,7 +204,7 @@ async fn running(
 ) -> Result<(), StoreError> {
     let opens = format!("(status = 'accepted' or {OPENS})");
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update jobs set accepted_at = coalesce(accepted_at, $3),
+        "update jobs set
              started_at = case when started_at is null or run < $4 then $3 else started_at end,
              run = case when run < $4 then $4 else run end,
              closed_at = case when {opens} then null else closed_at end,

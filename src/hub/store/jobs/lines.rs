@@ -16,7 +16,7 @@ use crate::wire::batch;
 use crate::wire::job::{JobOutput, JobRecord, OutputStream};
 use crate::wire::message::RecordKind;
 
-use super::row::JobRow;
+use super::row::{JobRow, LogState};
 
 /// Where a range begins. Text form: `N`, line N of the first run, or `RUN:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +76,8 @@ pub enum Holes {
 pub struct JobLog {
     /// The lines.
     pub lines: Vec<JobLine>,
+    /// Numbers that were passed because they are not here: run, first, last.
+    pub missing: Vec<(i64, i64, i64)>,
     /// Where the next range begins.
     pub next: LinePlace,
     /// Whether nothing more is stored beyond, as far as this query goes.
@@ -126,7 +128,7 @@ impl Store {
         .bind(next.line)
         .bind(query.run.unwrap_or(i64::MAX))
         .fetch(&self.pool);
-        let mut lines = Vec::new();
+        let (mut lines, mut missing) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut reader = Reader::default();
         while let Some((run, first, last, epoch, seq)) = places.try_next().await? {
@@ -139,13 +141,20 @@ impl Store {
             if first > next.line && query.holes == Holes::Stop {
                 break;
             }
+            if lines.len() >= count_max {
+                return Ok(JobLog { lines, missing, next, at_end: false });
+            }
+            if first > next.line {
+                missing.push((run, next.line, first - 1));
+                next.line = first;
+            }
             let Some((output, offset)) = reader.output(self, job.agent, epoch, seq).await? else { continue };
             for (number, line) in (first..=last).zip(output.lines) {
                 if number < next.line {
                     continue;
                 }
                 if lines.len() >= count_max || bytes >= limit::RECORDS_PAGE_BYTES {
-                    return Ok(JobLog { lines, next, at_end: false });
+                    return Ok(JobLog { lines, missing, next, at_end: false });
                 }
                 next.line = number.saturating_add(1);
                 if query.stream.is_some_and(|stream| stream != line.stream) {
@@ -157,7 +166,17 @@ impl Store {
                 lines.push(JobLine { run, number, stream, at, text, continues });
             }
         }
-        Ok(JobLog { lines, next, at_end: true })
+        // What the agent wrote and never arrived; what is missing of an unfinished job may still come.
+        if let Some(written) = job.log_lines
+            && query.holes == Holes::Pass
+            && job.log_state() == LogState::Complete
+            && next.run == job.run
+            && next.line <= written
+        {
+            missing.push((next.run, next.line, written));
+            next.line = written.saturating_add(1);
+        }
+        Ok(JobLog { lines, missing, next, at_end: true })
     }
 }
 
