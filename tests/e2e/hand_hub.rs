@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outpost::id::{AgentId, HubId, StreamId};
+use outpost::id::{AgentId, HubId, JobId, StreamId};
 use outpost::obs::random;
 use outpost::time::{BootTime, ClockOffset};
+use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::ConfigSnapshot;
 use serve::Serve;
@@ -60,6 +61,10 @@ pub(crate) struct Seen {
     pub(crate) began: Vec<BootTime>,
     /// The config each Register says it has.
     pub(crate) configs_known: Vec<u64>,
+    /// Answers to offers that were no records.
+    pub(crate) answers: Vec<JobAck>,
+    /// What agents said of jobs, in order.
+    pub(crate) jobs: Vec<JobRecord>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
 }
@@ -76,6 +81,15 @@ pub(crate) struct HandHub {
     seen: Arc<Mutex<Seen>>,
     changed: watch::Sender<u64>,
     pub(crate) manner: watch::Sender<Manner>,
+    /// Said to each agent when it registers, and to the present one whenever they change.
+    pub(crate) orders: watch::Sender<Vec<Order>>,
+}
+
+/// What a hub says of jobs.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    Offer(JobOffer),
+    Cancel(JobId),
 }
 
 impl HandHub {
@@ -94,6 +108,7 @@ impl HandHub {
             seen: Arc::default(),
             changed: watch::Sender::new(0),
             manner: watch::Sender::new(manner),
+            orders: watch::Sender::new(Vec::new()),
         };
         let serve = Serve {
             seen: Arc::clone(&hub.seen),
@@ -101,6 +116,7 @@ impl HandHub {
             hub_id: hub.key.hub_id,
             agent_id: hub.key.agent_id,
             mac_root: hub.key.key.mac_root(),
+            orders: hub.orders.subscribe(),
         };
         let mut manner = hub.manner.subscribe();
         tokio::spawn(async move {

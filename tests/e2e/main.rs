@@ -10,6 +10,7 @@
 )]
 
 #[cfg(feature = "agent")]
+mod agent_jobs;
 mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;

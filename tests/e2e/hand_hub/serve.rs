@@ -12,6 +12,7 @@ use outpost::session::{HubConfig, HubEvent, HubSession, Transmit};
 use outpost::time::HubTime;
 use outpost::wire::batch;
 use outpost::wire::envelope::{self, Header};
+use outpost::wire::job::JobRecord;
 use outpost::wire::key::{Direction, MacRoot, SessionContext, decode32};
 use outpost::wire::message::{
     ChannelBinding, GoAway, Limits, Message as WireMessage, SignatureMode, StreamMark,
@@ -22,7 +23,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-use super::{AWAY, DEADLINE, Manner, Seen, WIDE, config_snapshot};
+use super::{AWAY, DEADLINE, Manner, Order, Seen, WIDE, config_snapshot};
 
 pub(super) struct Serve {
     pub(super) seen: Arc<Mutex<Seen>>,
@@ -30,6 +31,7 @@ pub(super) struct Serve {
     pub(super) hub_id: HubId,
     pub(super) agent_id: AgentId,
     pub(super) mac_root: MacRoot,
+    pub(super) orders: watch::Receiver<Vec<Order>>,
 }
 
 impl Serve {
@@ -121,6 +123,7 @@ impl Serve {
         let mut session = HubSession::new(config, boot_now(), HubTime(wall_now().0));
         let mut out = BytesMut::new();
         let mut frames = 0;
+        let mut orders = self.orders.clone();
         loop {
             while let Some(event) = session.poll_event() {
                 if self.event(&mut session, event, manner) {
@@ -159,6 +162,10 @@ impl Serve {
                     Some(Ok(_)) => session.handle_activity(boot_now()),
                     Some(Err(_)) | None => return,
                 },
+                changed = orders.changed() => {
+                    changed.unwrap();
+                    say(&mut session, &orders.borrow_and_update());
+                }
                 () = tokio::time::sleep(wait) => session.handle_timeout(boot_now()),
             }
         }
@@ -185,11 +192,16 @@ impl Serve {
                     })
                     .collect();
                 session.accept(boot_now(), marks, config);
+                say(session, &self.orders.borrow());
             }
             HubEvent::Records { records, skip } => {
                 let decoded = batch::decode(&records.batch, records.count).unwrap();
                 let last = records.last();
+                let new = decoded.iter().skip(skip as usize);
+                let jobs = new.filter_map(|record| JobRecord::decode(record.kind, &record.payload).unwrap());
+                let jobs: Vec<_> = jobs.collect();
                 self.see(|seen| {
+                    seen.jobs.extend(jobs);
                     seen.offsets.push(records.clock_offset);
                     let taken = seen.payloads.entry(records.stream).or_default();
                     assert_eq!(taken.len() as u64 + 1, records.first + u64::from(skip), "in order, once");
@@ -203,10 +215,20 @@ impl Serve {
                 }
             }
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
-            HubEvent::Gap(_) | HubEvent::JobAck(_) | HubEvent::Unknown(_) => {}
+            HubEvent::JobAck(ack) => self.see(|seen| seen.answers.push(ack)),
+            HubEvent::Gap(_) | HubEvent::Unknown(_) => {}
             HubEvent::Closed(_) => return true,
         }
         false
+    }
+}
+
+fn say(session: &mut HubSession, orders: &[Order]) {
+    for order in orders {
+        match order {
+            Order::Offer(offer) => session.offer_job(offer.clone()),
+            Order::Cancel(job) => session.cancel_job(*job),
+        }
     }
 }
 
