@@ -1,7 +1,8 @@
 //! `records list`: what the hub stored of an agent.
 //!
 //! Text output is the payloads alone, each with a line end, so that a log that went in through `emit` comes out byte
-//! for byte; gaps and losses are told on stderr. `--json` prints one object a line.
+//! for byte; gaps and losses are told on stderr, records of jobs (`job logs` shows them) are left out. `--json` prints
+//! one object a line.
 
 use std::io::{self, BufWriter, Write};
 
@@ -78,6 +79,9 @@ fn print(record: &Value, json: bool, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "{record}");
     }
     let text = |key: &str| record.get(key).and_then(Value::as_str);
+    if text("kind").is_some() {
+        return Ok(());
+    }
     if let Some(line) = text("text") {
         out.write_all(line.as_bytes())?;
         return out.write_all(b"\n");
@@ -103,6 +107,7 @@ mod tests {
         print(&json!({"seq": 1, "text": " a\tb\r"}), false, &mut out).unwrap();
         print(&json!({"seq": 2, "base64": STANDARD.encode([0xff, 0xfe])}), false, &mut out).unwrap();
         print(&json!({"gap": {"from": 3}}), false, &mut out).unwrap();
+        print(&json!({"seq": 4, "kind": "job_output", "text": "x"}), false, &mut out).unwrap();
         assert_eq!(out, b" a\tb\r\n\xff\xfe\n");
     }
 }

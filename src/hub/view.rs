@@ -136,18 +136,20 @@ fn item(item: &Item) -> Value {
             if !whole {
                 object.insert("incomplete".to_owned(), json!(true));
             }
-            let loss = match kind {
-                RecordKind::LossReport => batch::decode_loss(payload).ok(),
-                RecordKind::Opaque
-                | RecordKind::JobAck
-                | RecordKind::JobStatus
-                | RecordKind::JobResult
-                | RecordKind::JobProgress
-                | RecordKind::JobOutput
-                | RecordKind::JobArtifact
-                | RecordKind::JobPayload
-                | RecordKind::Unknown(_) => None,
+            let (kind, loss) = match kind {
+                RecordKind::Opaque | RecordKind::Unknown(_) => (None, None),
+                RecordKind::LossReport => (None, batch::decode_loss(payload).ok()),
+                RecordKind::JobAck => (Some("job_ack"), None),
+                RecordKind::JobStatus => (Some("job_status"), None),
+                RecordKind::JobResult => (Some("job_result"), None),
+                RecordKind::JobProgress => (Some("job_progress"), None),
+                RecordKind::JobOutput => (Some("job_output"), None),
+                RecordKind::JobArtifact => (Some("job_artifact"), None),
+                RecordKind::JobPayload => (Some("job_payload"), None),
             };
+            if let Some(kind) = kind {
+                object.insert("kind".to_owned(), json!(kind));
+            }
             match (loss, std::str::from_utf8(payload)) {
                 (Some(loss), _) => object.insert(
                     "loss".to_owned(),
