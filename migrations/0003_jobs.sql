@@ -55,6 +55,7 @@ create index jobs_of_agent on jobs (agent, job);
 create index jobs_by_status on jobs (status, job);
 create index jobs_open on jobs (agent, job) where closed_at is null;
 create index jobs_open_until on jobs (expires_at) where closed_at is null;
+create index jobs_to_give_up on jobs (agent) where closed_at is null and give_up_after is not null;
 
 -- Where a run's lines are: record `seq` of the logs lane of the job's agent.
 create table job_output (

@@ -1,5 +1,6 @@
 //! `job`: what its commands share.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -74,7 +75,8 @@ impl Patience {
             return Err(error);
         }
         if self.tries == 0 {
-            tracing::warn!(%error, "the hub is away; still waiting");
+            // Nobody is left to tell it to where stderr is closed; the wait goes on.
+            let _ = writeln!(std::io::stderr(), "outpost: {error}; still waiting");
         }
         self.tries = self.tries.saturating_add(1);
         std::thread::park_timeout(AWAY_PAUSE);

@@ -1,11 +1,13 @@
 //! `job list`: the hub's jobs, the newest first.
 
+use std::io::Write as _;
+
 use serde_json::Value;
 
 use crate::id::AgentName;
 use crate::limit;
 
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
 use super::remote::{Remote, RemoteArgs};
 use super::{Global, job, print_line};
 
@@ -59,8 +61,8 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     match cursor {
         Some(cursor) if global.json => print_line(&serde_json::json!({"next": cursor}).to_string()),
         Some(cursor) => {
-            eprintln!("outpost: there are more; go on with --cursor {cursor}");
-            Ok(())
+            let said = writeln!(std::io::stderr(), "outpost: there are more; go on with --cursor {cursor}");
+            said.map_err(|error| CliError::new(Exit::Io, format!("stderr: {error}")))
         }
         None => Ok(()),
     }

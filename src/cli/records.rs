@@ -1,7 +1,8 @@
 //! `records list`: what the hub stored of an agent.
 //!
 //! Text output is the payloads alone, each with a line end, so that a log that went in through `emit` comes out byte
-//! for byte; gaps and losses are told on stderr. `--json` prints one object a line.
+//! for byte; gaps and losses are told on stderr, records of jobs (`job logs` shows them) are left out. `--json` prints
+//! one object a line.
 
 use std::io::{self, BufWriter, Write};
 

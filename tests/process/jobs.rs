@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{World, wait_for};
 
 fn object(output: &[u8]) -> Value {
     serde_json::from_slice(output).unwrap()
@@ -25,8 +25,17 @@ fn a_hub_that_is_killed_keeps_what_it_has_taken() {
         )));
         ids.push(submitted["job_id"].clone());
     }
+    // Another agent is there when the hub is killed, and not any more when it comes back.
+    world.add_agent("edge-2");
+    let mut agent = world.start_agent("edge-2");
+    wait_for("the link", || world.status("edge-2").filter(|status| status["state"] == "connected"));
+    let other = object(&world.run(&format!("job submit --json --agent edge-2 {remote} -- true")));
+    let show = format!("job show --json {} {remote}", other["job_id"].as_str().unwrap());
+    assert_eq!(object(&world.run(&show))["agent_offline_since_ms"], Value::Null);
     hub.kill();
+    agent.kill();
     let _hub = world.start_hub();
+    assert!(object(&world.run(&show))["agent_offline_since_ms"].is_u64());
     let listed =
         objects(world.run(&format!("job list --json --agent edge-1 --status queued {}", world.remote())));
     let mut found: Vec<_> = listed.iter().map(|job| job["job_id"].clone()).collect();

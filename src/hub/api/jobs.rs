@@ -105,8 +105,13 @@ async fn list(
             cursor.parse().map_err(|error| Failure::bad_request(format!("cursor: {error}")))?;
         filter.before = Some(cursor);
     }
-    shared.store.sweep_jobs(hub_time()).await?;
-    let page = shared.store.jobs(filter, parameters.limit.unwrap_or(PAGE)).await?;
+    let count_max = parameters.limit.unwrap_or(PAGE);
+    let mut page = shared.store.jobs(filter, count_max).await?;
+    let now = hub_time();
+    if page.jobs.iter().any(|row| row.is_due(now)) {
+        shared.store.sweep_jobs(now).await?;
+        page = shared.store.jobs(filter, count_max).await?;
+    }
     let mut jobs = Vec::with_capacity(page.jobs.len());
     for row in &page.jobs {
         jobs.push(view::job::job(row, shared.store.logs_complete(row).await?));
@@ -130,11 +135,10 @@ async fn show(
     parameters: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Answer {
     let (job, parameters) = (job_id(&job)?, query(parameters)?);
-    shared.store.sweep_jobs(hub_time()).await?;
     let mut changed = shared.store.watch_jobs(shared.store.agent_of_job(job).await?);
     let mut deadline = Deadline::after(parameters.wait);
     loop {
-        let row = shared.store.job(job).await?;
+        let row = shared.store.job_at(job, hub_time()).await?;
         let complete = shared.store.logs_complete(&row).await?;
         let done = match parameters.until {
             Until::Final => row.status.is_final(),

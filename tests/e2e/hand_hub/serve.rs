@@ -198,7 +198,10 @@ impl Serve {
                 let decoded = batch::decode(&records.batch, records.count).unwrap();
                 let last = records.last();
                 let new = decoded.iter().skip(skip as usize);
-                let jobs = new.filter_map(|record| JobRecord::decode(record.kind, &record.payload).unwrap());
+                // A record in parts is an artifact or a payload: what is looked at here is whole.
+                let whole = new.filter(|record| record.part.is_none());
+                let jobs =
+                    whole.filter_map(|record| JobRecord::decode(record.kind, &record.payload).unwrap());
                 let jobs: Vec<_> = jobs.collect();
                 self.see(|seen| {
                     seen.jobs.extend(jobs);

@@ -51,11 +51,10 @@ pub(super) async fn log(
             return Err(Failure::bad_request(format!("stream: `{other}` is not stdout or stderr")));
         }
     };
-    shared.store.sweep_jobs(hub_time()).await?;
     let mut changed = shared.store.watch_jobs(shared.store.agent_of_job(job).await?);
     let mut deadline = Deadline::after(parameters.wait);
     loop {
-        let row = shared.store.job(job).await?;
+        let row = shared.store.job_at(job, hub_time()).await?;
         // Before the lines are read: what comes later is not missed.
         let complete = shared.store.logs_complete(&row).await?;
         let holes = if complete || parameters.wait.is_none() { Holes::Pass } else { Holes::Stop };

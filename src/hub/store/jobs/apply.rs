@@ -85,7 +85,17 @@ fn fact(lane: Lane, record: &Record) -> Result<Option<Fact>, crate::wire::error:
         (Lane::Control, Some(JobRecord::Status(change))) => match change.state {
             JobState::Running => Some(Fact::Running(change)),
             JobState::Accepted => Some(Fact::Accepted { job: change.job, at: change.at }),
-            _ => None,
+            // Not the agent's to say, or a result's to say.
+            JobState::Queued
+            | JobState::Offered
+            | JobState::Succeeded
+            | JobState::Failed
+            | JobState::Cancelled
+            | JobState::TimedOut
+            | JobState::Interrupted
+            | JobState::Expired
+            | JobState::Rejected
+            | JobState::Lost => None,
         },
         (Lane::Control, Some(JobRecord::Result(result))) => Some(Fact::Result(result)),
         (Lane::Events, Some(JobRecord::Progress(progress))) => Some(Fact::Progress(progress)),

@@ -3,14 +3,15 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::hub::store::{AgentRef, StoreError};
+use crate::hub::store::{AgentRef, StoreError, time};
 use crate::id::{Epoch, JobId, Lane, RecordId, StreamId};
 use crate::job::JobState;
+use crate::time::HubTime;
 
 /// Every column but the spec and the payload.
 pub(super) const COLUMNS: &str =
     "jobs.job, jobs.id, jobs.agent, agents.name, agents.offline_since, jobs.kind,
-    jobs.status, jobs.by_hub, jobs.closed_at, jobs.created_at, jobs.not_before, jobs.expires_at,
+    jobs.status, jobs.by_hub, jobs.closed_at, jobs.created_at, jobs.not_before, jobs.expires_at, jobs.give_up_after,
     jobs.cancel_requested_at, jobs.accepted_at, jobs.started_at, jobs.finished_at, jobs.run, jobs.exit_code,
     jobs.signal, jobs.reason, jobs.log_epoch, jobs.log_seq, jobs.log_lines, jobs.log_bytes, jobs.output_cut,
     jobs.pipe_held, jobs.progress_at, jobs.progress_permille, jobs.progress_text, jobs.payload_epoch,
@@ -43,6 +44,8 @@ pub struct JobRow {
     pub not_before: Option<i64>,
     /// Not after.
     pub expires_at: i64,
+    /// Milliseconds its agent may be away.
+    give_up_after: Option<i64>,
     /// When somebody asked for its end.
     pub cancel_requested_at: Option<i64>,
     /// When the agent took it.
@@ -131,6 +134,7 @@ impl JobRow {
             created_at: row.try_get("created_at")?,
             not_before: row.try_get("not_before")?,
             expires_at: row.try_get("expires_at")?,
+            give_up_after: row.try_get("give_up_after")?,
             cancel_requested_at: row.try_get("cancel_requested_at")?,
             accepted_at: row.try_get("accepted_at")?,
             started_at: row.try_get("started_at")?,
@@ -148,6 +152,26 @@ impl JobRow {
             progress,
             payload_at: record("payload_epoch", "payload_first")?.zip(payload_last.map(i64::cast_unsigned)),
         })
+    }
+
+    /// Whether the hub has to close it at `now`: it has expired or is to be given up.
+    pub fn is_due(&self, now: HubTime) -> bool {
+        let now = time(now);
+        let away = self.offline_since.zip(self.give_up_after);
+        let lost = away.is_some_and(|(since, after)| since.saturating_add(after) <= now);
+        match self.status {
+            JobState::Queued => self.expires_at <= now,
+            JobState::Offered => self.expires_at <= now || lost,
+            JobState::Accepted | JobState::Running => lost,
+            JobState::Succeeded
+            | JobState::Failed
+            | JobState::Cancelled
+            | JobState::TimedOut
+            | JobState::Interrupted
+            | JobState::Expired
+            | JobState::Rejected
+            | JobState::Lost => false,
+        }
     }
 
     pub(super) fn log_state(&self) -> LogState {

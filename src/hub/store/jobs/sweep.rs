@@ -3,8 +3,11 @@
 use sqlx::SqliteConnection;
 
 use crate::hub::store::{AgentRef, Store, StoreError, now as wall_now, time};
+use crate::id::JobId;
 use crate::limit;
 use crate::time::HubTime;
+
+use super::{JobError, JobRow};
 
 const EXPIRED: &str = "closed_at is null and status in ('queued', 'offered') and expires_at <= $1";
 const LOST: &str = "closed_at is null and give_up_after is not null and status in ('offered', 'accepted', 'running')
@@ -34,6 +37,19 @@ impl Store {
                 return Ok(closed);
             }
         }
+    }
+
+    /// One job as it is at `now`: what is due is closed first.
+    ///
+    /// # Errors
+    /// `NoJob`, or what the database says.
+    pub async fn job_at(&self, id: JobId, now: HubTime) -> Result<JobRow, JobError> {
+        let row = self.job(id).await?;
+        if !row.is_due(now) {
+            return Ok(row);
+        }
+        self.sweep_jobs(now).await?;
+        self.job(id).await
     }
 
     async fn sweep_batch(&self, now: HubTime) -> Result<u64, StoreError> {

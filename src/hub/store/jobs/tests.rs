@@ -362,3 +362,19 @@ async fn a_waiter_is_told_of_its_own_agent_only() {
     assert!(changed.changed().now_or_never().is_none());
     assert!(others.changed().now_or_never().is_none());
 }
+
+#[tokio::test]
+async fn a_job_is_judged_when_it_is_read() {
+    let mut world = World::new().await;
+    let away = HubTime(
+        u64::try_from(world.store.job(world.submit(EXEC).await).await.unwrap().offline_since.unwrap())
+            .unwrap(),
+    );
+    let (expiring, taken) = (world.submit(r#"{"kind": "exec"}"#).await, world.submit(EXEC).await);
+    world.say(accepted(taken)).await;
+    let at = async |job, now| world.store.job_at(job, now).await.unwrap().status;
+    assert_eq!(at(taken, HubTime(away.0 + HOUR - 1)).await, JobState::Accepted);
+    assert_eq!(at(taken, HubTime(away.0 + HOUR)).await, JobState::Lost);
+    assert_eq!(at(expiring, HubTime(NOW.0 + 24 * HOUR - 1)).await, JobState::Queued);
+    assert_eq!(at(expiring, HubTime(NOW.0 + 24 * HOUR)).await, JobState::Expired);
+}
