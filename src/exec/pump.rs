@@ -61,25 +61,29 @@ pub(super) async fn pump(
     let mut stderr = Source::new(pipes.stderr, OutputStream::Stderr, reporter);
     let mut phase = Phase::Running;
     let mut held_after = None;
-    while stdout.pipe.is_some() || stderr.pipe.is_some() {
-        // Not biased: a process that floods one output must not block on the other.
-        tokio::select! {
-            () = exited.cancelled(), if phase == Phase::Running => {
-                phase = Phase::Ended;
-                held_after = Some(clock::boot_now().after(limit::PIPE_HELD_TIMEOUT));
-                stdout.count_left();
-                stderr.count_left();
-            }
-            () = deadline::reached(held_after), if phase == Phase::Ended => phase = Phase::Held,
-            read = stdout.read(), if stdout.pipe.is_some() => stdout.take(read, reporter).await?,
-            read = stderr.read(), if stderr.pipe.is_some() => stderr.take(read, reporter).await?,
+    loop {
+        if phase == Phase::Running && exited.is_cancelled() {
+            phase = Phase::Ended;
+            held_after = Some(clock::boot_now().after(limit::PIPE_HELD_TIMEOUT));
+            stdout.count_left();
+            stderr.count_left();
         }
-        if phase == Phase::Held {
+        if held_after.is_some_and(|deadline| deadline <= clock::boot_now()) {
+            phase = Phase::Held;
             stdout.let_go(reporter).await?;
             stderr.let_go(reporter).await?;
         }
+        if stdout.pipe.is_none() && stderr.pipe.is_none() {
+            return Ok(());
+        }
+        // Not biased: a process that floods one output must not block on the other.
+        tokio::select! {
+            () = exited.cancelled(), if phase == Phase::Running => {}
+            () = deadline::reached(held_after), if phase == Phase::Ended => {}
+            read = stdout.read(), if stdout.pipe.is_some() => stdout.take(read, reporter).await?,
+            read = stderr.read(), if stderr.pipe.is_some() => stderr.take(read, reporter).await?,
+        }
     }
-    Ok(())
 }
 
 impl<R: AsyncRead + AsFd + Unpin> Source<R> {

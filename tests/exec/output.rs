@@ -187,6 +187,13 @@ async fn what_lies_in_the_pipe_of_a_process_that_has_ended_waits_for_a_slow_cons
         let pid = story.started[0].unwrap().pid;
         eventually("the process has ended", || state(pid).is_none()).await;
     }
+    // So much is taken that the reader sees the end and has to wait again, with some of it still in the pipe.
+    for (story, running) in [(&mut free_story, &mut free), (&mut held_story, &mut held)] {
+        for _report in 0..3 {
+            let taken = story.lines.len();
+            story.until(running, |story| story.lines.len() > taken).await;
+        }
+    }
     // A job with a held pipe takes as long as a pipe is waited for.
     let clock = run(&pool, shell("setsid sleep 1000 & echo $!")).await;
     kill(clock.texts(Stdout)[0].parse().unwrap());
