@@ -79,7 +79,7 @@ fn job_commands_say_what_is_wrong_and_do_nothing() {
         (format!("job logs {unknown} {remote}"), 1, "there is no job"),
         (format!("job show 7 {remote}"), 64, "is not a job id"),
         (format!("job list --status done {remote}"), 1, "status: `done`"),
-        (format!("job list --token-file hub/admin.token --hub http://127.0.0.1:9"), 69, "no hub answers"),
+        ("job list --token-file hub/admin.token --hub http://127.0.0.1:9".to_owned(), 69, "no hub answers"),
     ] {
         let (found, said) = world.fail(&words);
         assert_eq!(found, exit, "`{words}`: {said}");
