@@ -76,7 +76,8 @@ async fn measure(folder: &std::path::Path) -> Vec<Duration> {
     let (called, mut calls) = mpsc::channel(1);
     let agent = Agent::builder(config).handler("clocked", Clocked(called)).start().await.unwrap();
     let token = std::fs::read_to_string(data.join("admin.token")).unwrap();
-    let http: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(30))).build().into();
+    let http: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(30))).build().into();
     let mut times = Vec::with_capacity(JOBS);
     for number in 0..WARM_UP + JOBS {
         let post = http

@@ -32,6 +32,7 @@ mod reporter;
 pub mod survivor;
 mod user;
 
+pub use crate::job::process::{BootId, ProcessId};
 pub use command::{Exec, ExecSettings};
 pub use context::JobContext;
 pub use environment::EnvAllow;
@@ -39,5 +40,4 @@ pub use handler::{Begins, Handlers, InvalidPayload, JobHandler};
 pub use mask::Masks;
 pub use outcome::{CancelReason, Ending, Outcome};
 pub use pool::{Canceller, JobRun, NotStarted, Permit, Pool, Queued, Running, Settings};
-pub use proc::{BootId, ProcessId};
 pub use report::{Ack, Finished, Report, ReportError};

@@ -4,6 +4,7 @@
 //! end, a cancel and a restart mean.
 
 pub mod journal;
+pub mod process;
 pub mod spec;
 
 pub use crate::wire::job::JobState;

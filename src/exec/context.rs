@@ -15,9 +15,9 @@ use crate::wire::job::OutputStream;
 use super::handler::InvalidPayload;
 use super::line::Lines;
 use super::outcome::{CancelReason, bounded_text};
-use super::proc::ProcessId;
 use super::report::{Report, ReportError};
 use super::reporter::Reporter;
+use crate::job::process::ProcessId;
 
 /// One job, for its handler. An `Arc` of it may be shared among tasks; what is said after the handler returned is lost.
 #[derive(Debug)]

@@ -2,26 +2,11 @@
 //!
 //! A process is named by its pid, its start time and the boot: a pid alone is used again.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rustix::process::Pid;
 
-/// One boot of this machine (`/proc/sys/kernel/random/boot_id`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BootId(u128);
+use crate::job::process::{BootId, ProcessId};
 
 impl BootId {
-    /// The id with these bytes.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
-    }
-
-    /// Its 16 bytes.
-    pub const fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
-    }
-
     /// This boot's.
     ///
     /// # Errors
@@ -30,43 +15,6 @@ impl BootId {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         text.trim().parse().map_err(|_wrong| std::io::Error::other("the kernel's boot id is not a UUID"))
     }
-}
-
-/// A text that is not a boot id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a boot id (a UUID)")]
-pub struct ParseBootIdError;
-
-impl FromStr for BootId {
-    type Err = ParseBootIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseBootIdError> {
-        let digits: String = text.chars().filter(|letter| *letter != '-').collect();
-        if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(ParseBootIdError);
-        }
-        u128::from_str_radix(&digits, 16).map(Self).map_err(|_wrong| ParseBootIdError)
-    }
-}
-
-impl fmt::Display for BootId {
-    /// The kernel's form: a lower-case UUID.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = format!("{:032x}", self.0);
-        let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-        write!(f, "{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
-    }
-}
-
-/// A process, told from every other one that ever had its pid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ProcessId {
-    /// Its pid; also its process group.
-    pub pid: u32,
-    /// When it started, in clock ticks since the boot (`/proc/PID/stat`, field 22).
-    pub start_ticks: u64,
-    /// In which boot.
-    pub boot: BootId,
 }
 
 impl ProcessId {
@@ -155,18 +103,5 @@ mod tests {
         assert_eq!(own.boot, BootId::current().unwrap());
         assert!(ProcessId::of(0).is_err());
         assert!(ProcessId::of(u32::MAX).is_err());
-    }
-
-    #[test]
-    fn a_boot_id_has_the_kernels_form() {
-        let text = "41e76c79-6549-4a6c-a0f2-749c01c53c48";
-        let id: BootId = text.parse().unwrap();
-        assert_eq!(id.to_string(), text);
-        assert_eq!(BootId::from_bytes(id.to_bytes()), id);
-        for wrong in
-            ["", "41e76c79", "+1e76c79-6549-4a6c-a0f2-749c01c53c48", "z1e76c79-6549-4a6c-a0f2-749c01c53c48"]
-        {
-            assert_eq!(wrong.parse::<BootId>(), Err(ParseBootIdError), "{wrong}");
-        }
     }
 }

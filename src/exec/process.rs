@@ -21,8 +21,9 @@ use crate::limit;
 use crate::obs::clock;
 
 use super::deadline;
-use super::proc::{self, ProcessId};
+use super::proc;
 use super::user::Account;
+use crate::job::process::ProcessId;
 
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]

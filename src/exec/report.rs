@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use crate::wire::job::OutputLine;
 
 use super::outcome::Outcome;
-use super::proc::ProcessId;
+use crate::job::process::ProcessId;
 
 /// Why a job could not report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

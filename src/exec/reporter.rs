@@ -17,8 +17,8 @@ use crate::wire::job::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD, OutputLine, Output
 use super::line::Line;
 use super::mask::Masks;
 use super::outcome::Outcome;
-use super::proc::ProcessId;
 use super::report::{Ack, Finished, Report, ReportError};
+use crate::job::process::ProcessId;
 
 #[derive(Debug)]
 pub(super) struct Reporter {

@@ -14,7 +14,8 @@ use crate::limit;
 use crate::obs::clock;
 
 use super::environment::JOB_VARIABLE;
-use super::proc::{BootId, ProcessId, Stat, living};
+use super::proc::{Stat, living};
+use crate::job::process::{BootId, ProcessId};
 
 /// What there was to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,21 +22,9 @@ use crate::time::{HubTime, WallTime, millis};
 use crate::wire::job::{JobState, Refusal};
 
 use super::OnCrash;
+use super::process::{BootId, ProcessId};
 
 pub use row::RowError;
-
-/// Which boot of the machine: processes do not outlive it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootId(pub [u8; 16]);
-
-/// A process group as it can be found again: a pid alone may be another's by now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessId {
-    /// The group's leader.
-    pub pid: u32,
-    /// When that started, in the kernel's ticks since boot.
-    pub start_time: u64,
-}
 
 /// A job in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

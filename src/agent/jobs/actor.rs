@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::exec::{self, CancelReason, Canceller, Handlers, JobRun, Masks, Pool};
 use crate::id::{JobId, RecordId};
-use crate::job::journal::{BootId, Cancelled, Entry, Journal, ProcessId, Stage};
+use crate::job::journal::{Cancelled, Entry, Journal, Stage};
+use crate::job::process::{BootId, ProcessId};
 use crate::job::{JobSpec, JobState};
 use crate::limit;
 use crate::outbox::job::{JobChange, ReservationChange, SpecChange};
@@ -30,7 +31,7 @@ pub(super) enum Event {
     /// The job has its place; it is run once this is answered.
     Begin { job: JobId, may: oneshot::Sender<u32> },
     /// It runs.
-    Started { job: JobId, process: Option<exec::ProcessId>, ack: exec::Ack },
+    Started { job: JobId, process: Option<ProcessId>, ack: exec::Ack },
     /// It is over, or never ran.
     Over { job: JobId, end: End },
 }
@@ -70,8 +71,7 @@ impl Actor {
         let pairs = rows.jobs.iter().map(|row| (row.job, row.row.as_ref()));
         let journal = Journal::restore(pairs, rows.remembered.as_deref())
             .map_err(|error| unreadable(error.to_string()))?;
-        let boot =
-            exec::BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
+        let boot = BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
         let specs = rows.jobs.iter().filter_map(|row| {
             let spec = JobSpec::parse(row.spec.as_deref()?).ok()?;
             Some((row.job, Arc::new(spec)))
@@ -91,7 +91,7 @@ impl Actor {
             stop,
             pool,
             journal,
-            boot: BootId(boot.to_bytes()),
+            boot,
             cancellers: BTreeMap::new(),
             deferred: BTreeSet::new(),
             unwritten: Vec::new(),
@@ -195,10 +195,9 @@ impl Actor {
         written.is_ok().then_some(run)
     }
 
-    async fn started(&mut self, job: JobId, process: Option<exec::ProcessId>) -> bool {
+    async fn started(&mut self, job: JobId, process: Option<ProcessId>) -> bool {
         let Some(entry) = self.journal.get(job).copied() else { return false };
         let now = (self.with.wall_clock)();
-        let process = process.map(|process| ProcessId { pid: process.pid, start_time: process.start_ticks });
         let (accepted_at, started_at, first) = match entry.stage {
             Stage::Starting { accepted_at, .. } => (accepted_at, now, true),
             Stage::Running { accepted_at, started_at, .. } => (accepted_at, started_at, false),

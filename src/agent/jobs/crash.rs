@@ -39,11 +39,7 @@ impl Actor {
     async fn end_survivor(&self, job: JobId, survivor: Survivor) {
         let process = match survivor {
             Survivor::None => return,
-            Survivor::Group(process) => Some(exec::ProcessId {
-                pid: process.pid,
-                start_ticks: process.start_time,
-                boot: exec::BootId::from_bytes(self.boot.0),
-            }),
+            Survivor::Group(process) => Some(process),
             Survivor::Unknown => None,
         };
         match exec::survivor::end(job, process, limit::SURVIVOR_TIMEOUT).await {

@@ -4,7 +4,7 @@
 //!  version u8 = 1 · created_at u64 · run u32 · stage u8, then
 //!    0 accepted    at u64
 //!    1 starting    accepted_at u64 · boot [16]
-//!    2 running     accepted_at u64 · boot [16] · started_at u64 · pid u32 (0: none) · start_time u64
+//!    2 running     accepted_at u64 · boot [16] · started_at u64 · pid u32 (0: none) · start_ticks u64
 //!    3 finished    at u64 · state u8
 //!  the forgotten:  version u8 = 1 · created_at u64
 //! ```
@@ -15,7 +15,9 @@ use bytes::{Buf, BufMut, TryGetError};
 use crate::time::{HubTime, WallTime};
 use crate::wire::job::JobState;
 
-use super::{BootId, Entry, ProcessId, Stage};
+use crate::job::process::{BootId, ProcessId};
+
+use super::{Entry, Stage};
 
 const VERSION: u8 = 1;
 
@@ -51,15 +53,15 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
         Stage::Starting { accepted_at, boot } => {
             row.put_u8(1);
             row.put_u64(accepted_at.0);
-            row.put_slice(&boot.0);
+            row.put_slice(&boot.to_bytes());
         }
         Stage::Running { accepted_at, boot, process, started_at } => {
             row.put_u8(2);
             row.put_u64(accepted_at.0);
-            row.put_slice(&boot.0);
+            row.put_slice(&boot.to_bytes());
             row.put_u64(started_at.0);
             row.put_u32(process.map_or(0, |process| process.pid));
-            row.put_u64(process.map_or(0, |process| process.start_time));
+            row.put_u64(process.map_or(0, |process| process.start_ticks));
         }
         Stage::Finished { state, at } => {
             row.put_u8(3);
@@ -81,7 +83,7 @@ pub(super) fn decode(mut row: &[u8]) -> Result<Entry, RowError> {
         2 => {
             let (accepted_at, boot) = (WallTime(row.try_get_u64()?), boot(&mut row)?);
             let started_at = WallTime(row.try_get_u64()?);
-            let process = ProcessId { pid: row.try_get_u32()?, start_time: row.try_get_u64()? };
+            let process = ProcessId { pid: row.try_get_u32()?, start_ticks: row.try_get_u64()?, boot };
             Stage::Running { accepted_at, boot, process: (process.pid > 0).then_some(process), started_at }
         }
         3 => {
@@ -117,5 +119,5 @@ fn check_version(row: &mut &[u8]) -> Result<(), RowError> {
 fn boot(row: &mut &[u8]) -> Result<BootId, RowError> {
     let mut bytes = [0; 16];
     row.try_copy_to_slice(&mut bytes)?;
-    Ok(BootId(bytes))
+    Ok(BootId::from_bytes(bytes))
 }

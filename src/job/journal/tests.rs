@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BOOT: BootId = BootId([1; 16]);
+const BOOT: BootId = BootId::from_bytes([1; 16]);
 const NEVER: HubTime = HubTime(u64::MAX);
 
 fn job(number: u8) -> JobId {
@@ -73,7 +73,7 @@ fn a_cancel_depends_on_how_far_the_job_is() {
 
 #[test]
 fn a_restart_finds_survivors_only_in_the_same_boot() {
-    let process = ProcessId { pid: 7, start_time: 8 };
+    let process = ProcessId { pid: 7, start_ticks: 8, boot: BOOT };
     let mut journal = Journal::default();
     journal.set(job(1), running(Some(process)));
     let starting = Stage::Starting { accepted_at: WallTime(2), boot: BOOT };
@@ -87,7 +87,7 @@ fn a_restart_finds_survivors_only_in_the_same_boot() {
         found.collect()
     };
     assert_eq!(survivors(BOOT), [Some(Survivor::Group(process)), Some(Survivor::Unknown), None]);
-    assert_eq!(survivors(BootId([2; 16])), [Some(Survivor::None), Some(Survivor::None), None]);
+    assert_eq!(survivors(BootId::from_bytes([2; 16])), [Some(Survivor::None), Some(Survivor::None), None]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn the_hard_bound_forgets_young_ones_too() {
 
 #[test]
 fn damaged_and_later_rows_are_told_apart() {
-    let row = running(Some(ProcessId { pid: 7, start_time: 8 })).encode();
+    let row = running(Some(ProcessId { pid: 7, start_ticks: 8, boot: BOOT })).encode();
     for end in 0..row.len() {
         assert_eq!(row::decode(&row[..end]), Err(RowError::Damaged), "{end}");
     }
@@ -191,7 +191,7 @@ impl Agent {
     }
 
     fn boot(&self) -> BootId {
-        BootId([self.boot; 16])
+        BootId::from_bytes([self.boot; 16])
     }
 
     fn finish(&mut self, job: JobId, state: JobState) {
@@ -250,7 +250,7 @@ impl Agent {
             Event::Started(number) => {
                 let Some(before) = self.journal.get(job(*number)).copied() else { return };
                 let Stage::Starting { accepted_at, boot } = before.stage else { return };
-                let process = Some(ProcessId { pid: 1 + u32::from(*number), start_time: self.now });
+                let process = Some(ProcessId { pid: 1 + u32::from(*number), start_ticks: self.now, boot });
                 let stage = Stage::Running { accepted_at, boot, process, started_at: WallTime(self.now) };
                 self.write(job(*number), Entry { stage, ..before });
             }
