@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::id::JobId;
 use crate::job::JobSpec;
+use crate::job::process::ProcessId;
 use crate::limit;
 use crate::wire::job::OutputStream;
 
@@ -17,7 +18,6 @@ use super::line::Lines;
 use super::outcome::{CancelReason, bounded_text};
 use super::report::{Report, ReportError};
 use super::reporter::Reporter;
-use crate::job::process::ProcessId;
 
 /// One job, for its handler. An `Arc` of it may be shared among tasks; what is said after the handler returned is lost.
 #[derive(Debug)]

@@ -17,13 +17,13 @@ use rustix::process::{
 };
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
+use crate::job::process::ProcessId;
 use crate::limit;
 use crate::obs::clock;
 
 use super::deadline;
 use super::proc;
 use super::user::Account;
-use crate::job::process::ProcessId;
 
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]

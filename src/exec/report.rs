@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::job::process::ProcessId;
 use crate::wire::job::OutputLine;
 
 use super::outcome::Outcome;
-use crate::job::process::ProcessId;
 
 /// Why a job could not report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+use crate::job::process::ProcessId;
 use crate::limit;
 use crate::obs::clock;
 use crate::time::BootTime;
@@ -18,7 +19,6 @@ use super::line::Line;
 use super::mask::Masks;
 use super::outcome::Outcome;
 use super::report::{Ack, Finished, Report, ReportError};
-use crate::job::process::ProcessId;
 
 #[derive(Debug)]
 pub(super) struct Reporter {

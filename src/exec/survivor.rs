@@ -10,12 +10,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 
 use crate::id::JobId;
+use crate::job::process::{BootId, ProcessId};
 use crate::limit;
 use crate::obs::clock;
 
 use super::environment::JOB_VARIABLE;
 use super::proc::{Stat, living};
-use crate::job::process::{BootId, ProcessId};
 
 /// What there was to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
