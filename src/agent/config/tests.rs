@@ -145,3 +145,52 @@ fn a_file_that_is_missing_or_no_toml_is_named() {
     let missing = Config::check_file(Path::new("/nonexistent/agent.toml")).unwrap_err().to_string();
     assert!(missing.contains("/nonexistent/agent.toml") && missing.contains("--config"), "{missing}");
 }
+
+#[test]
+fn the_section_of_jobs_is_taken_from_file_and_environment() {
+    let (_folder, path) = file(
+        r#"
+        [jobs]
+        concurrency = 2
+        queue = "8"
+        env_allow = ["A", "B_*"]
+        roots = ["/srv", "/var/tmp"]
+        user = "deploy"
+        output_max = "1MiB"
+        grace = "3s"
+        "#,
+    );
+    let config = Config::check_file(&path).unwrap();
+    assert_eq!((config.jobs.concurrency.get(), config.jobs.queue), (2, 8));
+    assert_eq!((config.jobs.output_max, config.jobs.grace), (1 << 20, Duration::from_secs(3)));
+    assert_eq!(config.exec.env_allow, EnvAllow::new(vec!["A".to_owned(), "B_*".to_owned()]));
+    assert_eq!(config.exec.roots, [PathBuf::from("/srv"), PathBuf::from("/var/tmp")]);
+    assert_eq!(config.exec.user.as_deref(), Some("deploy"));
+    let environment = |name: &str| match name {
+        "OUTPOST_JOBS_CONCURRENCY" => Some("3".to_owned()),
+        "OUTPOST_JOBS_ROOTS" => Some("/a, /b".to_owned()),
+        "OUTPOST_JOBS_USER" => Some("other".to_owned()),
+        _ => None,
+    };
+    let flags = Flags { no_link: true, ..Flags::default() };
+    let config = Config::load(Some(&path), environment, &flags).unwrap();
+    assert_eq!((config.jobs.concurrency.get(), config.jobs.queue), (3, 8));
+    assert_eq!(config.exec.roots, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    assert_eq!(config.exec.user.as_deref(), Some("other"));
+}
+
+#[test]
+fn what_jobs_cannot_have_is_refused_by_name() {
+    for (line, says) in [
+        ("concurrency = 0", "jobs.concurrency: must be a whole number from 1 to 64"),
+        ("concurrency = 65", "jobs.concurrency: must be"),
+        ("queue = \"many\"", "jobs.queue: must be"),
+        ("grace = 3", "invalid type"),
+        ("grace = \"3\"", "jobs.grace"),
+        ("output_max = \"1MB\"", "jobs.output_max"),
+        ("roots = [\"srv\"]", "jobs.roots: srv is not absolute"),
+    ] {
+        let error = error(&format!("[jobs]\n{line}\n"));
+        assert!(error.contains(says), "{line}: {error}");
+    }
+}
