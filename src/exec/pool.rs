@@ -198,6 +198,19 @@ impl Queued {
         self.canceller.clone()
     }
 
+    /// The place, where one is free now.
+    ///
+    /// # Errors
+    /// The job as it was, where it has to wait.
+    pub fn try_permit(mut self) -> Result<Permit, Box<Self>> {
+        match self.place.try_recv() {
+            Ok(place) => {
+                Ok(Permit { job: self.job, handler: self.handler, canceller: self.canceller, place })
+            }
+            Err(_none) => Err(Box::new(self)),
+        }
+    }
+
     /// Waits for a place.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::time::HubTime;
 use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
 
 use super::Parties;
-use super::actor::Actor;
+use super::actor::{Actor, Turn};
 use super::record::record;
 
 fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
@@ -45,22 +45,39 @@ impl Actor {
         self.accept(offer, spec).await
     }
 
+    /// Where a place is free the same commit says that the job starts: one wait for the disk less before it runs.
     async fn accept(&mut self, offer: JobOffer, spec: JobSpec) -> Option<Answer> {
-        let (job, at) = (offer.job, self.wall_now());
-        let entry = Entry { created_at: offer.created_at, run: 0, stage: Stage::Accepted { at } };
+        let (job, at, spec) = (offer.job, self.wall_now(), Arc::new(spec));
+        let (run, stage, turn) = match self.queue(job, &spec, offer.created_at, at) {
+            Ok(Some(queued)) => match queued.try_permit() {
+                Ok(permit) => {
+                    let stage = Stage::Starting { accepted_at: at, boot: self.boot };
+                    (1, stage, Some(Turn::Has(permit, 1)))
+                }
+                Err(queued) => (0, Stage::Accepted { at }, Some(Turn::Waits(*queued))),
+            },
+            Ok(None) => (0, Stage::Accepted { at }, None),
+            Err(error) => return Some(refused(Refusal::Invalid, error.to_string())),
+        };
+        let entry = Entry { created_at: offer.created_at, run, stage };
         let ack = JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) });
         let records = vec![record(ack, at)];
-        let spec_rows = SpecChange::Put(offer.spec);
-        match self.commit(job, entry, spec_rows, ReservationChange::Take, records).await {
+        match self.commit(job, entry, SpecChange::Put(offer.spec), ReservationChange::Take, records).await {
             Ok(()) => {
-                self.specs.insert(job, Arc::new(spec));
-                self.enter(job).await;
+                self.specs.insert(job, spec);
+                if let Some(turn) = turn {
+                    self.follow(job, turn);
+                }
                 None
             }
-            Err(error @ (AppendError::Degraded { .. } | AppendError::Closed)) => {
-                Some(refused(Refusal::Degraded, error.to_string()))
+            Err(error) => {
+                self.deferred.retain(|(_, deferred)| *deferred != job);
+                let refusal = match error {
+                    AppendError::Degraded { .. } | AppendError::Closed => Refusal::Degraded,
+                    _ => Refusal::Busy,
+                };
+                Some(refused(refusal, error.to_string()))
             }
-            Err(error) => Some(refused(Refusal::Busy, error.to_string())),
         }
     }
 

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::exec::{self, CancelReason, Canceller, Handlers, JobRun, Masks, Pool};
+use crate::exec::{
+    self, CancelReason, Canceller, Handlers, InvalidPayload, JobRun, Masks, Permit, Pool, Queued,
+};
 use crate::id::{JobId, RecordId};
 use crate::job::journal::{Cancelled, Entry, Journal, Stage};
 use crate::job::process::{BootId, ProcessId};
@@ -34,6 +36,14 @@ pub(super) enum Event {
     Started { job: JobId, process: Option<ProcessId>, ack: exec::Ack },
     /// It is over, or never ran.
     Over { job: JobId, end: End },
+}
+
+/// Whether a job has its place.
+pub(super) enum Turn {
+    /// It waits for one.
+    Waits(Queued),
+    /// It has it, and the journal says that this run starts.
+    Has(Permit, u32),
 }
 
 pub(super) struct Actor {
@@ -239,27 +249,50 @@ impl Actor {
             self.finish_unrun(job, JobState::Failed, "its spec is not in the journal any more").await;
             return;
         };
+        match self.queue(job, &spec, created_at, at) {
+            Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
+            Ok(None) => {}
+            // A handler that was there when the job was accepted, by an earlier process.
+            Err(error) => self.finish_unrun(job, JobState::Failed, &error.to_string()).await,
+        }
+    }
+
+    /// Puts a job into the pool's queue; `None` where it may not start yet, and is tended to when it may.
+    pub(super) fn queue(
+        &mut self,
+        job: JobId,
+        spec: &Arc<JobSpec>,
+        created_at: HubTime,
+        accepted_at: WallTime,
+    ) -> Result<Option<Queued>, InvalidPayload> {
         let now = self.hub_now();
         if let Some(from) = spec.not_before_ms.map(HubTime).filter(|from| *from > now) {
             self.deferred.insert((from, job));
-            return;
+            return Ok(None);
         }
         let run = JobRun {
             id: job,
             run: self.journal.get(job).map_or(1, |entry| entry.run.saturating_add(1)),
-            start_within: Some(self.start_within(&spec, at, created_at, now)),
+            start_within: Some(self.start_within(spec, accepted_at, created_at, now)),
             masks: Masks::new([]),
-            spec,
+            spec: Arc::clone(spec),
         };
-        match self.pool.queue(run) {
-            Ok(queued) => {
+        self.pool.queue(run).map(Some)
+    }
+
+    /// From here on a task of its own looks after the job.
+    pub(super) fn follow(&mut self, job: JobId, turn: Turn) {
+        let follower =
+            Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
+        match turn {
+            Turn::Waits(queued) => {
                 self.cancellers.insert(job, queued.canceller());
-                let follower =
-                    Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
                 self.followers.spawn(follower.follow(queued));
             }
-            // A handler that was there when the job was accepted, by an earlier process.
-            Err(error) => self.finish_unrun(job, JobState::Failed, &error.to_string()).await,
+            Turn::Has(permit, run) => {
+                self.cancellers.insert(job, permit.canceller());
+                self.followers.spawn(follower.follow_started(permit, run));
+            }
         }
     }
 

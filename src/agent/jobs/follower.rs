@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::exec::{Finished, NotStarted, Queued, Report, Running};
+use crate::exec::{Finished, NotStarted, Permit, Queued, Report, Running};
 use crate::id::{JobId, Lane, RecordId};
 use crate::limit;
 use crate::outbox::{AppendError, Appended, NewRecord, Outbox};
@@ -59,6 +59,14 @@ impl Follower {
         Self { job, outbox, wall_clock, events, run: 0, next_line: 1, log_end: None, deaf: false }
     }
 
+    /// A job that the journal says is starting.
+    pub(super) async fn follow_started(mut self, permit: Permit, run: u32) {
+        self.run = run;
+        let end = self.attend(permit.start()).await;
+        self.say(Event::Over { job: self.job, end }).await;
+    }
+
+    /// A job that waits for its turn.
     pub(super) async fn follow(mut self, queued: Queued) {
         let job = self.job;
         let end = match queued.permit().await {
