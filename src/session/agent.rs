@@ -253,7 +253,7 @@ impl AgentSession {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
         }
         let message = self.uplink.pop()?;
-        live.no_ack_at.get_or_insert(now.after(limit::NO_ACK_TIMEOUT));
+        live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
         Some((message, MessageId::NONE))
     }
 
@@ -269,12 +269,11 @@ impl AgentSession {
             Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => None,
             Phase::Live(live) => {
                 if live.no_ack_at.is_none() && self.uplink.has_backlog() {
-                    live.no_ack_at = Some(now.after(limit::NO_ACK_TIMEOUT));
+                    live.no_ack_at = Some(now.after(self.config.no_ack));
                 }
-                live.no_ack_at.filter(|at| now >= *at).map(|_| {
-                    let detail = format!("no ack for {} s", limit::NO_ACK_TIMEOUT.as_secs());
-                    WireError::new(ErrorCode::NoAck, detail)
-                })
+                live.no_ack_at
+                    .filter(|at| now >= *at)
+                    .map(|_| WireError::new(ErrorCode::NoAck, format!("no ack for {:?}", self.config.no_ack)))
             }
         };
         let done = self.port.check(now, late);

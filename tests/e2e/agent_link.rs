@@ -9,6 +9,7 @@ use outpost::agent::state::{LinkState, Status};
 use outpost::id::Lane;
 use outpost::outbox::NewRecord;
 use outpost::time::WallTime;
+use outpost::wire::error::ErrorCode;
 use outpost::wire::message::RecordKind;
 
 use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, WIDE, config_snapshot};
@@ -191,7 +192,7 @@ async fn a_hub_that_acks_nothing_is_left_and_what_it_took_is_not_sent_again() {
     status(&agent, "acked by the marks", |status| status.outbox.lane(Lane::Events).records == 0).await;
     hub.look(|seen| {
         assert_eq!(seen.records(), 3);
-        assert_eq!(seen.close_codes[0], 1000);
+        assert_eq!(seen.told, [ErrorCode::NoAck]);
     });
     agent.shutdown().await.unwrap();
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use outpost::id::{AgentId, HubId, StreamId};
 use outpost::obs::random;
 use outpost::time::{BootTime, ClockOffset};
+use outpost::wire::error::ErrorCode;
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::ConfigSnapshot;
 use serve::Serve;
@@ -62,6 +63,8 @@ pub(crate) struct Seen {
     pub(crate) configs_known: Vec<u64>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
+    /// The errors that ended its sessions.
+    pub(crate) told: Vec<ErrorCode>,
 }
 
 impl Seen {

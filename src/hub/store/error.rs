@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The mark in the database is not the one this session goes on from.
     #[error("the mark moved under this session; nothing was stored")]
     MarkMoved,
+    /// The agent was removed or revoked while it was connected.
+    #[error("the agent was removed; nothing was stored")]
+    NotWelcome,
     /// A number is above what the database holds.
     #[error("number {0} is above 2^63 - 1")]
     NumberTooLarge(u64),

@@ -204,7 +204,10 @@ impl Serve {
             }
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
             HubEvent::Gap(_) | HubEvent::JobAck(_) | HubEvent::Unknown(_) => {}
-            HubEvent::Closed(_) => return true,
+            HubEvent::Closed(closed) => {
+                self.see(|seen| seen.told.extend(closed.error));
+                return true;
+            }
         }
         false
     }

@@ -117,6 +117,7 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
         let reply = match (&failure, stored.next()) {
             (Some(reason), _) => Err(StoreError::CannotCommit(reason.clone())),
             (None, Some(Outcome::Stored)) => Ok(ingest.mark),
+            (None, Some(Outcome::NotWelcome)) => Err(StoreError::NotWelcome),
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };
         if ingest.reply.try_send(reply).is_err() {
