@@ -60,13 +60,7 @@ impl AgentSession {
                 self.port.tell(AgentEvent::CancelJob(job));
                 Ok(())
             }
-            Message::Ping => {
-                self.port.queue.pong(id);
-                Ok(())
-            }
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => Ok(()),
-            other => Err(unexpected(&other)),
+            other => self.port.handle_other(id, &other),
         }
     }
 
