@@ -91,9 +91,12 @@ async fn an_agent_whose_clock_says_1970_delivers() {
 
 #[tokio::test]
 async fn wrong_hubs_are_named_and_outlived() {
-    for (manner, code) in
-        [(Manner::ClosesAtOnce, "link"), (Manner::Nonsense, "bad_trailer"), (Manner::AnotherHub, "bad_mac")]
-    {
+    let wrong = [
+        (Manner::ClosesAtOnce, "link", "tries again"),
+        (Manner::Nonsense, "bad_trailer", "check that the URL is a hub's"),
+        (Manner::AnotherHub, "bad_mac", "check the key file and the hub's URL"),
+    ];
+    for (manner, code, says) in wrong {
         let folder = tempfile::tempdir().unwrap();
         let hub = HandHub::start(manner).await;
         let agent = Agent::start(config(&folder, &hub)).await.unwrap();
@@ -101,6 +104,7 @@ async fn wrong_hubs_are_named_and_outlived() {
         let bad = status(&agent, "an error is shown", |status| status.last_error.is_some()).await;
         let error = bad.last_error.unwrap();
         assert_eq!(error.code, code, "{manner:?}: {}", error.text);
+        assert!(error.text.contains(says), "{manner:?}: {}", error.text);
         assert!(!error.verified, "no MAC vouched for it");
         assert_eq!(bad.state, LinkState::Reconnecting);
         assert_eq!(bad.session_id, None, "nothing is kept before a verified RegisterAck");

@@ -54,13 +54,13 @@ impl Outcome {
         self.hints = hints;
     }
 
-    /// The first reason holds.
+    /// The first reason holds; the error table's words stand behind it.
     pub(super) fn ended(&mut self, code: &str, text: &str, error: Option<ErrorCode>) {
         if !self.text.is_empty() {
             return;
         }
         code.clone_into(&mut self.code);
-        text.clone_into(&mut self.text);
+        self.text = explained(text, error);
         self.error = error;
         self.advice.retry = error.map_or(Retry::Soon, ErrorCode::retry);
         if error == Some(ErrorCode::Replaced) {
@@ -111,5 +111,14 @@ impl Outcome {
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
         self.ended("folder", &format!("the outbox failed: {error}"), None);
         Flow::Close(1001, "the agent's outbox failed".to_owned())
+    }
+}
+
+/// What happened, and what the table says to it.
+fn explained(text: &str, error: Option<ErrorCode>) -> String {
+    match error.map(ErrorCode::text) {
+        Some(known) if text.is_empty() || text == known => known.to_owned(),
+        Some(known) => format!("{text} ({known})"),
+        None => text.to_owned(),
     }
 }

@@ -95,6 +95,6 @@ pub enum StoreError {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     /// The tables could not be brought to this version.
-    #[error("database: {0}; a newer version of outpost may have written it")]
+    #[error("database: {0}; a newer version of outpost may have written it: install that one again")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
