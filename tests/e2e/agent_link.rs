@@ -7,6 +7,7 @@ use outpost::agent::Agent;
 use outpost::agent::config::Config;
 use outpost::agent::state::{LinkState, Status};
 use outpost::id::Lane;
+use outpost::limit;
 use outpost::outbox::NewRecord;
 use outpost::time::WallTime;
 use outpost::wire::error::ErrorCode;
@@ -125,16 +126,23 @@ async fn a_silent_hub_does_not_hold_up_local_work_nor_the_stop() {
 }
 
 #[tokio::test]
-async fn without_a_key_it_takes_records_and_says_so() {
+async fn without_a_key_it_takes_records_and_says_so_until_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HandHub::start(Manner::Proper).await;
     let config = config(&folder, &hub);
-    std::fs::remove_file(&config.key_file).unwrap();
+    let key_file = config.key_file.clone();
+    std::fs::remove_file(&key_file).unwrap();
     let agent = Agent::start(config).await.unwrap();
     agent.outbox().append(Lane::Events, records(0..3)).await.unwrap();
     let status = status(&agent, "no identity", |status| status.state == LinkState::NoIdentity).await;
     assert!(status.last_error.unwrap().text.contains("agent.key"));
     assert_eq!(hub.look(|seen| seen.sessions), 0);
+    // It looks again every 30 s; only the timers' clock goes forward.
+    std::fs::write(key_file, hub.key.to_line()).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(limit::KEY_RETRY).await;
+    tokio::time::resume();
+    hub.until("the records come with the key", |seen| seen.records() == 3).await;
     agent.shutdown().await.unwrap();
 }
 

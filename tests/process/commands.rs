@@ -193,6 +193,15 @@ fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
 }
 
 #[test]
+fn the_version_names_the_commit() {
+    let world = World::new();
+    let said = String::from_utf8(world.run("--version")).unwrap();
+    let words: Vec<_> = said.split_whitespace().collect();
+    assert_eq!(words[..2], ["outpost", env!("CARGO_PKG_VERSION")]);
+    assert!(words[2].starts_with('(') && words[2].len() >= 9, "{said}");
+}
+
+#[test]
 fn a_flag_wins_over_the_environment() {
     let mut world = World::new();
     let _hub = world.start_hub();

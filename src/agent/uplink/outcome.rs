@@ -122,3 +122,39 @@ fn explained(text: &str, error: Option<ErrorCode>) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_login_stays_away_for_a_minute_however_it_learns_of_it() {
+        let said = ErrorMessage {
+            code: Some(ErrorCode::Replaced),
+            text: "newer".to_owned(),
+            retry_after: Some(Duration::from_secs(5)),
+        };
+        let mut by_message = Outcome::default();
+        by_message.hub_error(&said);
+        let mut by_close = Outcome::default();
+        by_close.closed_by_peer(1000, "replaced");
+        for outcome in [by_message, by_close] {
+            assert_eq!(outcome.code, "replaced");
+            assert_eq!(outcome.advice.retry_after, Some(REPLACED_WAIT));
+            assert!(outcome.text.contains("a newer login"), "{}", outcome.text);
+        }
+    }
+
+    #[test]
+    fn the_first_reason_holds_and_the_table_says_what_to_do() {
+        let mut outcome = Outcome::default();
+        outcome.closed_by_peer(1008, "bad_mac");
+        outcome.closed_by_peer(1006, "");
+        assert_eq!(outcome.code, "bad_mac");
+        let text = format!("the hub closed the session with 1008 bad_mac ({})", ErrorCode::BadMac.text());
+        assert_eq!(outcome.text, text);
+        let mut outcome = Outcome::default();
+        outcome.closed_by_peer(4000, "of a later version");
+        assert_eq!((outcome.code.as_str(), outcome.error), ("link", None));
+    }
+}
