@@ -117,9 +117,9 @@ impl Outcome {
 /// What happened, and what the table says to it.
 fn explained(text: &str, error: Option<ErrorCode>) -> String {
     match error.map(ErrorCode::text) {
-        Some(known) if text.is_empty() || text == known => known.to_owned(),
-        Some(known) => format!("{text} ({known})"),
-        None => text.to_owned(),
+        Some(known) if text.is_empty() => known.to_owned(),
+        Some(known) if !text.contains(known) => format!("{text} ({known})"),
+        Some(_) | None => text.to_owned(),
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     fn a_replaced_login_stays_away_for_a_minute_however_it_learns_of_it() {
         let said = ErrorMessage {
             code: Some(ErrorCode::Replaced),
-            text: "newer".to_owned(),
+            text: ErrorCode::Replaced.text().to_owned(),
             retry_after: Some(Duration::from_secs(5)),
         };
         let mut by_message = Outcome::default();
@@ -141,7 +141,7 @@ mod tests {
         for outcome in [by_message, by_close] {
             assert_eq!(outcome.code, "replaced");
             assert_eq!(outcome.advice.retry_after, Some(REPLACED_WAIT));
-            assert!(outcome.text.contains("a newer login"), "{}", outcome.text);
+            assert_eq!(outcome.text.matches(ErrorCode::Replaced.text()).count(), 1, "{}", outcome.text);
         }
     }
 
