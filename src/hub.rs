@@ -7,6 +7,7 @@ mod api;
 pub mod config;
 mod connection;
 mod counters;
+mod departed;
 mod ingest;
 mod jobs;
 mod listen;
@@ -113,6 +114,7 @@ impl Hub {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        shared.tasks.spawn(departed::watch(Arc::clone(&shared)));
         let routers = listen::routers(&shared, agents.is_some());
         shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
         shared.tasks.spawn(listen::serve(api, routers.api, Arc::clone(&shared)));

@@ -37,9 +37,16 @@ fn records(batch: &Bytes) -> Message {
     })
 }
 
-fn allocations(region: &Region<'_, System>) -> usize {
-    let change = region.change();
-    change.allocations + change.reallocations
+/// Allocations that a hundred runs of `work` take. The harness's own thread may allocate meanwhile and is counted too; what
+/// `work` needs comes back in every round, so the least of a few is its own.
+fn allocations(mut work: impl FnMut()) -> usize {
+    let round = |_| {
+        let region = Region::new(ALLOCATOR);
+        (0..100).for_each(|_| work());
+        let change = region.change();
+        change.allocations + change.reallocations
+    };
+    (0..5).map(round).min().unwrap()
 }
 
 // One test only: the counter sees every thread of the process.
@@ -52,25 +59,22 @@ fn hot_messages_are_signed_and_opened_without_allocating() {
         // A shared buffer, as a socket or the outbox hands it over.
         let batch = BytesMut::from(vec![0xA5; size].as_slice()).split().freeze();
         for message in [records(&batch), ack.clone()] {
-            let region = Region::new(ALLOCATOR);
-            for seq in 1..=100 {
+            let mut seq = 0;
+            let signing = allocations(|| {
+                seq += 1;
                 buffer.clear();
                 seal(header(seq), message.clone(), &key, &mut buffer);
-            }
-            assert_eq!(allocations(&region), 0, "signing {} of {size} bytes", message.name());
+            });
+            assert_eq!(signing, 0, "signing {} of {size} bytes", message.name());
 
             let frame = BytesMut::from(buffer.as_ref()).split().freeze();
-            let region = Region::new(ALLOCATOR);
-            let mut right = 0;
-            for _ in 0..100 {
+            let opening = allocations(|| {
                 let opened = open(&frame, &key, limit::MESSAGE_BYTES_MAX).unwrap();
-                right += usize::from(opened.into_message().unwrap() == message);
-            }
-            assert_eq!(allocations(&region), 0, "opening {} of {size} bytes", message.name());
-            assert_eq!(right, 100);
+                assert!(opened.into_message().unwrap() == message);
+            });
+            assert_eq!(opening, 0, "opening {} of {size} bytes", message.name());
         }
     }
-    let region = Region::new(ALLOCATOR);
-    drop(std::hint::black_box(vec![0u8; 10]));
-    assert_eq!(allocations(&region), 1, "the counter counts");
+    let counted = allocations(|| drop(std::hint::black_box(vec![0u8; 10])));
+    assert!(counted >= 100, "the counter counts");
 }

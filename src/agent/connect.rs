@@ -128,20 +128,19 @@ impl Connector {
             }
         };
         let parties = Parties { hub: identity.key.hub_id, agent: identity.key.agent_id };
-        let session = self.session(identity, nonce, streams.clone(), boot_now());
+        let session = self.session(identity, nonce, streams, boot_now());
         let with = Surroundings {
             outbox: self.outbox.clone(),
             state: self.state.clone(),
             stop: self.stop.clone(),
             wall_clock: self.config.wall_clock,
             write_timeout: self.config.session.write,
-            no_ack: self.config.no_ack,
             heartbeat: self.config.heartbeat,
             hub: self.hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
         };
-        Uplink::new(link, session, &streams, with).run().await
+        Uplink::new(link, session, with).run().await
     }
 
     fn session(
@@ -178,6 +177,7 @@ impl Connector {
                 idle: settings.idle,
                 zstd: false,
             },
+            no_ack: self.config.no_ack,
             message_id_seed: random::bytes(),
         };
         AgentSession::new(config, streams, now)

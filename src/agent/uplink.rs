@@ -7,7 +7,6 @@
 //! * Marks are looked up and resolutions are made durable before anything else happens in the session.
 //! * Nothing is persisted before a verified RegisterAck.
 
-mod depth;
 mod event;
 mod farewell;
 mod outcome;
@@ -30,12 +29,11 @@ use crate::outbox::{Batch, Outbox, Stat, StoreError};
 use crate::session::{AgentSession, ReadRequest, Transmit};
 use crate::time::{BootTime, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
-use crate::wire::message::{StreamMark, StreamState};
+use crate::wire::message::StreamMark;
 
 use super::heartbeat;
 use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
-use depth::Depth;
 pub(super) use outcome::{Again, Outcome};
 
 /// The machine's deadlines are in boot time, the timers' clock stops in suspend: look at least this often.
@@ -50,7 +48,6 @@ pub(super) struct Surroundings {
     pub(super) stop: CancellationToken,
     pub(super) wall_clock: fn() -> WallTime,
     pub(super) write_timeout: Duration,
-    pub(super) no_ack: Duration,
     pub(super) heartbeat: Option<Duration>,
     pub(super) jobs: Jobs,
     pub(super) parties: Parties,
@@ -63,7 +60,6 @@ pub(super) struct Uplink<S> {
     session: AgentSession,
     with: Surroundings,
     outcome: Outcome,
-    depth: Depth,
     pending: Option<Transmit>,
     frame: BytesMut,
     reading: Work<(ReadRequest, Result<Option<Batch>, StoreError>)>,
@@ -88,16 +84,10 @@ enum Flow {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
-    pub(super) fn new(
-        link: Link<S>,
-        session: AgentSession,
-        streams: &[StreamState],
-        with: Surroundings,
-    ) -> Self {
+    pub(super) fn new(link: Link<S>, session: AgentSession, with: Surroundings) -> Self {
         Self {
             link,
             session,
-            depth: Depth::new(streams),
             with,
             outcome: Outcome::default(),
             pending: None,
@@ -161,7 +151,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                         let states = *durable.borrow_and_update();
                         for state in states {
                             self.session.handle_durable(state.stream, state.next);
-                            self.depth.durable(state.stream, state.next, now);
                         }
                         Flow::On
                     }
@@ -214,11 +203,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             // Nothing can be written: not even a close frame.
             return Some(Flow::Gone);
         }
-        if self.depth.no_ack(now, self.with.no_ack) {
-            let code = ErrorCode::NoAck;
-            self.outcome.ended(code.name(), code.text(), Some(code));
-            return Some(Flow::Close(code.close_code(), code.text().to_owned()));
-        }
         let received = self.link.received();
         if received != self.received {
             // Bytes of a frame that is not complete yet are a sign of life too.
@@ -238,7 +222,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let deadlines = [
             self.session.poll_timeout(),
             self.link.write_deadline(now, self.with.write_timeout),
-            self.depth.no_ack_at(self.with.no_ack),
             self.next_beat,
         ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.since(now)).min();

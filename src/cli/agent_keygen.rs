@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use crate::obs::random;
+use crate::obs::{folder, random};
 use crate::wire::identity::{public_to_line, seed_to_line};
 
 use super::exit::{CliError, Exit};
@@ -72,6 +72,7 @@ fn write_new(path: &Path, line: &str, mode: u32) -> Result<(), CliError> {
     file.write_all(line.as_bytes())
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())
+        .and_then(|()| folder::sync_name(path))
         .map_err(|error| CliError::new(Exit::Io, format!("cannot write {}: {error}", path.display())))
 }
 

@@ -54,8 +54,9 @@ fn side(file: &Path) -> Result<Side, CliError> {
     let wrong = |reason: String| CliError::new(Exit::Config, format!("{}: {reason}", file.display()));
     let text = std::fs::read_to_string(file)
         .map_err(|error| wrong(format!("cannot be read ({error}); check the path")))?;
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| wrong(format!("is not TOML: {}", error.message())))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(format!("is not TOML: {}; correct it", error.message())))?;
     let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
     let name = file.file_name().map(|name| name.to_string_lossy().contains("hub"));
     Ok(match (has(&AGENT_KEYS), has(&HUB_KEYS)) {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::hub::store::{Creation, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
+use crate::obs::folder;
 use crate::wire::identity::public_from_line;
 use crate::wire::key::encode32;
 
@@ -151,7 +152,7 @@ fn add(
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(wrong)?;
     let issued = hub.add(name, public_key);
     let written = issued.and_then(|(id, key)| {
-        write_key(&mut file, &key).map_err(wrong)?;
+        write_key(path, &mut file, &key).map_err(wrong)?;
         Ok(id)
     });
     let id = match written {
@@ -173,9 +174,10 @@ fn add(
     print_line(&format!("  outpost agent run --hub URL --key-file {}", path.display()))
 }
 
-fn write_key(file: &mut File, line: &str) -> std::io::Result<()> {
+fn write_key(path: &Path, file: &mut File, line: &str) -> std::io::Result<()> {
     writeln!(file, "{line}")?;
-    file.sync_all()
+    file.sync_all()?;
+    folder::sync_name(path)
 }
 
 /// One line: 32 bytes as base64url, base64 or hexadecimal digits.

@@ -3,6 +3,7 @@
 //! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
 
 mod jobs;
+mod refusal;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ed25519_dalek::VerifyingKey;
@@ -39,6 +40,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
     guarded
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .layer(map_response(refusal::as_json))
         .with_state(Arc::clone(shared))
 }
 
@@ -187,6 +189,9 @@ async fn records(
     query: Result<Query<RecordsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| Failure::bad_request(error.body_text()))?;
+    if query.limit == Some(0) {
+        return Err(Failure::bad_request("limit must be 1 or more"));
+    }
     let row = shared.store.agent(&name(&text)?).await?;
     let lane: Option<Lane> = query.lane.map(|lane| lane.parse()).transpose().map_err(refused)?;
     let from: Option<RecordId> = query.from.map(|from| from.parse()).transpose().map_err(refused)?;

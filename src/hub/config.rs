@@ -46,7 +46,7 @@ pub struct LogConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the config {path}: {error}")]
+    #[error("cannot read the config file {path}: {error}; check the path given with --config")]
     Read {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the config {path}: {error}")]
+    #[error("the config {path}: {}; correct it, then run `outpost config check {path}`", error.to_string().trim_end())]
     Parse {
         /// The file.
         path: PathBuf,

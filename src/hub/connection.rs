@@ -280,7 +280,7 @@ impl Connection {
         let name = closed.error.map_or("closed", ErrorCode::name);
         self.shared.counters.sessions_ended.add(name);
         tracing::info!(agent = %self.credential.agent.name, session = %self.session_id, error = name,
-            code = closed.code, detail = closed.detail, "a session ended");
+            code = closed.code, detail = closed.detail, means = closed.error.map(ErrorCode::text), "a session ended");
         if closed.error == Some(ErrorCode::WriteTimeout) {
             return;
         }

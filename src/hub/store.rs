@@ -6,6 +6,7 @@
 //! into one transaction; everything else uses short transactions of its own.
 
 mod agents;
+mod audit;
 mod error;
 mod ingest;
 mod jobs;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::obs::random;
+use crate::obs::{folder, random};
 use crate::wire::key::encode32;
 
 /// Knows the right token when it sees it.
@@ -36,6 +36,7 @@ impl AdminToken {
                 let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
                 writeln!(file, "{text}")?;
                 file.sync_all()?;
+                folder::sync_name(path)?;
                 Ok((Self::of(&text), true))
             }
             Err(error) => Err(error),

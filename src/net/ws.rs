@@ -6,6 +6,10 @@
 //!   has nothing to send (14 to 20 times the rate of a flush per message).
 //! * Time-outs count bytes moved, not messages: on a slow link a large frame may take long as long as it moves.
 
+mod counted;
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -21,6 +25,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limit;
 use crate::time::BootTime;
+
+pub use counted::Counted;
 
 /// How long a polite close may take before the socket is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -209,137 +215,5 @@ fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
         Some(Err(Error::Capacity(_))) => Incoming::TooLarge,
         Some(Err(error)) => Incoming::Lost(error.to_string()),
         None => Incoming::Lost("the connection ended without a close frame".to_owned()),
-    }
-}
-
-/// A stream that counts what passes.
-#[derive(Debug)]
-pub struct Counted<S> {
-    inner: S,
-    read: u64,
-    written: u64,
-}
-
-impl<S> Counted<S> {
-    /// Counts from zero.
-    pub const fn new(inner: S) -> Self {
-        Self { inner, read: 0, written: 0 }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.read = self.read.saturating_add(buffer.filled().len().saturating_sub(before) as u64);
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(context, bytes);
-        if let Poll::Ready(Ok(count)) = &result {
-            self.written = self.written.saturating_add(*count as u64);
-        }
-        result
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_tungstenite::tungstenite::protocol::Role;
-
-    use super::*;
-
-    async fn pair(buffer: usize) -> (Link<tokio::io::DuplexStream>, Link<tokio::io::DuplexStream>) {
-        let (left, right) = tokio::io::duplex(buffer);
-        let side = async |stream, role| {
-            let config = config(limit::SOCKET_READ_BUFFER_IDLE);
-            Link::new(WebSocketStream::from_raw_socket(Counted::new(stream), role, Some(config)).await)
-        };
-        (side(left, Role::Client).await, side(right, Role::Server).await)
-    }
-
-    #[tokio::test]
-    async fn frames_arrive_in_order_after_one_rest() {
-        let (mut left, mut right) = pair(1 << 20).await;
-        for number in 0..100_u8 {
-            assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
-            left.feed(Bytes::from(vec![number; 3])).unwrap();
-        }
-        for number in 0..100_u8 {
-            let turn = tokio::select! {
-                turn = right.turn(Want::Rest) => turn,
-                turn = left.turn(Want::Rest) => panic!("nothing was sent back: {turn:?}"),
-            };
-            let Turn::Incoming(Incoming::Frame(frame)) = turn else { panic!("a frame: {turn:?}") };
-            assert_eq!(frame, vec![number; 3]);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_does_not_read_runs_into_the_deadline_and_reading_goes_on() {
-        let (mut left, mut right) = pair(1024).await;
-        let timeout = Duration::from_secs(10);
-        let at = |seconds| BootTime(Duration::from_secs(seconds));
-        assert_eq!(left.write_deadline(at(0), timeout), None, "nothing waits");
-        assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
-        left.feed(Bytes::from(vec![1; 100_000])).unwrap();
-        assert!(matches!(right.turn(Want::Send).await, Turn::Writable));
-        right.feed(Bytes::from_static(b"ack")).unwrap();
-        // One poll of the peer flushes its frame but reads ours only in part: drop it before it goes on.
-        let flushed = tokio::time::timeout(Duration::ZERO, right.turn(Want::Rest)).await;
-        assert!(flushed.is_err(), "{flushed:?}");
-        let turn = left.turn(Want::Send).await;
-        assert!(matches!(turn, Turn::Incoming(Incoming::Frame(_))), "{turn:?}");
-        let blocked = tokio::time::timeout(Duration::ZERO, left.turn(Want::Send)).await;
-        assert!(blocked.is_err(), "the write is blocked: {blocked:?}");
-        assert_eq!(left.write_deadline(at(1), timeout), Some(at(11)));
-        assert_eq!(left.write_deadline(at(5), timeout), Some(at(11)), "no byte moved since");
-    }
-
-    #[tokio::test]
-    async fn a_message_above_the_limit_is_told_apart() {
-        let (mut left, mut right) = pair(8 << 20).await;
-        assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
-        left.feed(Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1])).unwrap();
-        let turn = tokio::select! {
-            turn = right.turn(Want::Rest) => turn,
-            turn = left.turn(Want::Rest) => panic!("nothing was sent back: {turn:?}"),
-        };
-        assert!(matches!(turn, Turn::Incoming(Incoming::TooLarge)), "{turn:?}");
-    }
-
-    #[tokio::test]
-    async fn a_close_says_its_code_and_reason() {
-        let (left, mut right) = pair(1 << 16).await;
-        let reason = "é".repeat(100);
-        let (turn, ()) = tokio::join!(
-            async {
-                let turn = right.turn(Want::Rest).await;
-                drop(right);
-                turn
-            },
-            left.close(1008, &reason)
-        );
-        let Turn::Incoming(Incoming::Closed { code, reason }) = turn else { panic!("{turn:?}") };
-        assert_eq!((code, reason), (1008, "é".repeat(61)));
     }
 }

@@ -1,4 +1,4 @@
-//! Making folders: for their owner alone, and there to stay.
+//! Making folders and names in them: for their owner alone, and there to stay.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -15,10 +15,21 @@ pub fn make(path: &Path) -> io::Result<()> {
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     for folder in missing {
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        sync_name(folder)?;
     }
     Ok(())
+}
+
+/// Syncs the folder that `path` stands in: a new file that is synced itself may still lose its name with the power.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -38,6 +49,9 @@ mod tests {
         make(&open.join("a/b")).unwrap();
         assert_eq!([mode(&open), mode(&open.join("a")), mode(&open.join("a/b"))], [0o755, 0o700, 0o700]);
         std::fs::write(open.join("file"), "").unwrap();
+        sync_name(&open.join("file")).unwrap();
+        sync_name(Path::new("file")).unwrap();
+        assert_eq!(sync_name(&open.join("none/file")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(make(&open.join("file")).is_err());
     }
 }

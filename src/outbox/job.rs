@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
-use crate::id::{JobId, RecordId};
+use crate::id::JobId;
+#[cfg(feature = "agent")]
+use crate::id::RecordId;
 
 use super::NewRecord;
 
@@ -37,6 +39,7 @@ pub enum SpecChange {
     Remove,
 }
 
+#[cfg(feature = "agent")]
 impl SpecChange {
     /// Bytes that are to be written.
     pub(super) fn len(&self) -> usize {
@@ -88,6 +91,7 @@ pub struct JobRows {
 }
 
 /// Whether space is kept for a job.
+#[cfg(feature = "agent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reservation {
     /// As long as it is not finished.

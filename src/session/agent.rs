@@ -6,6 +6,7 @@
 //! Every state has a deadline; `Closed` is final and is entered from everywhere.
 
 mod config;
+mod deadline;
 mod handshake;
 mod receive;
 mod stream;
@@ -131,38 +132,6 @@ impl AgentSession {
         self.port.heard(now);
     }
 
-    /// The deadline of `poll_timeout` passed.
-    pub fn handle_timeout(&mut self, now: BootTime) {
-        self.check_deadlines(now);
-        if matches!(self.phase, Phase::Closed) {
-            return;
-        }
-        if let (Some(queue), Phase::Live(_)) = (self.port.ping(now), &self.phase) {
-            queue.ping();
-        }
-        if let Phase::Live(live) = &mut self.phase
-            && now >= live.heartbeat_at
-        {
-            live.heartbeat_at = now.after(live.heartbeat_interval);
-            self.port.tell(AgentEvent::HeartbeatDue);
-        }
-    }
-
-    /// When to call `handle_timeout`.
-    pub fn poll_timeout(&self) -> Option<BootTime> {
-        let own = match &self.phase {
-            Phase::Closed => return self.port.untold(),
-            Phase::Challenge { deadline } | Phase::Ack { deadline } | Phase::AckMore { deadline, .. } => {
-                Some(*deadline)
-            }
-            Phase::Marks { .. } => None,
-            Phase::Live(live) => {
-                Some(live.no_ack_at.map_or(live.heartbeat_at, |at| at.min(live.heartbeat_at)))
-            }
-        };
-        Some(self.port.deadline(own))
-    }
-
     /// Answers [`AgentEvent::Marks`]; a stream without an entry is judged by what was listed.
     pub fn resolve_marks(&mut self, now: BootTime, local: Vec<LocalMark>) {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
@@ -253,32 +222,8 @@ impl AgentSession {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
         }
         let message = self.uplink.pop()?;
-        live.no_ack_at.get_or_insert(now.after(limit::NO_ACK_TIMEOUT));
+        live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
         Some((message, MessageId::NONE))
-    }
-
-    /// Ends the session where a deadline has passed.
-    fn check_deadlines(&mut self, now: BootTime) {
-        let late = |detail| Some(WireError::new(ErrorCode::RegisterTimeout, detail));
-        let late = match &mut self.phase {
-            Phase::Closed => return,
-            Phase::Challenge { deadline } if now >= *deadline => late("no Challenge came in time"),
-            Phase::Ack { deadline } | Phase::AckMore { deadline, .. } if now >= *deadline => {
-                late("no RegisterAck came in time")
-            }
-            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => None,
-            Phase::Live(live) => {
-                if live.no_ack_at.is_none() && self.uplink.has_backlog() {
-                    live.no_ack_at = Some(now.after(limit::NO_ACK_TIMEOUT));
-                }
-                live.no_ack_at.filter(|at| now >= *at).map(|_| {
-                    let detail = format!("no ack for {} s", limit::NO_ACK_TIMEOUT.as_secs());
-                    WireError::new(ErrorCode::NoAck, detail)
-                })
-            }
-        };
-        let done = self.port.check(now, late);
-        self.end_on_error(done);
     }
 
     fn end_on_error(&mut self, done: Result<(), WireError>) {

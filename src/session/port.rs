@@ -83,6 +83,17 @@ impl<E> Port<E> {
         self.queue.pop()
     }
 
+    /// What both ends take alike once they are registered: pings, and nothing else.
+    pub(super) fn handle_other(&mut self, id: MessageId, message: &Message) -> Result<(), WireError> {
+        match message {
+            Message::Ping => self.queue.pong(id),
+            // Any frame counts as a sign of life; which ping it answers does not matter.
+            Message::Pong => {}
+            other => return Err(unexpected(other)),
+        }
+        Ok(())
+    }
+
     pub(super) fn tell(&mut self, event: E) {
         self.events.push_back(event);
     }

@@ -57,37 +57,37 @@ macro_rules! error_table {
 }
 
 error_table! {
-    TooLarge = 1, "too_large", 1009, 413, Capped, "the message is larger than the negotiated limit";
-    BadTrailer = 2, "bad_trailer", 1008, 0, Capped, "the frame does not end with a 32-byte mac field";
-    BadMac = 3, "bad_mac", 1008, 0, Capped, "the frame's MAC does not verify: the two ends hold different keys or the frame was changed";
-    Malformed = 4, "malformed", 1008, 0, Capped, "the frame is not one well-formed envelope";
-    Clock = 5, "clock", 1008, 401, Soon, "the time in the message is more than 5 minutes off";
-    BadSequence = 6, "bad_sequence", 1008, 0, Soon, "the frame's sequence number is not the next one";
-    Unexpected = 7, "unexpected", 1008, 0, Capped, "this message is not allowed at this point of the session";
-    Invalid = 8, "invalid", 1008, 0, Capped, "a field of the message is outside its bounds";
-    TextFrame = 9, "text_frame", 1008, 0, Capped, "text messages are not part of the protocol";
-    SequenceHole = 10, "sequence_hole", 1008, 0, Soon, "records begin above the next expected number; nothing was stored";
-    AckOutOfRange = 11, "ack_out_of_range", 1008, 0, Soon, "an ack lies outside of what was sent";
-    WrongHub = 12, "wrong_hub", 1008, 0, Capped, "the hub is not the one the agent's key was made for";
-    BadSignature = 13, "bad_signature", 1008, 0, Capped, "the Ed25519 signature is missing or does not verify";
+    TooLarge = 1, "too_large", 1009, 413, Capped, "the message is larger than the negotiated limit; send smaller ones";
+    BadTrailer = 2, "bad_trailer", 1008, 0, Capped, "the frame does not end with a 32-byte mac field; check that the URL is a hub's and that nothing between changes frames";
+    BadMac = 3, "bad_mac", 1008, 0, Capped, "the frame's MAC does not verify: the two ends hold different keys, or the frame was changed; check the key file and the hub's URL";
+    Malformed = 4, "malformed", 1008, 0, Capped, "the frame is not one well-formed envelope; check which versions the two ends have";
+    Clock = 5, "clock", 1008, 401, Soon, "the time in the message is more than 5 minutes off; connect anew, which takes the hub's time again";
+    BadSequence = 6, "bad_sequence", 1008, 0, Soon, "the frame's sequence number is not the next one; connect anew";
+    Unexpected = 7, "unexpected", 1008, 0, Capped, "this message is not allowed at this point of the session; check which versions the two ends have";
+    Invalid = 8, "invalid", 1008, 0, Capped, "a field of the message is outside its bounds; check which versions the two ends have";
+    TextFrame = 9, "text_frame", 1008, 0, Capped, "text messages are not part of the protocol; send binary ones";
+    SequenceHole = 10, "sequence_hole", 1008, 0, Soon, "records begin above the next expected number, nothing was stored; connect anew and go on from the hub's mark";
+    AckOutOfRange = 11, "ack_out_of_range", 1008, 0, Soon, "an ack lies outside of what was sent; connect anew";
+    WrongHub = 12, "wrong_hub", 1008, 0, Capped, "the hub is not the one the agent's key was made for; give that hub's URL, or a key that this hub issued";
+    BadSignature = 13, "bad_signature", 1008, 0, Capped, "the Ed25519 signature is missing or does not verify; give the agent the bound key with --identity-file";
     RegisterTimeout = 14, "register_timeout", 1008, 0, Soon, "no verified Register in time";
     Idle = 15, "idle", 1000, 0, Soon, "nothing was received for the idle time";
     WriteTimeout = 16, "write_timeout", 1000, 0, Soon, "the peer accepted no byte within the write time-out";
     NoAck = 17, "no_ack", 1000, 0, Soon, "a backlog waits and no ack came";
     Replaced = 18, "replaced", 1000, 0, Soon, "a newer login of the same agent took over";
     IdentityInUse = 19, "identity_in_use", 1008, 0, Capped, "another copy of this agent is connected; give each copy an identity of its own";
-    BadRequest = 20, "bad_request", 1008, 400, Capped, "the upgrade request lacks a header or has a malformed one";
-    Unauthorized = 21, "unauthorized", 1008, 401, Capped, "the credential is missing or wrong";
+    BadRequest = 20, "bad_request", 1008, 400, Capped, "the upgrade request lacks a header or has a malformed one; check that nothing between changes headers";
+    Unauthorized = 21, "unauthorized", 1008, 401, Capped, "the credential is missing or wrong; use the key file that `outpost hub agent add` wrote";
     UnknownAgent = 22, "unknown_agent", 1008, 401, Capped, "the hub does not know this agent; add it with `outpost hub agent add`";
-    KeyUnknown = 23, "key_unknown", 1008, 401, Capped, "the hub does not know this key of the agent";
-    Revoked = 24, "revoked", 1008, 403, Capped, "the agent was revoked";
-    UnsupportedVersion = 25, "unsupported_version", 1008, 426, Capped, "the peer does not speak outpost.v1";
+    KeyUnknown = 23, "key_unknown", 1008, 401, Capped, "the hub does not know this key of the agent; use the newest key file, or add the agent anew";
+    Revoked = 24, "revoked", 1008, 403, Capped, "the agent was revoked; add it anew if it is to come back";
+    UnsupportedVersion = 25, "unsupported_version", 1008, 426, Capped, "the peer does not speak outpost.v1; install versions that do at both ends";
     Busy = 26, "busy", 1013, 503, Soon, "the hub takes no more sessions now";
     RateLimited = 27, "rate_limited", 1013, 429, Soon, "too many attempts";
     StorageFull = 28, "storage_full", 1013, 503, Soon, "the hub cannot store more at present";
     Internal = 29, "internal", 1011, 500, Soon, "the hub failed; its log says why";
     GoingAway = 30, "going_away", 1001, 503, Soon, "the hub is shutting down";
-    RecordTooLarge = 31, "record_too_large", 1008, 0, Capped, "a record is larger than 1 MiB";
+    RecordTooLarge = 31, "record_too_large", 1008, 0, Capped, "a record is larger than 1 MiB; split it";
 }
 
 impl ErrorCode {
@@ -142,5 +142,13 @@ mod tests {
             assert_eq!(ErrorCode::from_name(code.name()), Some(*code));
         }
         assert_eq!(ErrorCode::from_number(0), None);
+    }
+
+    #[test]
+    fn what_no_retry_mends_says_what_to_do() {
+        for code in ErrorCode::ALL.iter().filter(|code| code.retry() == Retry::Capped) {
+            let advice = code.text().split_once("; ").map(|(_, advice)| advice);
+            assert!(advice.is_some_and(|advice| !advice.is_empty()), "{code}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use outpost::hub::store::{Creation, Store};
 use outpost::wire::envelope;
 use outpost::wire::message::Message;
 use tokio::net::TcpSocket;
@@ -70,6 +71,22 @@ async fn ask_for_ever(mut deaf: RawAgent) -> u64 {
             return asked;
         }
         asked += 1;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_removed_by_another_process_is_told_so_and_its_session_ends_soon() {
+    for says in [None, Some("too late")] {
+        let world = World::new().await;
+        let (mut agent, _) = world.register().await;
+        // A second store on the folder is what `hub agent remove --data` opens.
+        let (beside, _writer) = Store::open(world.folder.path(), Creation::Refused).await.unwrap();
+        beside.remove_agent(&"edge-1".parse().unwrap()).await.unwrap();
+        if let Some(says) = says {
+            agent.say(records(1, &[says])).await;
+        }
+        assert_eq!(agent.closed().await, (1008, "unknown_agent".to_owned()), "not `replaced`: {says:?}");
+        world.hub.shutdown().await;
     }
 }
 

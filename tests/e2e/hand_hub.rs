@@ -9,6 +9,7 @@ use std::time::Duration;
 use outpost::id::{AgentId, HubId, JobId, StreamId};
 use outpost::obs::random;
 use outpost::time::{BootTime, ClockOffset};
+use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::ConfigSnapshot;
@@ -67,6 +68,8 @@ pub(crate) struct Seen {
     pub(crate) jobs: Vec<JobRecord>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
+    /// The errors that ended its sessions.
+    pub(crate) told: Vec<ErrorCode>,
 }
 
 impl Seen {

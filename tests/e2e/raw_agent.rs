@@ -124,6 +124,24 @@ impl World {
         within(tokio::task::spawn_blocking(call)).await.unwrap()
     }
 
+    /// Any request to the API, with the token: status and body.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let token = std::fs::read_to_string(self.folder.path().join("admin.token")).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.hub.local_addr()))
+            .header("Authorization", format!("Bearer {}", token.trim()))
+            .body(body.to_owned())
+            .unwrap();
+        let call = move || {
+            let config = ureq::Agent::config_builder().http_status_as_error(false);
+            let agent: ureq::Agent = config.allow_non_standard_methods(true).build().into();
+            let mut answer = agent.run(request).unwrap();
+            (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+        };
+        within(tokio::task::spawn_blocking(call)).await.unwrap()
+    }
+
     pub(crate) async fn texts(&self) -> Vec<String> {
         let (status, page) = self.get("/v1/agents/edge-1/records").await;
         assert_eq!(status, 200, "{page}");

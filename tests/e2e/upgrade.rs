@@ -63,6 +63,30 @@ async fn the_api_wants_its_token_and_answers_in_json() {
 }
 
 #[tokio::test]
+async fn whatever_the_api_refuses_is_json_and_says_what_it_takes() {
+    let world = World::new().await;
+    let long = "x".repeat(3 << 20);
+    let cases = [
+        ("DELETE", "/v1/agents", "", (405, "method_not_allowed"), "Allow"),
+        ("POST", "/readyz", "", (405, "method_not_allowed"), "Allow"),
+        ("POST", "/v1/agents", long.as_str(), (413, "too_large"), "2 MiB"),
+        ("POST", "/v1/agents", "{}", (400, "bad_request"), "name"),
+        ("POST", "/v1/agents", "nonsense", (400, "bad_request"), "the body"),
+        ("GET", "/v1/agents/%FF", "", (400, "bad_request"), "UTF-8"),
+        ("GET", "/v1/agents/edge-1/records?limit=0", "", (400, "bad_request"), "limit"),
+        ("GET", "/v1/agents/edge-1/records?limit=x", "", (400, "bad_request"), "limit"),
+        ("GET", "/v1/agents/edge-1/records?nonsense=1", "", (400, "bad_request"), "nonsense"),
+        ("GET", "/v1/agents/edge-1/records?from=1/2", "", (400, "bad_request"), "lane/epoch/seq"),
+    ];
+    for (method, path, sent, expected, says) in cases {
+        let (status, body) = world.call(method, path, sent).await;
+        assert_eq!((status, body["error"].as_str().unwrap()), expected, "{method} {path}: {body}");
+        assert!(body["message"].as_str().unwrap().contains(says), "{method} {path}: {body}");
+    }
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
 async fn agents_have_a_listener_of_their_own_where_wanted() {
     let world = World::with(|config| config.agent_listen = Some("127.0.0.1:0".parse().unwrap())).await;
     assert_ne!(world.hub.local_addr(), world.hub.agent_addr());

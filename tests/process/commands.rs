@@ -84,7 +84,27 @@ fn a_folder_in_use_names_its_holder_and_another_agents_folder_is_refused() {
     assert_fails(&world, &format!("{run} edge-1.key"), 73, &[&agent.id().to_string()]);
     assert_fails(&world, "hub run --data hub --listen 127.0.0.1:0", 73, &[&hub.id().to_string()]);
     agent.kill();
-    assert_fails(&world, &format!("{run} edge-2.key"), 73, &["agent"]);
+    let says = ["edge-1/outbox", "belongs to agent", "another data folder or the other key"];
+    assert_fails(&world, &format!("{run} edge-2.key"), 73, &says);
+}
+
+#[test]
+fn a_folder_of_a_newer_format_says_so_to_every_command() {
+    let mut world = World::new();
+    let mut hub = world.start_hub();
+    world.add_agent("edge-1");
+    world.start_agent("edge-1").terminate();
+    hub.terminate();
+    let file = world.path("edge-1/outbox/FORMAT");
+    let mut format = std::fs::read(&file).unwrap();
+    // Eight bytes of magic, then the version, big-endian.
+    format[11] += 1;
+    std::fs::write(&file, format).unwrap();
+    let says = ["edge-1/outbox", "format 2", "knows up to 1", "install the newer program"];
+    let run = "agent run --data edge-1 --hub http://127.0.0.1:9 --key-file edge-1.key";
+    for words in [run, "emit --data edge-1", "outbox stat --data edge-1", "agent status --data edge-1"] {
+        assert_fails(&world, words, 73, &says);
+    }
 }
 
 #[test]
@@ -136,7 +156,20 @@ fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
     std::fs::write(world.path("token"), "x\n").unwrap();
     let long = "x".repeat(120);
     assert_fails(&world, "agent run --config agent.toml", 78, &["agent.toml", "url"]);
-    assert_fails(&world, "agent run --config missing.toml", 78, &["missing.toml"]);
+    assert_fails(&world, "agent run --config missing.toml", 78, &["missing.toml", "check the path"]);
+    std::fs::write(world.path("broken.toml"), "data = [\n").unwrap();
+    std::fs::write(world.path("binary.toml"), b"\xff\xfe").unwrap();
+    for words in ["agent run --config", "hub run --config", "config check"] {
+        let correct = ["broken.toml", "unclosed array", "correct it"];
+        assert_fails(&world, &format!("{words} broken.toml"), 78, &correct);
+        assert_fails(
+            &world,
+            &format!("{words} binary.toml"),
+            78,
+            &["binary.toml", "UTF-8", "check the path"],
+        );
+        assert_fails(&world, &format!("{words} ."), 78, &["directory", "check the path"]);
+    }
     assert_fails(&world, "agent run --hub ftp://example.com", 78, &["ftp"]);
     assert_fails(&world, "agent run --hub http://192.0.2.1:8440", 78, &["allow_insecure"]);
     assert_fails(&world, "config check agent.toml", 78, &["agent.toml", "url"]);
@@ -144,6 +177,10 @@ fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
     assert_fails(&world, "hub run --config hub.toml", 78, &["listen"]);
     let words = format!("agent run --hub http://127.0.0.1:9 --data data --socket {long}/agent.sock");
     assert_fails(&world, &words, 78, &["--socket", "107"]);
+    let words = format!("agent run --hub http://127.0.0.1:9 --data {long}");
+    assert_fails(&world, &words, 78, &["agent.sock", "--socket", "107"]);
+    assert_fails(&world, &format!("emit --socket {long}"), 78, &["--socket", "107"]);
+    assert_fails(&world, &format!("agent status --socket {long}"), 78, &["--socket", "107"]);
     assert_fails(&world, "agent run --nonsense", 64, &["--nonsense"]);
     assert_fails(&world, "emit --socket nobody.sock", 69, &["nobody.sock"]);
     assert_fails(&world, "hub agent list --data nothing", 73, &["hub run"]);
@@ -153,6 +190,15 @@ fn wrong_settings_and_missing_peers_end_with_their_exit_code() {
         69,
         &["127.0.0.1:9"],
     );
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    let world = World::new();
+    let said = String::from_utf8(world.run("--version")).unwrap();
+    let words: Vec<_> = said.split_whitespace().collect();
+    assert_eq!(words[..2], ["outpost", env!("CARGO_PKG_VERSION")]);
+    assert!(words[2].starts_with('(') && words[2].len() >= 9, "{said}");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::agent::state::Counters;
 use crate::obs::clock::boot_now;
 use crate::session::AgentEvent;
-use crate::time::BootTime;
 use crate::wire::message::StreamMark;
 
 use super::{Flow, Uplink};
@@ -19,7 +18,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 Err(error) => return self.outcome.store_failed(&error),
             },
             event @ AgentEvent::Registered { .. } => return self.on_registered(event, now).await,
-            AgentEvent::Acked(mark) => self.on_acked(mark, now),
+            AgentEvent::Acked(mark) => self.on_acked(mark),
             AgentEvent::HubError(error) => self.outcome.hub_error(&error),
             AgentEvent::GoAway(go) => {
                 self.outcome.go_away(&go);
@@ -41,9 +40,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         Flow::On
     }
 
-    fn on_acked(&mut self, mark: StreamMark, now: BootTime) {
+    fn on_acked(&mut self, mark: StreamMark) {
         self.with.state.count(|counters| counters.acks = counters.acks.saturating_add(1));
-        self.depth.acked(mark, now);
         self.acks.retain(|waiting| waiting.stream != mark.stream);
         self.acks.push(mark);
     }

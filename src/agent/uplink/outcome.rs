@@ -54,13 +54,13 @@ impl Outcome {
         self.hints = hints;
     }
 
-    /// The first reason holds.
+    /// The first reason holds; the error table's words stand behind it.
     pub(super) fn ended(&mut self, code: &str, text: &str, error: Option<ErrorCode>) {
         if !self.text.is_empty() {
             return;
         }
         code.clone_into(&mut self.code);
-        text.clone_into(&mut self.text);
+        self.text = explained(text, error);
         self.error = error;
         self.advice.retry = error.map_or(Retry::Soon, ErrorCode::retry);
         if error == Some(ErrorCode::Replaced) {
@@ -111,5 +111,50 @@ impl Outcome {
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
         self.ended("folder", &format!("the outbox failed: {error}"), None);
         Flow::Close(1001, "the agent's outbox failed".to_owned())
+    }
+}
+
+/// What happened, and what the table says to it.
+fn explained(text: &str, error: Option<ErrorCode>) -> String {
+    match error.map(ErrorCode::text) {
+        Some(known) if text.is_empty() => known.to_owned(),
+        Some(known) if !text.contains(known) => format!("{text} ({known})"),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_login_stays_away_for_a_minute_however_it_learns_of_it() {
+        let said = ErrorMessage {
+            code: Some(ErrorCode::Replaced),
+            text: ErrorCode::Replaced.text().to_owned(),
+            retry_after: Some(Duration::from_secs(5)),
+        };
+        let mut by_message = Outcome::default();
+        by_message.hub_error(&said);
+        let mut by_close = Outcome::default();
+        by_close.closed_by_peer(1000, "replaced");
+        for outcome in [by_message, by_close] {
+            assert_eq!(outcome.code, "replaced");
+            assert_eq!(outcome.advice.retry_after, Some(REPLACED_WAIT));
+            assert_eq!(outcome.text.matches(ErrorCode::Replaced.text()).count(), 1, "{}", outcome.text);
+        }
+    }
+
+    #[test]
+    fn the_first_reason_holds_and_the_table_says_what_to_do() {
+        let mut outcome = Outcome::default();
+        outcome.closed_by_peer(1008, "bad_mac");
+        outcome.closed_by_peer(1006, "");
+        assert_eq!(outcome.code, "bad_mac");
+        let text = format!("the hub closed the session with 1008 bad_mac ({})", ErrorCode::BadMac.text());
+        assert_eq!(outcome.text, text);
+        let mut outcome = Outcome::default();
+        outcome.closed_by_peer(4000, "of a later version");
+        assert_eq!((outcome.code.as_str(), outcome.error), ("link", None));
     }
 }

@@ -6,7 +6,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::agent::snapshot;
 use crate::agent::state::{SAVED_ROW, Saved};
 use crate::id::RecordId;
-use crate::obs::clock::boot_now;
 use crate::outbox::StoreError;
 use crate::session::{AgentEvent, LocalMark, Resolution};
 use crate::time::BootTime;
@@ -46,7 +45,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
         let config_version = config.as_ref().map(|config| config.version);
         self.outcome.registered(now, retry);
-        self.depth.registered(now);
         if let Err(error) = self.persist(&saved, config).await {
             return self.outcome.store_failed(&error);
         }
@@ -77,10 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let mut flow = Flow::On;
         for resolution in resolutions {
             match resolution {
-                Resolution::Acked(mark) => {
-                    self.depth.acked(mark, boot_now());
-                    self.acks.push(mark);
-                }
+                Resolution::Acked(mark) => self.acks.push(mark),
                 Resolution::HubLost(gap) => {
                     tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
                         "the hub lost records it had acked; was it restored from a backup?");

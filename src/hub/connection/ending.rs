@@ -11,6 +11,10 @@ pub(super) fn for_peer(error: &StoreError) -> (ErrorCode, String) {
     match error {
         StoreError::CannotCommit(_) => (ErrorCode::StorageFull, "the database cannot commit".to_owned()),
         StoreError::MarkMoved => (ErrorCode::Replaced, "another session moved the mark".to_owned()),
+        StoreError::NotWelcome => {
+            let code = ErrorCode::UnknownAgent;
+            (code, code.text().to_owned())
+        }
         StoreError::NumberTooLarge(number) => (ErrorCode::Invalid, format!("number {number}")),
         StoreError::Closed => (ErrorCode::GoingAway, "the hub is shutting down".to_owned()),
         other => {

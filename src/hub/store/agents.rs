@@ -1,12 +1,12 @@
-//! Agents, their keys, and the audit of who came and went.
+//! Agents and their keys.
 
 use ed25519_dalek::VerifyingKey;
-use sqlx::SqliteConnection;
 
 use crate::id::{AgentId, AgentName, InstanceId, KeyId, SessionId};
 use crate::obs::random;
 use crate::wire::key::{AgentKey, Bearer, KeyFile, MacRoot};
 
+use super::audit::{self, Action};
 use super::{AgentRef, Store, StoreError, jobs, now};
 
 /// The key an agent is given first.
@@ -155,7 +155,7 @@ impl Store {
         .bind(now())
         .execute(&mut *transaction)
         .await?;
-        audit(&mut transaction, "agent_added", name.as_str(), &id.to_string()).await?;
+        audit::note(&mut transaction, Action::Added, name.as_str(), id).await?;
         transaction.commit().await?;
         Ok(Issued { id, key_file: KeyFile { hub_id: self.hub_id, agent_id: id, key_id, key } })
     }
@@ -176,7 +176,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         jobs::close_for_removed(&mut transaction, row.agent).await?;
-        audit(&mut transaction, "agent_removed", name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, Action::Removed, name.as_str(), row.id).await?;
         transaction.commit().await?;
         self.changes.note(row.agent);
         Ok(row)
@@ -278,23 +278,4 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
-}
-
-async fn audit(
-    connection: &mut SqliteConnection,
-    action: &str,
-    subject: &str,
-    detail: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "insert into audit (entry, at, action, subject, detail)
-         select coalesce(max(entry), 0) + 1, $1, $2, $3, $4 from audit",
-    )
-    .bind(now())
-    .bind(action)
-    .bind(subject)
-    .bind(detail)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The mark in the database is not the one this session goes on from.
     #[error("the mark moved under this session; nothing was stored")]
     MarkMoved,
+    /// The agent was removed or revoked while it was connected.
+    #[error("the agent was removed; nothing was stored")]
+    NotWelcome,
     /// A number is above what the database holds.
     #[error("number {0} is above 2^63 - 1")]
     NumberTooLarge(u64),
@@ -92,6 +95,6 @@ pub enum StoreError {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     /// The tables could not be brought to this version.
-    #[error("database: {0}; a newer version of outpost may have written it")]
+    #[error("database: {0}; a newer version of outpost may have written it: install that one again")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }

@@ -13,7 +13,7 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 
 use crate::id::{AgentId, KeyId};
-use crate::obs::random;
+use crate::obs::{folder, random};
 use crate::secret::Secret;
 use crate::wire::key::MacRoot;
 
@@ -56,7 +56,7 @@ impl Sealer {
             file.write_all(key.expose())?;
             file.sync_all()?;
             std::fs::rename(&new, path)?;
-            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            folder::sync_name(path)
         };
         write().map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
         Ok(Self::new(&key))

@@ -199,7 +199,7 @@ async fn a_removed_agent_stores_nothing_more_and_frees_its_name() {
     let mut world = World::new().await;
     world.store(world.batch(LOGS, 0, &["a"])).await.unwrap();
     world.store.remove_agent(&name("edge-1")).await.unwrap();
-    assert!(matches!(world.store(world.batch(LOGS, 1, &["b"])).await, Err(StoreError::MarkMoved)));
+    assert!(matches!(world.store(world.batch(LOGS, 1, &["b"])).await, Err(StoreError::NotWelcome)));
     assert!(matches!(world.store.agent(&name("edge-1")).await, Err(StoreError::NoAgent(_))));
     world.store.add_agent(&name("edge-1"), None).await.unwrap();
     let again = world.store.add_agent(&name("edge-1"), None).await;

@@ -1,5 +1,7 @@
 //! What one session of an agent is made from.
 
+use std::time::Duration;
+
 use ed25519_dalek::SigningKey;
 
 use crate::id::{AgentId, HubId};
@@ -26,6 +28,8 @@ pub struct AgentConfig {
     pub register: RegisterInfo,
     /// Our own limits; the hub's are mixed in with RegisterAck.
     pub limits: Limits,
+    /// A backlog without an ack for this long ends the session.
+    pub no_ack: Duration,
     /// Random; message ids count on from here.
     pub message_id_seed: [u8; 16],
 }

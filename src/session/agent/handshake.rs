@@ -182,7 +182,7 @@ impl AgentSession {
         for (stream, next) in std::mem::take(&mut self.durable) {
             self.uplink.durable(stream, next);
         }
-        let no_ack_at = self.uplink.has_backlog().then(|| now.after(limit::NO_ACK_TIMEOUT));
+        let no_ack_at = self.uplink.has_backlog().then(|| now.after(self.config.no_ack));
         let heartbeat_interval = ack.heartbeat_interval;
         self.phase = Phase::Live(Live { heartbeat_at: now, heartbeat_interval, no_ack_at });
         self.port.tell(AgentEvent::Registered {

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use crate::id::MessageId;
-use crate::limit;
 use crate::session::event::{AgentEvent, Closed};
 use crate::session::port::unexpected;
 use crate::time::{BootTime, WallTime};
@@ -48,7 +47,7 @@ impl AgentSession {
             Message::Ack(mark) => {
                 if self.uplink.ack(&mark)? {
                     let backlog = self.uplink.has_backlog();
-                    live.no_ack_at = backlog.then(|| now.after(limit::NO_ACK_TIMEOUT));
+                    live.no_ack_at = backlog.then(|| now.after(self.config.no_ack));
                     self.port.tell(AgentEvent::Acked(mark));
                 }
                 Ok(())
@@ -61,13 +60,7 @@ impl AgentSession {
                 self.port.tell(AgentEvent::CancelJob(job));
                 Ok(())
             }
-            Message::Ping => {
-                self.port.queue.pong(id);
-                Ok(())
-            }
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => Ok(()),
-            other => Err(unexpected(&other)),
+            other => self.port.handle_other(id, &other),
         }
     }
 

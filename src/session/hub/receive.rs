@@ -46,13 +46,7 @@ impl HubSession {
                 self.port.tell(HubEvent::JobAck(ack));
                 Ok(())
             }
-            Message::Ping => {
-                self.port.queue.pong(id);
-                Ok(())
-            }
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => Ok(()),
-            other => Err(unexpected(&other)),
+            other => self.port.handle_other(id, &other),
         }
     }
 }

@@ -129,6 +129,20 @@ fn a_minute_without_an_ack_ends_the_session_although_the_hub_lives() {
 }
 
 #[test]
+fn another_time_without_an_ack_may_be_asked_for() {
+    for no_ack in [Duration::from_secs(5), Duration::from_secs(120)] {
+        let agent = AgentConfig { no_ack, ..agent_config() };
+        let mut world = World::new(agent, hub_config(), [(LOGS, kept(5))].into());
+        world.commits = false;
+        world.run(no_ack - Duration::from_millis(1));
+        assert_eq!(world.agent_closed(), None, "{no_ack:?}");
+        world.run(Duration::from_millis(1));
+        assert_eq!(world.agent_error(), Some((1000, ErrorCode::NoAck)), "{no_ack:?}");
+        assert_eq!(world.agent_closed().unwrap().detail, format!("no ack for {no_ack:?}"));
+    }
+}
+
+#[test]
 fn every_ack_gives_the_backlog_another_minute_and_without_one_none_is_due() {
     let mut world = World::plain();
     world.settle();

@@ -58,6 +58,7 @@ pub(super) fn agent_config() -> AgentConfig {
             last_known_config_version: 0,
         },
         limits: limits(),
+        no_ack: limit::NO_ACK_TIMEOUT,
         message_id_seed: [0xFF; 16],
     }
 }

@@ -220,7 +220,10 @@ impl Serve {
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
             HubEvent::JobAck(ack) => self.see(|seen| seen.answers.push(ack)),
             HubEvent::Gap(_) | HubEvent::Unknown(_) => {}
-            HubEvent::Closed(_) => return true,
+            HubEvent::Closed(closed) => {
+                self.see(|seen| seen.told.extend(closed.error));
+                return true;
+            }
         }
         false
     }

@@ -13,6 +13,7 @@ use super::{Content, Ingest};
 pub(super) enum Outcome {
     Stored,
     MarkMoved,
+    NotWelcome,
 }
 
 pub(super) async fn commit(
@@ -56,9 +57,16 @@ async fn move_mark(connection: &mut SqliteConnection, ingest: &Ingest) -> Result
         .bind(number(mark.acked)?)
         .bind(i64::from(mark.acked_crc))
         .bind(number(*previous)?)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(if done.rows_affected() == 1 { Outcome::Stored } else { Outcome::MarkMoved })
+    if done.rows_affected() == 1 {
+        return Ok(Outcome::Stored);
+    }
+    let active: Option<(i64,)> = sqlx::query_as("select 1 from agents where agent = $1 and state = 'active'")
+        .bind(agent.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(if active.is_some() { Outcome::MarkMoved } else { Outcome::NotWelcome })
 }
 
 async fn insert(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<(), StoreError> {

@@ -122,6 +122,7 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
                 changes.note(ingest.agent);
                 Ok(ingest.mark)
             }
+            (None, Some(Outcome::NotWelcome)) => Err(StoreError::NotWelcome),
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };
         if ingest.reply.try_send(reply).is_err() {

@@ -15,6 +15,18 @@ async fn the_database_is_its_owners_alone_whoever_made_the_folder() {
     }
 }
 
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_and_says_so() {
+    let world = World::new().await;
+    sqlx::query("update _sqlx_migrations set version = 9999 where version = 1")
+        .execute(&world.store.pool)
+        .await
+        .unwrap();
+    let error = Store::open(world.folder.path(), Creation::Allowed).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Migrate(_)), "{error}");
+    assert!(error.to_string().contains("a newer version of outpost"), "{error}");
+}
+
 /// As on a full disk: SQLite rolls back by itself, and the driver does not know.
 #[tokio::test]
 async fn a_database_that_had_no_room_works_again_when_it_has() {
