@@ -29,7 +29,7 @@ fn a_hub_that_is_killed_keeps_what_it_has_taken() {
     world.add_agent("edge-2");
     let mut agent = world.start_agent("edge-2");
     wait_for("the link", || world.status("edge-2").filter(|status| status["state"] == "connected"));
-    let other = object(&world.run(&format!("job submit --json --agent edge-2 {remote} -- true")));
+    let other = object(&world.run(&format!("job submit --json --agent edge-2 {remote} -- sleep 20")));
     let show = format!("job show --json {} {remote}", other["job_id"].as_str().unwrap());
     assert_eq!(object(&world.run(&show))["agent_offline_since_ms"], Value::Null);
     hub.kill();
