@@ -145,11 +145,27 @@ pub(super) fn summary(job: &Value) -> String {
     if let Some(signal) = job["signal"].as_i64() {
         line.push_str(&format!("\tsignal {signal}"));
     }
-    if let Some(reason) = job["reason"].as_str() {
+    // The agent's reason may be just that.
+    if let Some(reason) = job["reason"].as_str().filter(|reason| !line.ends_with(&format!("\t{reason}"))) {
         line.push_str(&format!("\t{}", String::from_utf8_lossy(&super::display::strip(reason.as_bytes()))));
     }
     if !job["agent_offline_since_ms"].is_null() {
         line.push_str("\tits agent is away");
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_each_thing_once() {
+        let mut job = json!({"job_id": "7", "agent": "edge-1", "kind": "exec", "status": "failed", "exit_code": 3,
+            "reason": "exit code 3"});
+        assert_eq!(summary(&job), "7\tedge-1\texec\tfailed\texit code 3");
+        job["reason"] = json!("out of disk\u{1b}[2J");
+        assert!(summary(&job).starts_with("7\tedge-1\texec\tfailed\texit code 3\tout of disk"));
+        assert!(!summary(&job).contains('\u{1b}'));
+    }
 }

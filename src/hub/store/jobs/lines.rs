@@ -118,21 +118,9 @@ impl Store {
         }
         next.line = next.line.max(1);
         let begin = next;
-        // Not streamed: the batches are read meanwhile, and readers that hold one connection of the pool while they wait
-        // for another would wait for each other. One place more than there are lines tells whether this is the end.
+        // One place more than there are lines tells whether this is the end.
         let places_max = count_max.saturating_add(1);
-        let places = sqlx::query_as::<_, Place>(
-            "select run, first_line, last_line, epoch, seq from job_output
-             where job = $1 and (run > $2 or (run = $2 and last_line >= $3)) and run <= $4
-             order by run, first_line limit $5",
-        )
-        .bind(job.number)
-        .bind(next.run)
-        .bind(next.line)
-        .bind(query.run.unwrap_or(i64::MAX))
-        .bind(i64::try_from(places_max).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await?;
+        let places = self.places(job, next, query.run, places_max).await?;
         let more = places.len() >= places_max;
         let (mut lines, mut missing) = (Vec::new(), Vec::new());
         let mut bytes = 0;
@@ -187,6 +175,29 @@ impl Store {
             next.line = written.saturating_add(1);
         }
         Ok(JobLog { lines, missing, next, at_end: true })
+    }
+
+    /// Where lines are, from `from` on. Not streamed: the batches are read meanwhile, and readers that hold one
+    /// connection of the pool while they wait for another would wait for each other.
+    async fn places(
+        &self,
+        job: &JobRow,
+        from: LinePlace,
+        run: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        let places = sqlx::query_as(
+            "select run, first_line, last_line, epoch, seq from job_output
+             where job = $1 and (run > $2 or (run = $2 and last_line >= $3)) and run <= $4
+             order by run, first_line limit $5",
+        )
+        .bind(job.number)
+        .bind(from.run)
+        .bind(from.line)
+        .bind(run.unwrap_or(i64::MAX))
+        .bind(i64::try_from(count_max).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool);
+        Ok(places.await?)
     }
 }
 
