@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use tracing::level_filters::LevelFilter;
+
 use crate::demo::{self, DemoError, JobVerdict, Options, Report};
+use crate::obs::log::{self, Format};
 use crate::obs::random;
 
 use super::Global;
@@ -53,6 +56,8 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         keep: args.keep,
         quiet: global.json,
     };
+    // What was found wrong is told there; the hub's own log would hide it.
+    log::start(global.level.unwrap_or(LevelFilter::ERROR), Format::Text);
     let runtime = super::runtime()?;
     let report = runtime.block_on(demo::run(&options)).map_err(|error| {
         let exit = match error {

@@ -40,6 +40,21 @@ fn a_demo_with_jobs_runs_each_once_and_counts_them() {
 }
 
 #[test]
+fn a_demo_says_what_happens_where_it_is_asked_to_and_nothing_else_where_all_is_well() {
+    let world = World::new();
+    let said = |flags: &str| {
+        let command = format!("demo --agents 1 --records 10 --cuts 1 --jobs 1 --seed 7 {flags}");
+        let output = world.command(&command).output().unwrap();
+        assert!(output.status.success());
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (report, log) = said("");
+    assert!(report.ends_with("0 have two, 0 have wrong lines.\n"), "{report}");
+    assert_eq!(log, "");
+    assert_ne!(said("-v").1, "");
+}
+
+#[test]
 fn a_number_of_jobs_out_of_range_is_refused() {
     let (exit, said) = World::new().fail("demo --jobs 10001");
     assert_eq!(exit, 64, "{said}");
