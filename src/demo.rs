@@ -4,15 +4,21 @@
 //! a link through a proxy of ours. Records go in through `outpost emit`; meanwhile links are cut and agents are killed
 //! with SIGKILL, by a plan drawn from the seed. In the end every record that `emit` called durable is looked up at the
 //! hub by its id, through the same command a user has.
+//!
+//! Jobs go the same ways: through `outpost job submit` while links and agents fall, judged by what their scripts wrote
+//! to files of their own, by the results among the records, and by `outpost job logs`.
 
 mod account;
 mod child;
 mod fault;
+mod job;
 mod progress;
 mod proxy;
+mod remote;
 mod run;
 mod site;
 
+pub(crate) use job::JobVerdict;
 pub(crate) use run::{Options, Report, run};
 
 use std::path::PathBuf;

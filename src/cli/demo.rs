@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::demo::{self, DemoError, Options, Report};
+use tracing::level_filters::LevelFilter;
+
+use crate::demo::{self, DemoError, JobVerdict, Options, Report};
+use crate::obs::log::{self, Format};
 use crate::obs::random;
 
 use super::Global;
@@ -20,6 +23,9 @@ pub(super) struct Args {
     /// Times a link is cut; half as many agents are killed, but at least 3
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     cuts: u16,
+    /// Jobs over all agents, a third of them with --on-crash rerun
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    jobs: u16,
     /// Draws the plan of faults; drawn at random and printed where not given
     #[arg(long)]
     seed: Option<u64>,
@@ -31,7 +37,7 @@ pub(super) struct Args {
 /// Runs the demo.
 ///
 /// # Errors
-/// 1 where something was lost, doubled or out of order; 73 where `--keep` names a folder in use; 74 where a process,
+/// 1 where something was lost, doubled or out of order, or a job was not run as it must; 73 where `--keep` names a folder in use; 74 where a process,
 /// file or socket failed.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     if let Some(keep) = &args.keep {
@@ -45,10 +51,13 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         agents: args.agents,
         records: args.records,
         cuts: args.cuts,
+        jobs: args.jobs,
         seed: args.seed.unwrap_or_else(|| u64::from(u32::from_be_bytes(random::bytes()))),
         keep: args.keep,
         quiet: global.json,
     };
+    // What was found wrong is told there; the hub's own log would hide it.
+    log::start(global.level.unwrap_or(LevelFilter::ERROR), Format::Text);
     let runtime = super::runtime()?;
     let report = runtime.block_on(demo::run(&options)).map_err(|error| {
         let exit = match error {
@@ -68,7 +77,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     } else {
         Err(CliError::new(
             Exit::Failed,
-            "records were lost, doubled or out of order; the data is kept, see above",
+            "records or jobs were lost, doubled or out of order; the data is kept, see above",
         ))
     }
 }
@@ -77,8 +86,29 @@ fn describe(report: &Report) -> String {
     let Report {
         appended, arrived, lost, duplicate_effects, out_of_order, cuts, kills, agents, seed, ..
     } = report;
-    format!(
+    let mut text = format!(
         "{agents} agents emitted {appended} records while {cuts} links were cut and {kills} agents killed (seed {seed}).\n\
          {arrived} arrived, {lost} lost, {duplicate_effects} duplicates, {out_of_order} out of order."
+    );
+    if let Some(jobs) = &report.jobs {
+        text.push('\n');
+        text.push_str(&describe_jobs(jobs));
+    }
+    text
+}
+
+fn describe_jobs(jobs: &JobVerdict) -> String {
+    let JobVerdict {
+        submitted,
+        succeeded,
+        interrupted,
+        ran_twice,
+        results_missing,
+        results_twice,
+        lines_wrong,
+    } = jobs;
+    format!(
+        "Of {submitted} jobs {succeeded} succeeded and {interrupted} were interrupted by a kill; {ran_twice} ran twice, \
+         {results_missing} have no result, {results_twice} have two, {lines_wrong} have wrong lines."
     )
 }

@@ -10,7 +10,7 @@ use crate::job::JobState;
 use crate::time::HubTime;
 
 use super::exit::{CliError, Exit};
-use super::remote::Remote;
+use super::remote::{Remote, RemoteArgs};
 use super::{Global, job_cancel, job_list, job_logs, job_show, job_submit, print_line};
 
 /// Seconds that one request waits at the hub for something to happen.
@@ -38,6 +38,11 @@ pub(super) fn run(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Cancel(args) => job_cancel::run(&args, global),
         Command::Logs(args) => job_logs::run(args, global),
     }
+}
+
+/// The hub that flags or the environment name.
+pub(super) fn remote(args: &RemoteArgs) -> Result<Remote, CliError> {
+    Remote::new(&args.clone().with_environment(super::variable))
 }
 
 /// Goes on asking a hub that was there while it is away, as one is that is started again.
@@ -140,11 +145,27 @@ pub(super) fn summary(job: &Value) -> String {
     if let Some(signal) = job["signal"].as_i64() {
         line.push_str(&format!("\tsignal {signal}"));
     }
-    if let Some(reason) = job["reason"].as_str() {
+    // The agent's reason may be just that.
+    if let Some(reason) = job["reason"].as_str().filter(|reason| !line.ends_with(&format!("\t{reason}"))) {
         line.push_str(&format!("\t{}", String::from_utf8_lossy(&super::display::strip(reason.as_bytes()))));
     }
     if !job["agent_offline_since_ms"].is_null() {
         line.push_str("\tits agent is away");
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_each_thing_once() {
+        let mut job = json!({"job_id": "7", "agent": "edge-1", "kind": "exec", "status": "failed", "exit_code": 3,
+            "reason": "exit code 3"});
+        assert_eq!(summary(&job), "7\tedge-1\texec\tfailed\texit code 3");
+        job["reason"] = json!("out of disk\u{1b}[2J");
+        assert!(summary(&job).starts_with("7\tedge-1\texec\tfailed\texit code 3\tout of disk"));
+        assert!(!summary(&job).contains('\u{1b}'));
+    }
 }

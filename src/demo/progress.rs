@@ -10,6 +10,21 @@ pub(super) struct Counts {
     pub(super) total: u64,
     pub(super) cuts: u64,
     pub(super) kills: u64,
+    pub(super) jobs: u64,
+    pub(super) jobs_submitted: u64,
+    pub(super) jobs_over: u64,
+}
+
+impl Counts {
+    fn describe(&self) -> String {
+        let Self { durable, total, cuts, kills, jobs, jobs_submitted, jobs_over } = *self;
+        let mut line =
+            format!("{durable} of {total} records durable, {cuts} links cut, {kills} agents killed");
+        if jobs > 0 {
+            line.push_str(&format!(", {jobs_submitted} of {jobs} jobs submitted, {jobs_over} over"));
+        }
+        line
+    }
 }
 
 /// Shows the counts as they change.
@@ -19,10 +34,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A line for `total` records, shown unless `quiet`.
-    pub(super) fn new(total: u64, quiet: bool) -> Self {
+    /// A line for `total` records and for `jobs`, shown unless `quiet`.
+    pub(super) fn new(total: u64, jobs: u64, quiet: bool) -> Self {
         Self {
-            counts: Mutex::new(Counts { total, ..Counts::default() }),
+            counts: Mutex::new(Counts { total, jobs, ..Counts::default() }),
             on_terminal: !quiet && std::io::stderr().is_terminal(),
         }
     }
@@ -31,8 +46,7 @@ impl Progress {
     pub(super) fn update(&self, change: impl FnOnce(&mut Counts)) {
         let Ok(mut counts) = self.counts.lock() else { return };
         change(&mut counts);
-        let Counts { durable, total, cuts, kills } = *counts;
-        self.show(&format!("{durable} of {total} records durable, {cuts} links cut, {kills} agents killed"));
+        self.show(&counts.describe());
     }
 
     /// The counts now.

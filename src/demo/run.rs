@@ -14,10 +14,12 @@ use crate::hub::config::Config;
 use crate::obs::random;
 
 use super::DemoError;
-use super::account::{Listed, Verdict};
+use super::account::{Verdict, Writers};
 use super::child::Program;
 use super::fault;
+use super::job::{JobVerdict, Jobs};
 use super::progress::Progress;
+use super::remote::Remote;
 use super::site::{Places, Site};
 
 /// How long the outboxes may take to drain after the last fault.
@@ -34,6 +36,8 @@ pub(crate) struct Options {
     pub records: u64,
     /// Times a link is cut; half as many agents are killed, but at least three.
     pub cuts: u16,
+    /// Jobs over all agents.
+    pub jobs: u16,
     /// Draws the plan of faults.
     pub seed: u64,
     /// Where hub and agents keep their data; a new temporary folder where `None`, removed after a clean end.
@@ -65,12 +69,17 @@ pub(crate) struct Report {
     pub agents: u16,
     /// What the plan was drawn from.
     pub seed: u64,
+    /// What became of the jobs, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobVerdict>,
 }
 
 impl Report {
-    /// Whether nothing was lost, doubled or out of order.
+    /// Whether nothing was lost, doubled or out of order, and each job ran and ended as it may.
     pub(crate) fn is_clean(&self) -> bool {
-        self.appended == self.arrived && self.lost + self.duplicate_effects + self.out_of_order == 0
+        self.appended == self.arrived
+            && self.lost + self.duplicate_effects + self.out_of_order == 0
+            && self.jobs.is_none_or(|jobs| jobs.is_clean())
     }
 }
 
@@ -94,13 +103,14 @@ pub(crate) async fn run(options: &Options) -> Result<Report, DemoError> {
 }
 
 async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoError> {
-    let progress = Progress::new(options.records, options.quiet);
+    let progress = Progress::new(options.records, options.jobs.into(), options.quiet);
     let program = Program::current()?;
     let hub_data = folder.data.join("hub");
     let hub = Hub::start(local_hub(&hub_data)).await.map_err(|error| DemoError::Hub(error.to_string()))?;
     let address = hub.local_addr();
     let plans = fault::plan(options.seed, options.agents.into(), options.records, options.cuts.into());
 
+    let writers = if options.jobs == 0 { Writers::EmitAlone } else { Writers::JobsToo };
     let starting = (1..=plans.len()).map(|number| {
         let name = format!("edge-{number}");
         let places = folder.places(&name);
@@ -109,11 +119,19 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
             let arguments = ["hub", "agent", "add", &name, "--data"].map(OsStr::new);
             let files = [hub_data.as_os_str(), OsStr::new("--key-out"), places.key.as_os_str()];
             program.output(&[arguments.as_slice(), &files].concat(), Vec::new()).await?;
-            Site::start(name, program, places, address).await
+            Site::start(name, program, places, address, writers).await
         }
     });
     let mut sites = try_join_all(starting).await?;
-    try_join_all(sites.iter_mut().zip(plans).map(|(site, plan)| site.work(plan, &progress))).await?;
+    let remote = Remote::new(program, address, &hub_data);
+    let mut jobs = Jobs::plan(options.seed, options.jobs.into(), options.agents, &folder.data.join("jobs"))?;
+    // Some run already when the first fault strikes.
+    jobs.submit(&remote, Jobs::running_at_once(sites.len()), &progress).await?;
+    tokio::try_join!(
+        try_join_all(sites.iter_mut().zip(plans).map(|(site, plan)| site.work(plan, &progress))),
+        jobs.submit(&remote, usize::MAX, &progress),
+    )?;
+    let shown = jobs.wait(&remote, &progress).await?;
 
     progress.show("everything is durable; waiting until it has arrived");
     if timeout(DRAIN_TIMEOUT, drained(&sites)).await.is_err() {
@@ -121,9 +139,11 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
     }
     let mut verdict = Verdict::default();
     for site in &sites {
-        let listed = list(&program, site.name(), &format!("http://{address}"), &hub_data).await?;
+        let listed = remote.records(site.name()).await?;
         verdict.add(site.account().settle(&listed));
+        jobs.enter(&listed)?;
     }
+    let jobs = jobs.settle(&remote, &shown, &progress).await?;
     try_join_all(sites.into_iter().map(Site::stop)).await?;
     hub.shutdown().await;
     progress.end();
@@ -140,6 +160,7 @@ async fn carry_out(options: &Options, folder: &Folder) -> Result<Report, DemoErr
         kills: counts.kills,
         agents: options.agents,
         seed: options.seed,
+        jobs,
     })
 }
 
@@ -160,21 +181,6 @@ async fn drained(sites: &[Site]) {
             sleep(LOOK_INTERVAL).await;
         }
     }
-}
-
-/// What the hub shows of one agent.
-async fn list(program: &Program, name: &str, hub: &str, hub_data: &Path) -> Result<Vec<Listed>, DemoError> {
-    let token = hub_data.join("admin.token");
-    let arguments =
-        ["records", "list", "--json", "--agent", name, "--hub", hub, "--token-file"].map(OsStr::new);
-    let output = program.output(&[arguments.as_slice(), &[token.as_os_str()]].concat(), Vec::new()).await?;
-    output
-        .lines()
-        .map(|line| {
-            serde_json::from_str(line)
-                .map_err(|_| DemoError::Output { command: "records list".to_owned(), line: line.to_owned() })
-        })
-        .collect()
 }
 
 /// Where a demo keeps its things.

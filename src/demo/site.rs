@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::id::Lane;
 
 use super::DemoError;
-use super::account::{Account, Receipt};
+use super::account::{Account, Receipt, Writers};
 use super::child::Program;
 use super::fault::{Chunk, Fault};
 use super::progress::Progress;
@@ -53,10 +53,11 @@ impl Site {
         program: Program,
         places: Places,
         hub: SocketAddr,
+        writers: Writers,
     ) -> Result<Self, DemoError> {
         let proxy = Proxy::start(hub).await.map_err(DemoError::io("listening for the demo's links"))?;
         let agent = start_agent(&name, &program, &places, proxy.address()).await?;
-        Ok(Self { name, program, places, proxy, agent, account: Account::default() })
+        Ok(Self { name, program, places, proxy, agent, account: Account::new(writers) })
     }
 
     /// Emits all chunks, with their faults.

@@ -89,6 +89,29 @@ fn job_commands_say_what_is_wrong_and_do_nothing() {
 }
 
 #[test]
+fn the_environment_names_the_hub_for_jobs_too() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_agent("edge-1");
+    let remote = world.remote();
+    let words: Vec<_> = remote.split(' ').collect();
+    let run = |command: &str| {
+        let output = world
+            .command(command)
+            .envs([("OUTPOST_HUB", words[1]), ("OUTPOST_TOKEN_FILE", words[3])])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "`{command}`: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let id = object(&run("job submit --json --agent edge-1 -- true"))["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(object(&run("job list --json"))["job_id"], id.as_str());
+    for command in ["show", "logs --no-wait", "cancel"] {
+        run(&format!("job {command} {id}"));
+    }
+}
+
+#[test]
 fn a_queued_job_is_cancelled_and_told() {
     let mut world = World::new();
     let _hub = world.start_hub();

@@ -7,6 +7,7 @@
 mod commands;
 mod delivery;
 mod demo;
+mod examples;
 mod folder;
 mod full_disk;
 mod job_kills;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,8 +39,17 @@ impl Process {
 
     /// Asks the process to stop; its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.stop(Signal::TERM)
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        self.stop(Signal::INT)
+    }
+
+    fn stop(&mut self, signal: Signal) -> Option<i32> {
+        let pid = Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
         wait_for("the process to end", || self.0.try_wait().unwrap()).code()
     }
 
@@ -172,6 +182,17 @@ impl World {
 
     pub(crate) fn start_agent(&self, name: &str) -> Process {
         self.start_agent_on(name, name)
+    }
+
+    /// Starts one of the programs in `examples/` as the agent `name`, with its data in the folder of that name.
+    pub(crate) fn start_example(&self, example: &str, name: &str) -> Process {
+        let test = std::env::current_exe().unwrap();
+        let program = test.ancestors().nth(2).unwrap().join("examples").join(example);
+        assert!(program.exists(), "{} is missing: run `cargo build --examples`", program.display());
+        let mut command = Command::new(program);
+        command.arg(format!("http://{}", self.hub_address.unwrap()));
+        command.arg(format!("{name}.key")).arg(name).env_clear().current_dir(self.folder.path());
+        self.spawn(command, &format!("{name}.log"))
     }
 
     fn spawn(&self, mut command: Command, log: &str) -> Process {

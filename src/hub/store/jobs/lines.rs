@@ -7,7 +7,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 
 use crate::hub::store::{AgentRef, Store, StoreError};
 use crate::limit;
@@ -118,20 +117,15 @@ impl Store {
             next = LinePlace { run, line: next.line };
         }
         next.line = next.line.max(1);
-        let mut places = sqlx::query_as::<_, Place>(
-            "select run, first_line, last_line, epoch, seq from job_output
-             where job = $1 and (run > $2 or (run = $2 and last_line >= $3)) and run <= $4
-             order by run, first_line",
-        )
-        .bind(job.number)
-        .bind(next.run)
-        .bind(next.line)
-        .bind(query.run.unwrap_or(i64::MAX))
-        .fetch(&self.pool);
+        let begin = next;
+        // One place more than there are lines tells whether this is the end.
+        let places_max = count_max.saturating_add(1);
+        let places = self.places(job, next, query.run, places_max).await?;
+        let more = places.len() >= places_max;
         let (mut lines, mut missing) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut reader = Reader::default();
-        while let Some((run, first, last, epoch, seq)) = places.try_next().await? {
+        for (run, first, last, epoch, seq) in places {
             if run > next.run {
                 next = LinePlace { run, line: 1 };
             }
@@ -166,6 +160,10 @@ impl Store {
                 lines.push(JobLine { run, number, stream, at, text, continues });
             }
         }
+        // Where not one of them could be read, going on from the same place would never end.
+        if more && next != begin {
+            return Ok(JobLog { lines, missing, next, at_end: false });
+        }
         // What the agent wrote and never arrived; what is missing of an unfinished job may still come.
         if let Some(written) = job.log_lines
             && query.holes == Holes::Pass
@@ -177,6 +175,29 @@ impl Store {
             next.line = written.saturating_add(1);
         }
         Ok(JobLog { lines, missing, next, at_end: true })
+    }
+
+    /// Where lines are, from `from` on. Not streamed: the batches are read meanwhile, and readers that hold one
+    /// connection of the pool while they wait for another would wait for each other.
+    async fn places(
+        &self,
+        job: &JobRow,
+        from: LinePlace,
+        run: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        let places = sqlx::query_as(
+            "select run, first_line, last_line, epoch, seq from job_output
+             where job = $1 and (run > $2 or (run = $2 and last_line >= $3)) and run <= $4
+             order by run, first_line limit $5",
+        )
+        .bind(job.number)
+        .bind(from.run)
+        .bind(from.line)
+        .bind(run.unwrap_or(i64::MAX))
+        .bind(i64::try_from(count_max).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool);
+        Ok(places.await?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The life of a job in the store, whatever comes in whatever order.
 
+mod lines;
+
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
