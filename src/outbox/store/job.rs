@@ -81,7 +81,8 @@ impl Store {
         let reservation = match (change.reservation, last) {
             (ReservationChange::Take, _) => Some(Reservation::Held),
             (ReservationChange::Keep, _) => before,
-            (ReservationChange::Release, Some(last)) => Some(Reservation::UntilAcked(last)),
+            // What was never reserved is not kept free either.
+            (ReservationChange::Release, Some(last)) => before.map(|_held| Reservation::UntilAcked(last)),
             (ReservationChange::Release, None) => None,
         };
         let Some(core) = &mut self.core else { return Ok(()) };

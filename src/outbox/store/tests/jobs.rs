@@ -124,6 +124,14 @@ async fn without_records_a_reservation_ends_at_once_and_a_row_needs_no_number() 
 }
 
 #[tokio::test]
+async fn a_job_that_ends_without_having_been_accepted_takes_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open_for(dir.path(), 1);
+    outbox.change_job(finish(1)).await.unwrap();
+    outbox.change_job(accept(2, 10)).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_forgotten_leave_only_what_is_remembered_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = open(dir.path());
