@@ -11,6 +11,7 @@ mod examples;
 mod folder;
 mod full_disk;
 mod job_kills;
+mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
