@@ -4,7 +4,7 @@ use crate::id::JobId;
 use crate::job::JobState;
 
 use super::exit::{CliError, Exit};
-use super::remote::{Remote, RemoteArgs};
+use super::remote::RemoteArgs;
 use super::{Global, job, print_line};
 
 /// Cancel a job: one that waits at once, one that runs by its agent
@@ -26,7 +26,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away, has no such job, or the job is over already.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let remote = Remote::new(&args.remote)?;
+    let remote = args.remote.connect()?;
     let cancelled = remote.post_bytes(&format!("/v1/jobs/{}/cancel", args.job), &[], None, b"")?;
     if !args.wait {
         return print_line(&if global.json { cancelled.to_string() } else { job::summary(&cancelled) });

@@ -8,7 +8,7 @@ use crate::id::AgentName;
 use crate::limit;
 
 use super::exit::{CliError, Exit};
-use super::remote::{Remote, RemoteArgs};
+use super::remote::RemoteArgs;
 use super::{Global, job, print_line};
 
 /// Jobs where no limit is named.
@@ -39,7 +39,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away or refuses.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let remote = Remote::new(&args.remote)?;
+    let remote = args.remote.connect()?;
     let mut left = args.limit.unwrap_or(LIMIT);
     let mut cursor = args.cursor;
     while left > 0 {

@@ -44,7 +44,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away or has no such job, or stdout cannot be written.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let remote = Remote::new(&args.remote)?;
+    let remote = args.remote.connect()?;
     let path = format!("/v1/jobs/{}/logs", args.job);
     let mut patience = Patience::default();
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), global.json);
