@@ -254,6 +254,8 @@ pub const JOB_KILL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const JOB_OFFERS_UNANSWERED: u32 = 32;
 /// An offer that was not answered is made again after this, and a doorbell that was lost is made good.
 pub const JOB_OFFER_INTERVAL: Duration = Duration::from_secs(30);
+/// The result of a job that its agent has ended is waited for so long, then for the next answer: below the offers' interval.
+pub const JOB_RESULT_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the hub looks for jobs whose time is over.
 pub const JOB_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Jobs that one transaction of that sweep closes at most.

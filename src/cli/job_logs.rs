@@ -13,7 +13,7 @@ use crate::id::JobId;
 
 use super::exit::{CliError, Exit};
 use super::job::Patience;
-use super::remote::{Remote, RemoteArgs};
+use super::remote::RemoteArgs;
 use super::{Global, display};
 
 /// Pieces of one line that are held back until it ends.
