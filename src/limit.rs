@@ -211,6 +211,8 @@ pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
 pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
 /// Between TERM and KILL.
 pub const JOB_GRACE: Duration = Duration::from_secs(10);
+/// The same at most where the agent stops: what follows has to fit into [`SHUTDOWN_JOBS_TIMEOUT`], too.
+pub const JOB_SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(12);
 /// One line of a job's output; a longer one is cut into pieces.
 pub const JOB_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Lines of a job wait at most this long for a record to fill.

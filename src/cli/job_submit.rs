@@ -44,7 +44,8 @@ pub(super) struct Args {
     /// The folder it runs in
     #[arg(long, value_name = "FOLDER")]
     pub cwd: Option<String>,
-    /// Stands for this submission: repeated with the same spec it gives the same job
+    /// Stands for this submission: repeated with the same spec it gives the same job (--expires-in counts from now,
+    /// which is another spec each time: a --spec with expires_at_ms stays the same)
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Wait until the job is over; exit 0 only where it succeeded
