@@ -90,7 +90,16 @@ async fn measure(folder: &std::path::Path) -> Vec<Duration> {
         if number >= WARM_UP {
             times.push(called.duration_since(begin));
         }
-        assert_eq!(submitted.await.unwrap().status(), 202);
+        let mut answer = submitted.await.unwrap();
+        assert_eq!(answer.status(), 202);
+        // The next one finds a hub that has nothing more to do for this one.
+        let job: serde_json::Value = answer.body_mut().read_json().unwrap();
+        let ended = http
+            .get(format!("{url}/v1/jobs/{}?wait=10", job["job_id"].as_str().unwrap()))
+            .header("Authorization", format!("Bearer {}", token.trim()));
+        let mut ended = tokio::task::spawn_blocking(move || ended.call().unwrap()).await.unwrap();
+        let job: serde_json::Value = ended.body_mut().read_json().unwrap();
+        assert_eq!(job["logs_complete"], true, "{job}");
     }
     agent.shutdown().await.unwrap();
     hub.shutdown().await;

@@ -211,6 +211,8 @@ pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
 pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
 /// Between TERM and KILL.
 pub const JOB_GRACE: Duration = Duration::from_secs(10);
+/// The same at most where the agent stops: what follows has to fit into [`SHUTDOWN_JOBS_TIMEOUT`], too.
+pub const JOB_SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(12);
 /// One line of a job's output; a longer one is cut into pieces.
 pub const JOB_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Lines of a job wait at most this long for a record to fill.
@@ -254,6 +256,8 @@ pub const JOB_KILL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const JOB_OFFERS_UNANSWERED: u32 = 32;
 /// An offer that was not answered is made again after this, and a doorbell that was lost is made good.
 pub const JOB_OFFER_INTERVAL: Duration = Duration::from_secs(30);
+/// The result of a job that its agent has ended is waited for so long, then for the next answer: below the offers' interval.
+pub const JOB_RESULT_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the hub looks for jobs whose time is over.
 pub const JOB_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Jobs that one transaction of that sweep closes at most.

@@ -10,7 +10,7 @@ use crate::job::JobState;
 use crate::time::HubTime;
 
 use super::exit::{CliError, Exit};
-use super::remote::{Remote, RemoteArgs};
+use super::remote::Remote;
 use super::{Global, job_cancel, job_list, job_logs, job_show, job_submit, print_line};
 
 /// Seconds that one request waits at the hub for something to happen.
@@ -38,11 +38,6 @@ pub(super) fn run(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Cancel(args) => job_cancel::run(&args, global),
         Command::Logs(args) => job_logs::run(args, global),
     }
-}
-
-/// The hub that flags or the environment name.
-pub(super) fn remote(args: &RemoteArgs) -> Result<Remote, CliError> {
-    Remote::new(&args.clone().with_environment(super::variable))
 }
 
 /// Goes on asking a hub that was there while it is away, as one is that is started again.

@@ -39,7 +39,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away or refuses.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let remote = job::remote(&args.remote)?;
+    let remote = args.remote.connect()?;
     let mut left = args.limit.unwrap_or(LIMIT);
     let mut cursor = args.cursor;
     while left > 0 {

@@ -14,7 +14,7 @@ use crate::id::JobId;
 use super::exit::{CliError, Exit};
 use super::job::Patience;
 use super::remote::RemoteArgs;
-use super::{Global, display, job};
+use super::{Global, display};
 
 /// Pieces of one line that are held back until it ends.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -44,7 +44,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away or has no such job, or stdout cannot be written.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let remote = job::remote(&args.remote)?;
+    let remote = args.remote.connect()?;
     let path = format!("/v1/jobs/{}/logs", args.job);
     let mut patience = Patience::default();
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), global.json);

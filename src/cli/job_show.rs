@@ -4,7 +4,7 @@ use crate::id::JobId;
 
 use super::exit::CliError;
 use super::remote::RemoteArgs;
-use super::{Global, job, print_line};
+use super::{Global, print_line};
 
 /// Show a job
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,6 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away, or has no such job.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let shown = job::remote(&args.remote)?.get(&format!("/v1/jobs/{}", args.job), &[])?;
+    let shown = args.remote.connect()?.get(&format!("/v1/jobs/{}", args.job), &[])?;
     print_line(&if global.json { shown.to_string() } else { format!("{shown:#}") })
 }

@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         None => compose(&args)?.to_string().into_bytes(),
     };
     JobSpec::parse(&spec).map_err(|error| CliError::new(Exit::Failed, error))?;
-    let remote = job::remote(&args.remote)?;
+    let remote = args.remote.connect()?;
     let key = args.idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
     let query = [("agent", args.agent.to_string())];
     let submitted = remote.post_bytes("/v1/jobs", &query, key, &spec)?;

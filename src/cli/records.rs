@@ -15,7 +15,7 @@ use crate::limit;
 
 use super::Global;
 use super::exit::{CliError, Exit};
-use super::remote::{Remote, RemoteArgs};
+use super::remote::RemoteArgs;
 
 /// List what the hub stored of an agent
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub(super) struct Args {
 /// # Errors
 /// Where the hub is away or refuses, or stdout cannot be written.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let remote = Remote::new(&args.remote.with_environment(super::variable))?;
+    let remote = args.remote.connect()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let path = format!("/v1/agents/{}/records", args.agent);
     let mut left = args.limit.unwrap_or(u64::MAX);

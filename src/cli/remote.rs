@@ -37,6 +37,14 @@ impl RemoteArgs {
         }
     }
 
+    /// The hub that flags and environment name.
+    ///
+    /// # Errors
+    /// As [`Remote::new`].
+    pub(super) fn connect(&self) -> Result<Remote, CliError> {
+        Remote::new(&self.clone().with_environment(super::variable))
+    }
+
     /// Whether neither flag nor environment names a hub.
     pub(super) fn is_default(&self) -> bool {
         self.hub.is_none() && self.token_file.is_none()

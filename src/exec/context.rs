@@ -54,9 +54,13 @@ impl JobContext {
         T::deserialize(&self.spec.payload).map_err(|error| InvalidPayload::new("payload", error.to_string()))
     }
 
-    /// How long the job may take to end once it was cancelled: its spec's `grace`, else the agent's.
-    pub const fn grace(&self) -> Duration {
-        self.grace
+    /// How long the job may take to end once it was cancelled: its spec's `grace`, else the agent's. An agent that stops
+    /// gives `limit::JOB_SHUTDOWN_GRACE_MAX` at most, so that there is time to write down how the job ended.
+    pub fn grace(&self) -> Duration {
+        match self.cancel_reason() {
+            Some(CancelReason::Shutdown) => self.grace.min(limit::JOB_SHUTDOWN_GRACE_MAX),
+            Some(CancelReason::Cancelled | CancelReason::TimedOut) | None => self.grace,
+        }
     }
 
     /// Whether the job is to end, and why.
@@ -137,7 +141,30 @@ fn permille(fraction: f32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::permille;
+    use super::*;
+    use crate::exec::mask::Masks;
+
+    #[test]
+    fn an_agent_that_stops_shortens_a_long_grace() {
+        let (reason, stop) = watch::channel(None);
+        let (reporter, _reports) = Reporter::new(1, Masks::default());
+        let spec = Arc::new(JobSpec::parse(br#"{"kind": "exec"}"#).unwrap());
+        let reporter = Arc::new(reporter);
+        let grace = Duration::from_secs(3600);
+        let mut job = JobContext { id: JobId::from_bytes([1; 16]), run: 1, spec, grace, stop, reporter };
+        for (why, expected) in [
+            (None, grace),
+            (Some(CancelReason::Cancelled), grace),
+            (Some(CancelReason::TimedOut), grace),
+            (Some(CancelReason::Shutdown), limit::JOB_SHUTDOWN_GRACE_MAX),
+        ] {
+            reason.send_replace(why);
+            assert_eq!(job.grace(), expected, "{why:?}");
+        }
+        job.grace = Duration::ZERO;
+        assert_eq!(job.grace(), Duration::ZERO);
+        assert!(limit::JOB_SHUTDOWN_GRACE_MAX + limit::PIPE_HELD_TIMEOUT < limit::SHUTDOWN_JOBS_TIMEOUT);
+    }
 
     #[test]
     fn a_fraction_of_any_kind_is_a_permille() {

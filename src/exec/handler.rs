@@ -32,7 +32,7 @@ impl InvalidPayload {
 /// When a job of a kind counts as running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Begins {
-    /// Before [`JobHandler::run`] is called.
+    /// When [`JobHandler::run`] is called.
     #[default]
     AtOnce,
     /// When the handler calls [`JobContext::started`]; a job that ends before that never ran.

@@ -102,3 +102,28 @@ async fn a_cancel_that_comes_too_late_says_how_the_job_ended() {
     drop(agent);
     world.hub.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_environment_names_the_hub_where_no_flag_does() {
+    let world = World::new().await;
+    let job = world.submit().await;
+    let commands = [
+        format!("job show {job}"),
+        "job list".to_owned(),
+        format!("job logs --no-wait {job}"),
+        format!("job cancel {job}"),
+        "job submit --agent edge-1 -- true".to_owned(),
+    ];
+    for words in commands {
+        let ran = Command::new(env!("CARGO_BIN_EXE_outpost"))
+            .args(words.split_whitespace())
+            .env_clear()
+            .env("OUTPOST_HUB", format!("http://{}", world.hub.local_addr()))
+            .env("OUTPOST_TOKEN_FILE", world.folder.path().join("admin.token"))
+            .stdin(Stdio::null())
+            .output();
+        let ran = within(ran).await.unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{words}: {ran:?}");
+    }
+    world.hub.shutdown().await;
+}

@@ -139,7 +139,8 @@ impl Payload {
         if !roots.is_empty() && !inside {
             return outside(&cwd, roots);
         }
-        Ok(cwd)
+        // Where it matters, the folder that was judged: a link may be another one by the time the process starts.
+        Ok(if roots.is_empty() { cwd } else { real })
     }
 }
 

@@ -56,16 +56,22 @@ impl Runner {
     pub(super) async fn run(self) {
         let Self { handler, context, reporter, canceller, timeout, place } = self;
         let (job, grace) = (context.id, context.grace);
-        if handler.begins() == Begins::AtOnce
-            && let Err(error) = reporter.started(None).await
-        {
-            drop(place);
-            let _nobody = reporter.finish(Outcome::failed(error.to_string())).await;
-            return;
-        }
         let time_out = timeout.map(|timeout| clock::boot_now().after(timeout));
+        let begins = handler.begins();
         let handler = Handler(tokio::spawn(handler.run(context)));
-        let outcome = watch_over(handler, &reporter, &canceller, time_out, grace).await;
+        // That it runs is told while it does: the journal says already that it starts.
+        let told = async {
+            let told = if begins == Begins::AtOnce { reporter.started(None).await } else { Ok(()) };
+            if told.is_err() {
+                canceller.cancel(CancelReason::Shutdown);
+            }
+            told
+        };
+        let (told, mut outcome) =
+            tokio::join!(told, watch_over(handler, &reporter, &canceller, time_out, grace));
+        if let Err(error) = told {
+            outcome = Outcome::failed(error.to_string());
+        }
         drop(place);
         if reporter.finish(outcome).await.is_err() {
             tracing::debug!(%job, "a job ended that nobody waited for");

@@ -72,6 +72,10 @@ fn a_link_does_not_lead_out_of_the_roots() {
     let at = |cwd: &Path| Payload::parse(&json!({"command": ["ls"], "cwd": cwd})).unwrap();
     let roots = [root.clone()];
     assert_eq!(at(&root).folder(&roots).unwrap(), root);
+    // What was judged is what is entered: the link may lead elsewhere a moment later.
+    std::fs::create_dir(root.join("inner")).unwrap();
+    std::os::unix::fs::symlink(root.join("inner"), root.join("link")).unwrap();
+    assert_eq!(at(&root.join("link")).folder(&roots).unwrap(), root.join("inner").canonicalize().unwrap());
     let error = at(&root.join("out/etc")).folder(&roots).unwrap_err().to_string();
     assert!(error.contains("is not inside the agent's roots"), "{error}");
     let error = at(&root.join("none")).folder(&roots).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use crate::hub::store::{AgentRef, Store, StoreError, time};
 use crate::id::JobId;
 use crate::job::JobState;
 use crate::limit;
-use crate::time::HubTime;
+use crate::time::{HubTime, millis};
 use crate::wire::job::{Answer, JobAck, JobOffer, Refusal};
 
 use super::JobError;
@@ -148,6 +148,12 @@ impl Store {
         ack: &JobAck,
         now: HubTime,
     ) -> Result<Answered, StoreError> {
+        if let Answer::Accepted(state) = ack.answer
+            && state.is_final()
+            && state != JobState::Cancelled
+        {
+            return self.ended_before(agent, ack.job, state, now).await;
+        }
         // (status, reason) where the job is over; a cancelled one that the agent never took is cancelled now.
         let (closing, answered) = match &ack.answer {
             Answer::Accepted(JobState::Cancelled) => {
@@ -195,6 +201,39 @@ impl Store {
         query.execute(&self.lazy).await?;
         self.changes.note(agent);
         Ok(answered)
+    }
+
+    /// The agent says that it has ended a job which is only offered here: its result is on its way, and the job stays
+    /// offered for so long. One that does not come was stored by a hub this one is an older copy of: it is not told again,
+    /// and when the agent says the same `limit::JOB_RESULT_PATIENCE` later, its word is all there is.
+    async fn ended_before(
+        &self,
+        agent: AgentRef,
+        job: JobId,
+        state: JobState,
+        now: HubTime,
+    ) -> Result<Answered, StoreError> {
+        let patient_until = HubTime(now.0.saturating_sub(millis(limit::JOB_RESULT_PATIENCE)));
+        sqlx::query(
+            "update jobs set
+                 by_hub = case when accepted_at <= $5 then 1 else by_hub end,
+                 closed_at = case when accepted_at <= $5 then $3 else closed_at end,
+                 finished_at = case when accepted_at <= $5 then $3 else finished_at end,
+                 reason = case when accepted_at <= $5 then $6 else reason end,
+                 status = case when accepted_at <= $5 then $4 else status end,
+                 accepted_at = coalesce(accepted_at, $3)
+             where id = $1 and agent = $2 and status in ('queued', 'offered')",
+        )
+        .bind(job.as_bytes().to_vec())
+        .bind(agent.0)
+        .bind(time(now))
+        .bind(state.name())
+        .bind(time(patient_until))
+        .bind("the agent had told its end before, and what it said of it is not here")
+        .execute(&self.lazy)
+        .await?;
+        self.changes.note(agent);
+        Ok(Answered::Taken)
     }
 
     /// How many results belong to no job of their agent.

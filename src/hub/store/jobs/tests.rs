@@ -10,6 +10,7 @@ use super::*;
 use crate::hub::store::{AgentRow, Content, Creation, Ingest, IngestReply, Store};
 use crate::id::{Epoch, Lane, RecordId, SessionId, StreamId};
 use crate::job::{JobSpec, JobState};
+use crate::limit;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::batch;
 use crate::wire::job::{
@@ -379,4 +380,29 @@ async fn a_job_is_judged_when_it_is_read() {
     assert_eq!(at(taken, HubTime(away.0 + HOUR)).await, JobState::Lost);
     assert_eq!(at(expiring, HubTime(NOW.0 + 24 * HOUR - 1)).await, JobState::Queued);
     assert_eq!(at(expiring, HubTime(NOW.0 + 24 * HOUR)).await, JobState::Expired);
+}
+
+#[tokio::test]
+async fn an_end_that_was_told_to_a_hub_before_a_restore_is_taken_at_the_second_word() {
+    let mut world = World::new().await;
+    let [told, coming] = [world.submit(EXEC).await, world.submit(EXEC).await];
+    assert_eq!(world.offer().await, 2);
+    let patience = u64::try_from(limit::JOB_RESULT_PATIENCE.as_millis()).unwrap();
+    let answer = |job| JobAck { job, answer: Answer::Accepted(JobState::Failed) };
+    for (after, expected) in
+        [(0, JobState::Offered), (patience - 1, JobState::Offered), (patience, JobState::Failed)]
+    {
+        let now = HubTime(NOW.0 + after);
+        for job in [told, coming] {
+            world.store.answer_offer(world.agent.agent, &answer(job), now).await.unwrap();
+            assert_eq!(world.status(job).await, expected, "{after}");
+        }
+    }
+    let row = world.store.job(told).await.unwrap();
+    assert!(row.by_hub && row.reason.contains("told its end before"), "{}", row.reason);
+    // The agent's result, late as it is, has the last word.
+    world.say(accepted(coming)).await;
+    world.say(result(coming, JobState::Succeeded, LogSummary::default())).await;
+    assert_eq!(world.status(coming).await, JobState::Succeeded);
+    assert_eq!(world.status(told).await, JobState::Failed);
 }
