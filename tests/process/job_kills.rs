@@ -236,7 +236,7 @@ fn output_beyond_the_cap_is_cut_with_a_mark_and_costs_no_memory() {
 
 #[test]
 fn a_job_that_an_agents_end_finds_unbegun_waits_for_its_next_start() {
-    let (mut world, _hub, mut agent) = started();
+    let (world, _hub, mut agent) = started();
     let mut jobs = Vec::new();
     for round in 0..20 {
         for _ in 0..10 {
