@@ -233,3 +233,26 @@ fn output_beyond_the_cap_is_cut_with_a_mark_and_costs_no_memory() {
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak_kib < 64 * 1024, "the agent took {peak_kib} KiB");
 }
+
+#[test]
+fn a_job_that_an_agents_end_finds_unbegun_waits_for_its_next_start() {
+    let (world, _hub, mut agent) = started();
+    let mut jobs = Vec::new();
+    for round in 0..20 {
+        for _ in 0..10 {
+            let number = jobs.len();
+            jobs.push(world.submit("edge-1", "", &noting(&world, &format!("runs-{number}"), "true")));
+        }
+        wait_noted(&world, &format!("runs-{}", round * 10 + round % 5), 1);
+        agent.terminate();
+        agent = world.start_agent("edge-1");
+    }
+    for (number, job) in jobs.iter().enumerate() {
+        let shown = world.wait_job(job);
+        // What was interrupted had a process, though that may have come to nothing.
+        let runs = noted(&world.path(&format!("runs-{number}"))).len();
+        let succeeded = shown["status"] == "succeeded" && runs == 1;
+        let interrupted = shown["status"] == "interrupted" && runs <= 1 && shown["signal"] == 15;
+        assert!(succeeded || interrupted, "{shown}, {runs} runs");
+    }
+}

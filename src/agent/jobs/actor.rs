@@ -195,8 +195,12 @@ impl Actor {
         }
     }
 
-    /// The journal says `starting` before anything is run.
+    /// The journal says `starting` before anything is run. An agent that stops begins nothing: the job waits for its next
+    /// start.
     async fn begin(&mut self, job: JobId) -> Option<u32> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
         let entry = *self.journal.get(job)?;
         let Stage::Accepted { at } = entry.stage else { return None };
         let run = entry.run.saturating_add(1);

@@ -32,15 +32,17 @@ impl Actor {
             End::NotStarted(error @ NotStarted::TooLate) => {
                 self.finish_unrun(job, JobState::Expired, &error.to_string()).await;
             }
-            End::Finished(done) if self.reruns(job, &done) => self.put_back(job, entry).await,
+            End::Finished(done) if self.reruns(job, entry, &done) => self.put_back(job, entry).await,
             End::Finished(done) => self.finish(job, entry, *done).await,
         }
     }
 
-    /// A job that the agent's own end interrupted is begun again by the next start, where its spec asks for that.
-    fn reruns(&self, job: JobId, done: &Done) -> bool {
+    /// A job that the agent's own end interrupted is begun again by the next start, where its spec asks for that, and
+    /// where it had its place but had not started.
+    fn reruns(&self, job: JobId, entry: Entry, done: &Done) -> bool {
         done.finished.outcome.ending == Ending::Stopped(CancelReason::Shutdown)
-            && self.specs.get(&job).is_some_and(|spec| spec.on_crash == OnCrash::Rerun)
+            && (matches!(entry.stage, Stage::Starting { .. })
+                || self.specs.get(&job).is_some_and(|spec| spec.on_crash == OnCrash::Rerun))
     }
 
     async fn put_back(&mut self, job: JobId, entry: Entry) {
