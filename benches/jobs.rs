@@ -59,7 +59,7 @@ fn main() {
     report.figure("submit_to_running/p50", percentile(&times, 50), "ms", Target::AtMost(2.0));
     report.figure("submit_to_running/p99", percentile(&times, 99), "ms", Target::AtMost(10.0));
     let syncs = syncs(folder.path());
-    // Three commits lie between: what they cost at least on this disk.
+    // For comparison: what three commits cost at least on this disk.
     report.figure("three_fdatasyncs/p50", 3.0 * percentile(&syncs, 50), "ms", Target::AtMost(f64::INFINITY));
     report.write("jobs");
 }
