@@ -17,6 +17,7 @@ mod crash;
 mod end;
 mod follower;
 mod record;
+mod turn;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

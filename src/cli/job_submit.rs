@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::id::AgentName;
 use crate::job::{JobSpec, JobState};
-use crate::obs::clock;
 use crate::time::millis;
 use crate::{limit, unit};
 
@@ -32,7 +31,7 @@ pub(super) struct Args {
     /// How long it may run [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = unit::duration)]
     pub timeout: Option<Duration>,
-    /// Not to be started later than this from now [default: 24h]
+    /// Not to be started later than this after the hub took it [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = unit::duration)]
     pub expires_in: Option<Duration>,
     /// What the agent does about it after a crash: report or rerun [default: report]
@@ -129,8 +128,8 @@ fn compose(args: &Args) -> Result<Value, CliError> {
         spec.insert("timeout".to_owned(), json!(format!("{}ms", millis(timeout))));
     }
     if let Some(expires_in) = args.expires_in {
-        let at = clock::wall_now().0.saturating_add(millis(expires_in));
-        spec.insert("expires_at_ms".to_owned(), json!(at));
+        // Not a point in time: the same command again is the same spec.
+        spec.insert("expires_in".to_owned(), json!(format!("{}ms", millis(expires_in))));
     }
     if let Some(on_crash) = &args.on_crash {
         spec.insert("on_crash".to_owned(), json!(on_crash));

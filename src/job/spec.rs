@@ -72,6 +72,9 @@ pub struct JobSpec {
     /// Not to be started after, in hub time; default 24 h after the hub took it.
     #[serde(default)]
     pub expires_at_ms: Option<u64>,
+    /// The same, counted from when the hub took it.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub expires_in: Option<Duration>,
     /// Not to be started later than this after the agent accepted it.
     #[serde(default, deserialize_with = "optional_duration")]
     pub start_within: Option<Duration>,
@@ -132,7 +135,11 @@ impl JobSpec {
                 format!("{from} is not before expires_at_ms {to}"),
             ));
         }
+        if self.expires_in.is_some() && self.expires_at_ms.is_some() {
+            return Err(SpecError::field("expires_in", "stands beside expires_at_ms; name one of them"));
+        }
         let durations = [
+            ("expires_in", self.expires_in),
             ("start_within", self.start_within),
             ("timeout", self.timeout),
             ("grace", self.grace),
@@ -159,8 +166,14 @@ impl JobSpec {
     pub fn expires_at_ms(&self, created_at_ms: u64) -> Result<u64, SpecError> {
         let wrong = |reason: &str| Err(SpecError::field("expires_at_ms", reason));
         let max = created_at_ms.saturating_add(crate::time::millis(limit::JOB_EXPIRY_MAX));
+        if self.expires_in.is_some_and(|within| within > limit::JOB_EXPIRY_MAX) {
+            return Err(SpecError::field("expires_in", "is more than 30 days ahead"));
+        }
         match self.expires_at_ms {
-            None => Ok(created_at_ms.saturating_add(crate::time::millis(limit::JOB_EXPIRY))),
+            None => {
+                let within = self.expires_in.unwrap_or(limit::JOB_EXPIRY);
+                Ok(created_at_ms.saturating_add(crate::time::millis(within)))
+            }
             Some(at) if at > max => wrong("is more than 30 days ahead"),
             Some(at) if at <= created_at_ms => wrong("has passed already"),
             Some(at) => Ok(at),
@@ -218,6 +231,7 @@ mod tests {
             (r#"{"kind": "exec", "agents": []}"#, "agents: names no agent"),
             (r#"{"kind": "exec", "secrets": {"A": "b"}}"#, "secrets: cannot be sealed"),
             (r#"{"kind": "exec", "on_crash": "retry"}"#, "unknown variant `retry`"),
+            (r#"{"kind": "exec", "expires_in": "1h", "expires_at_ms": 9}"#, "expires_in: stands beside"),
             (r#"{"kind": "exec", "not_before_ms": 9, "expires_at_ms": 9}"#, "not_before_ms: 9 is not before"),
         ];
         for (text, expected) in cases {
@@ -236,6 +250,12 @@ mod tests {
         let at = |ms: u64| JobSpec { expires_at_ms: Some(ms), ..spec.clone() }.expires_at_ms(1000);
         assert_eq!(at(1000 + 30 * day).unwrap(), 1000 + 30 * day);
         assert!(at(1001 + 30 * day).unwrap_err().to_string().contains("30 days"));
+        let within = |days: u64| {
+            let expires_in = Some(Duration::from_secs(days * 24 * 3600));
+            JobSpec { expires_in, ..spec.clone() }.expires_at_ms(1000)
+        };
+        assert_eq!(within(30).unwrap(), 1000 + 30 * day);
+        assert!(within(31).unwrap_err().to_string().contains("expires_in: is more than 30 days"));
         assert!(at(1000).unwrap_err().to_string().contains("passed"));
     }
 }

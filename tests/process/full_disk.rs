@@ -55,11 +55,15 @@ fn a_full_disk_withholds_acks_and_room_lets_every_record_arrive_once() {
     let lines = numbered_lines(100_000);
     world.emit("edge-1", "logs", &lines);
     wait_for("the hub to notice", || Some(world.ready().0).filter(|status| *status == 503));
-    // More often than the hub has connections to its database: each attempt must leave its own fit for the next.
-    for _ in 0..10 {
+    // More often than the hub has connections to its database: each attempt must leave its own fit for the next. Now and
+    // then one succeeds, where the database's log begins anew in the room it has.
+    let mut refused = 0;
+    wait_for("it to say so again and again", || {
         let (status, reason) = world.ready();
-        assert!(status == 503 && reason.contains("database or disk is full"), "{status} {reason}");
-    }
+        assert!(status == 200 || reason.contains("database or disk is full"), "{status} {reason}");
+        refused += u32::from(status == 503);
+        (refused >= 10).then_some(())
+    });
     let waiting = world.waiting("edge-1").unwrap();
     assert!(waiting > 0, "what the hub cannot keep is not acked");
     let error = wait_for("the agent to hear it", || {

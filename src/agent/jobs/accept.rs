@@ -10,8 +10,9 @@ use crate::time::HubTime;
 use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
 
 use super::Parties;
-use super::actor::{Actor, Turn};
+use super::actor::Actor;
 use super::record::record;
+use super::turn::Turn;
 
 fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
     Answer::Refused { refusal, detail: detail.into() }

@@ -5,15 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::exec::{
-    self, CancelReason, Canceller, Handlers, InvalidPayload, JobRun, Masks, Permit, Pool, Queued,
-};
+use crate::exec::{self, CancelReason, Canceller, Handlers, Pool};
 use crate::id::{JobId, RecordId};
 use crate::job::journal::{Cancelled, Entry, Journal, Stage};
 use crate::job::process::{BootId, ProcessId};
@@ -24,7 +21,7 @@ use crate::outbox::{AppendError, NewRecord, StoreError};
 use crate::time::{HubTime, WallTime};
 use crate::wire::job::{JobRecord, JobStatusChange};
 
-use super::follower::{End, Follower};
+use super::follower::End;
 use super::record::record;
 use super::{Order, Settings, Surroundings};
 
@@ -36,14 +33,6 @@ pub(super) enum Event {
     Started { job: JobId, process: Option<ProcessId>, ack: exec::Ack },
     /// It is over, or never ran.
     Over { job: JobId, end: End },
-}
-
-/// Whether a job has its place.
-pub(super) enum Turn {
-    /// It waits for one.
-    Waits(Queued),
-    /// It has it, and the journal says that this run starts.
-    Has(Permit, u32),
 }
 
 pub(super) struct Actor {
@@ -63,7 +52,7 @@ pub(super) struct Actor {
     pub(super) unwritten: Vec<(JobId, End)>,
     pub(super) events: mpsc::Sender<Event>,
     told: Option<mpsc::Receiver<Event>>,
-    followers: TaskTracker,
+    pub(super) followers: TaskTracker,
     /// Where the logs of an earlier process end at the latest.
     pub(super) old_logs: Option<RecordId>,
 }
@@ -243,102 +232,12 @@ impl Actor {
         }
     }
 
-    /// Puts an accepted job into the pool, now or when it may start.
-    pub(super) async fn enter(&mut self, job: JobId) {
-        let Some(Entry { stage: Stage::Accepted { at }, created_at, .. }) = self.journal.get(job).copied()
-        else {
-            return;
-        };
-        let Some(spec) = self.specs.get(&job).cloned() else {
-            self.finish_unrun(job, JobState::Failed, "its spec is not in the journal any more").await;
-            return;
-        };
-        match self.queue(job, &spec, created_at, at) {
-            Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
-            Ok(None) => {}
-            // A handler that was there when the job was accepted, by an earlier process.
-            Err(error) => self.finish_unrun(job, JobState::Failed, &error.to_string()).await,
-        }
-    }
-
-    /// Puts a job into the pool's queue; `None` where it may not start yet, and is tended to when it may.
-    pub(super) fn queue(
-        &mut self,
-        job: JobId,
-        spec: &Arc<JobSpec>,
-        created_at: HubTime,
-        accepted_at: WallTime,
-    ) -> Result<Option<Queued>, InvalidPayload> {
-        let now = self.hub_now();
-        if let Some(from) = spec.not_before_ms.map(HubTime).filter(|from| *from > now) {
-            self.deferred.insert((from, job));
-            return Ok(None);
-        }
-        let run = JobRun {
-            id: job,
-            run: self.journal.get(job).map_or(1, |entry| entry.run.saturating_add(1)),
-            start_within: Some(self.start_within(spec, accepted_at, created_at, now)),
-            masks: Masks::new([]),
-            spec: Arc::clone(spec),
-        };
-        self.pool.queue(run).map(Some)
-    }
-
-    /// From here on a task of its own looks after the job.
-    pub(super) fn follow(&mut self, job: JobId, turn: Turn) {
-        let follower =
-            Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
-        match turn {
-            Turn::Waits(queued) => {
-                self.cancellers.insert(job, queued.canceller());
-                self.followers.spawn(follower.follow(queued));
-            }
-            Turn::Has(permit, run) => {
-                self.cancellers.insert(job, permit.canceller());
-                self.followers.spawn(follower.follow_started(permit, run));
-            }
-        }
-    }
-
-    /// What is left of `start_within` and until it expires.
-    fn start_within(
-        &self,
-        spec: &JobSpec,
-        accepted_at: WallTime,
-        created_at: HubTime,
-        now: HubTime,
-    ) -> Duration {
-        let expires = spec.expires_at_ms(created_at.0).unwrap_or(created_at.0);
-        let until_expiry = Duration::from_millis(expires.saturating_sub(now.0));
-        let waited = Duration::from_millis((self.with.wall_clock)().0.saturating_sub(accepted_at.0));
-        spec.start_within.map_or(until_expiry, |within| within.saturating_sub(waited).min(until_expiry))
-    }
-
     /// Hub time as far as it is known, else the machine's own.
     pub(super) fn hub_now(&self) -> HubTime {
         self.with.state.clock_offset().correct((self.with.wall_clock)())
     }
 
-    fn due(&self) -> Duration {
-        if !self.unwritten.is_empty() {
-            return limit::JOB_WRITE_RETRY;
-        }
-        let now = self.hub_now();
-        let next = self.deferred.first().map(|(from, _)| from.0.saturating_sub(now.0));
-        // The clock may be stepped meanwhile.
-        next.map_or(limit::JOB_TEND_INTERVAL, Duration::from_millis).min(limit::JOB_TEND_INTERVAL)
-    }
-
-    async fn tend(&mut self) {
-        self.write_unwritten().await;
-        let now = self.hub_now();
-        while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {
-            self.deferred.remove(&(from, job));
-            self.enter(job).await;
-        }
-    }
-
-    async fn write_unwritten(&mut self) {
+    pub(super) async fn write_unwritten(&mut self) {
         for (job, end) in std::mem::take(&mut self.unwritten) {
             self.over(job, end).await;
         }

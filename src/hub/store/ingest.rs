@@ -139,7 +139,8 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Whether the database can commit. After a failed round this tries a write as large as a batch.
+    /// Whether the database can commit. After a failed round this tries a write as large as what one agent may have in
+    /// flight; where the log of the database has room for that although the disk is full, it is ready for as much.
     ///
     /// # Errors
     /// `CannotCommit` with the reason.
@@ -158,14 +159,18 @@ impl Store {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        sqlx::query(
-            "insert into probe (one, filler) values (1, $1) on conflict (one) do update set filler = excluded.filler",
-        )
-        .bind(vec![0u8; 2 * limit::BATCH_BYTES])
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
+        // The second one gives the pages back.
+        for bytes in [limit::WINDOW_BYTES as usize, 0] {
+            let mut transaction = self.write().await?;
+            sqlx::query(
+                "insert into probe (one, filler) values (1, $1)
+                 on conflict (one) do update set filler = excluded.filler",
+            )
+            .bind(vec![0u8; bytes])
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+        }
         Ok(())
     }
 }
