@@ -323,6 +323,13 @@ impl Journal {
 }
 
 impl Entry {
+    /// The entry once its job waits for its turn again, as it did when it was accepted. One that is over stays so.
+    #[must_use]
+    pub fn put_back(self) -> Self {
+        let stage = self.stage.accepted_at().map_or(self.stage, |at| Stage::Accepted { at });
+        Self { stage, ..self }
+    }
+
     /// The entry as a row.
     pub fn encode(&self) -> Vec<u8> {
         row::encode(self)

@@ -200,7 +200,7 @@ impl Actor {
 
     async fn started(&mut self, job: JobId, process: Option<ProcessId>) -> bool {
         let Some(entry) = self.journal.get(job).copied() else { return false };
-        let now = (self.with.wall_clock)();
+        let now = self.wall_now();
         let (accepted_at, started_at, first) = match entry.stage {
             Stage::Starting { accepted_at, .. } => (accepted_at, now, true),
             Stage::Running { accepted_at, started_at, .. } => (accepted_at, started_at, false),
@@ -234,7 +234,7 @@ impl Actor {
 
     /// Hub time as far as it is known, else the machine's own.
     pub(super) fn hub_now(&self) -> HubTime {
-        self.with.state.clock_offset().correct((self.with.wall_clock)())
+        self.with.state.clock_offset().correct(self.wall_now())
     }
 
     pub(super) async fn write_unwritten(&mut self) {
@@ -252,7 +252,7 @@ impl Actor {
         reservation: ReservationChange,
         records: Vec<NewRecord>,
     ) -> Result<(), AppendError> {
-        let now = (self.with.wall_clock)();
+        let now = self.wall_now();
         let gone = self.journal.forgettable(now, limit::JOBS_FORGOTTEN_AT_ONCE);
         let forget = self.journal.remembered_without(&gone).filter(|_| !gone.is_empty()).map(|newest| {
             let remembered = crate::job::journal::encode_remembered(newest).into();

@@ -3,7 +3,7 @@
 use crate::exec;
 use crate::id::{JobId, Lane, RecordId};
 use crate::job::OnCrash;
-use crate::job::journal::{AfterCrash, Entry, Found, Journal, Stage, Survivor};
+use crate::job::journal::{AfterCrash, Found, Journal, Survivor};
 use crate::limit;
 use crate::outbox::StoreError;
 use crate::outbox::job::{ReservationChange, SpecChange};
@@ -61,12 +61,8 @@ impl Actor {
                 self.interrupt(job, entry, started_at, reason).await
             }
             AfterCrash::Rerun => {
-                let at = match entry.stage {
-                    Stage::Starting { accepted_at, .. } | Stage::Running { accepted_at, .. } => accepted_at,
-                    Stage::Accepted { at } | Stage::Finished { at, .. } => at,
-                };
-                let entry = Entry { stage: Stage::Accepted { at }, ..entry };
-                self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await
+                self.commit(job, entry.put_back(), SpecChange::Keep, ReservationChange::Keep, Vec::new())
+                    .await
             }
         };
         if let Err(error) = result {

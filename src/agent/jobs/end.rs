@@ -46,14 +46,9 @@ impl Actor {
     }
 
     async fn put_back(&mut self, job: JobId, entry: Entry) {
-        let at = match entry.stage {
-            Stage::Accepted { at } => at,
-            Stage::Starting { accepted_at, .. } | Stage::Running { accepted_at, .. } => accepted_at,
-            Stage::Finished { .. } => return,
-        };
-        let entry = Entry { stage: Stage::Accepted { at }, ..entry };
         // Where this fails the next start finds it running and comes to the same.
-        let _logged = self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await;
+        let _logged =
+            self.commit(job, entry.put_back(), SpecChange::Keep, ReservationChange::Keep, Vec::new()).await;
     }
 
     async fn finish(&mut self, job: JobId, entry: Entry, done: Done) {

@@ -89,7 +89,7 @@ impl Actor {
     ) -> Duration {
         let expires = spec.expires_at_ms(created_at.0).unwrap_or(created_at.0);
         let until_expiry = Duration::from_millis(expires.saturating_sub(now.0));
-        let waited = Duration::from_millis((self.with.wall_clock)().0.saturating_sub(accepted_at.0));
+        let waited = Duration::from_millis(self.wall_now().0.saturating_sub(accepted_at.0));
         spec.start_within.map_or(until_expiry, |within| within.saturating_sub(waited).min(until_expiry))
     }
 

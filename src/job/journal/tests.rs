@@ -217,8 +217,7 @@ impl Agent {
                 AfterCrash::Interrupted => self.finish(job, JobState::Interrupted),
                 AfterCrash::Rerun => {
                     let before = *self.journal.get(job).unwrap();
-                    let stage = Stage::Accepted { at: before.stage.accepted_at().unwrap() };
-                    self.write(job, Entry { stage, ..before });
+                    self.write(job, before.put_back());
                 }
             }
         }
