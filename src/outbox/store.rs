@@ -11,6 +11,7 @@ mod core;
 mod database;
 mod format;
 mod generation;
+pub(crate) mod host;
 mod inbox;
 mod job;
 mod lock;
@@ -36,6 +37,7 @@ use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
 use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use host::System;
 use inbox::Inbox;
 use thread::Store;
 
@@ -100,7 +102,7 @@ impl Outbox {
         let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
         let work = move || {
             let guard = Guard(queue);
-            match Store::open(folder, &options) {
+            match Store::open(Arc::new(System), folder, &options) {
                 Ok(store) => {
                     let _ = sender.send(Ok(store.durable.subscribe()));
                     store.run(&guard.0);

@@ -4,12 +4,11 @@
 //! never one that is missing.
 
 use crate::id::{Lane, StreamId};
-use crate::obs::clock::boot_now;
 use crate::outbox::StoreError;
 use crate::outbox::name::GenerationName;
 use crate::wire::message::StreamMark;
 
-use super::database::Fault;
+use super::host::Fault;
 use super::thread::Store;
 use super::{core, generation};
 
@@ -73,7 +72,7 @@ impl Store {
         let mut covered = stream.covered();
         covered.retain(|first| written.is_none_or(|name| name.first != *first));
         if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
-            *self.drained_since.of_mut(id.lane) = Some(boot_now());
+            *self.drained_since.of_mut(id.lane) = Some(self.host.now());
         }
         if id.lane == Lane::Control {
             if let Some(core) = &mut self.core {
@@ -88,7 +87,7 @@ impl Store {
                 {
                     reader.close()?;
                 }
-                generation::remove(&self.dir, name)?;
+                generation::remove(&*self.host, &self.dir, name)?;
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {

@@ -9,8 +9,8 @@ use crate::outbox::name::GenerationName;
 use crate::outbox::{Batch, StoreError};
 use crate::wire::batch;
 
-use super::database::{Fault, Scan};
 use super::generation::Generation;
+use super::host::{Fault, Scan};
 use super::thread::Store;
 
 impl Store {
@@ -69,7 +69,7 @@ impl Store {
         visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
         if stream.lane == Lane::Control {
-            let core = self.core.as_ref().ok_or(StoreError::Closed)?;
+            let core = self.core.as_mut().ok_or(StoreError::Closed)?;
             let path = self.dir.join("core");
             return core.visit_control(stream, from, visit).map_err(|fault| unreadable(path, &fault));
         }
@@ -90,7 +90,7 @@ impl Store {
             Some(reader) if reader.name == name => reader,
             other => {
                 other.map_or(Ok(()), Generation::close)?;
-                Generation::open(&self.dir, name)?
+                Generation::open(&*self.host, &self.dir, name)?
             }
         };
         Ok(self.reader.insert(reader))

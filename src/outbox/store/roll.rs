@@ -4,7 +4,6 @@
 //! the old cursor follows each piece. A crash between sends records twice, never not at all.
 
 use crate::id::{Epoch, Lane, StreamId};
-use crate::obs::random;
 use crate::outbox::admit::Encoded;
 use crate::outbox::{AppendError, StoreError};
 use crate::time::WallTime;
@@ -51,7 +50,7 @@ impl Store {
     /// Closes a lane's epoch and begins the next, durably.
     fn begin_epoch(&mut self, lane: Lane) -> Result<(), StoreError> {
         let old = self.ledger.current(lane);
-        let random = u32::from_be_bytes(random::bytes());
+        let random = self.host.random();
         let used_up = || StoreError::Invalid { detail: format!("lane {lane} has used up its epochs") };
         let epoch = Epoch::after(Some(old.epoch), random).ok_or_else(used_up)?;
         let next = self.ledger.next(lane);

@@ -12,20 +12,17 @@ use tokio::sync::watch;
 
 use crate::id::{AgentId, Lane};
 use crate::limit;
-use crate::obs::clock::boot_now;
-use crate::obs::folder;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::{Gap, StreamState};
 
 use super::core::{self, Core};
-use super::database::Fault;
 use super::format::Format;
 use super::generation::Generation;
+use super::host::{Fault, Held, Host};
 use super::inbox::Inbox;
 use super::job::{self, Reservations};
-use super::lock::Lock;
 use super::mark::{Durable, End, Mark};
 use super::{Options, ballast, recover};
 
@@ -34,6 +31,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Everything of one open outbox.
 pub(super) struct Store {
+    pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
     pub(super) quota: PerLane<u64>,
     pub(super) ledger: Ledger,
@@ -49,25 +47,25 @@ pub(super) struct Store {
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     format: Format,
     // Last: released when everything else is closed.
-    _lock: Lock,
+    _lock: Box<dyn Held>,
 }
 
 impl Store {
-    pub(super) fn open(dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(host: Arc<dyn Host>, dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
         let io = |action| {
             let path = dir.clone();
             move |source| OpenError::Io { action, path, source }
         };
-        folder::make(&dir).map_err(io("make"))?;
-        let lock = Lock::take(&dir)?;
-        let format = Format::open(&dir, options.agent)?;
-        recover::clean(&dir).map_err(io("clean"))?;
-        ballast::keep(&dir).map_err(io("write"))?;
-        let mark = Mark::open(&dir).map_err(io("read the mark of"))?;
-        let mut core = Core::open(&dir)
+        host.make_folder(&dir).map_err(io("make"))?;
+        let lock = host.lock(&dir)?;
+        let format = Format::open(&host, &dir, options.agent)?;
+        recover::clean(&*host, &dir).map_err(io("clean"))?;
+        ballast::keep(&*host, &dir).map_err(io("write"))?;
+        let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
+        let mut core = Core::open(&*host, &dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&dir, &mut core, &mark)?;
-        let reservations = job::reservations(&core, &ledger)
+        let ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let [control, events, logs] = options.quota;
         Ok(Self {
@@ -81,7 +79,8 @@ impl Store {
             ledger,
             core: Some(core),
             mark,
-            mark_synced: boot_now(),
+            mark_synced: host.now(),
+            host,
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
@@ -100,7 +99,7 @@ impl Store {
                 request(&mut self);
             }
             self.round(work.appends);
-            self.tend(boot_now());
+            self.tend(self.host.now());
             if work.closed {
                 let result = self.stop();
                 drop(self);
