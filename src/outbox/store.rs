@@ -13,6 +13,8 @@ mod format;
 mod generation;
 pub(crate) mod host;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;

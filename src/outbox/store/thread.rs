@@ -21,7 +21,7 @@ use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
-use super::inbox::Inbox;
+use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
 use super::{Options, ballast, recover};
@@ -95,20 +95,26 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-            }
-            self.round(work.appends);
-            self.tend(self.host.now());
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        for (request, _permit) in work.requests {
+            request(self);
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        work.close_reply
     }
 
     fn patience(&self) -> Duration {
@@ -275,7 +281,7 @@ impl Store {
     }
 
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
             // Databases in an unknown state are left as they are: a drop would write.
             Lane::ALL
