@@ -15,7 +15,7 @@ use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
 use super::core::{self, Core};
 use super::format::Format;
@@ -24,7 +24,7 @@ use super::host::{Fault, Held, Host};
 use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, recover};
+use super::{Options, ballast, gap, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -64,7 +64,9 @@ impl Store {
         let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let mut core = Core::open(&*host, &dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        gap::remove_declared(&*host, &dir, &mut ledger)
+            .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let [control, events, logs] = options.quota;
@@ -158,18 +160,6 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            store.ledger.insert_gap(gap);
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core()
-        })
-    }
-
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         // As large as a block, so that the core never holds what becomes a blob file.
         if name.is_empty() || name.len() > 64 || value.len() > limit::BLOCK_BYTES_MAX {
@@ -260,24 +250,34 @@ impl Store {
     }
 
     fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
+        let streams = self.ledger.streams().filter(|(id, _)| id.lane == lane);
+        let mut held = streams.filter_map(|(id, _)| Some((id, self.ledger.held(id).first()?.0)));
+        let (id, seq) = held.next()?;
         drop(held);
         self.first_ms(id, seq)
     }
 
     pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
+        let mut ranges = Vec::new();
+        for (id, stream) in self.ledger.streams() {
+            let held = self.ledger.held(id);
+            let count = |(first, last): &(u64, u64)| last.saturating_sub(*first).saturating_add(1);
+            let all: u64 = held.iter().map(count).sum();
+            let share = |count: u64| {
+                let share = u128::from(stream.unacked_bytes()) * u128::from(count) / u128::from(all.max(1));
+                u64::try_from(share).unwrap_or(u64::MAX)
+            };
+            ranges.extend(held.iter().map(|range| Range {
+                lane: id.lane.name().to_owned(),
+                epoch: id.epoch.to_string(),
+                first: range.0,
+                last: range.1,
+                count: count(range),
+                bytes: share(count(range)),
+                state: RangeState::Unacked,
+            }));
+        }
+        ranges
     }
 
     /// A clean stop: cursors and mark durable, everything closed.
