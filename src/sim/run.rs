@@ -62,5 +62,8 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
         sum(|figures| figures.hub_lost),
     );
     let failures: Vec<&String> = done.iter().flat_map(|(failures, _)| failures).collect();
+    for failure in failures.iter().skip(1) {
+        println!("{}", failure.lines().next().unwrap_or_default());
+    }
     assert!(failures.is_empty(), "{} seeds failed\n{}", failures.len(), failures[0]);
 }

@@ -58,7 +58,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What the product claims to live with.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Cut,
         Self::Stall,
         Self::WireFlip,
@@ -67,7 +67,6 @@ impl Trouble {
         Self::Stop,
         Self::HubCrash,
         Self::HubFull,
-        Self::FailedSync,
         Self::ClockJump,
         Self::Restored,
         Self::Wiped,

@@ -71,6 +71,7 @@ impl Agent {
             }
         }
         let found = process.jobs.journal.found(boot);
+        around.say(|| format!("agent {} finds {found:?}", self.folder));
         for (job, found) in found {
             if let Found::Begun { started_at, .. } = found {
                 self.after_crash(job, started_at, around);
@@ -290,7 +291,8 @@ impl Agent {
             newest.map(|newest| Forget { jobs: gone.clone(), remembered: encode_remembered(newest).into() });
         let payloads: Vec<Bytes> = records.iter().map(|record| record.payload.clone()).collect();
         let change = JobChange { job, row: entry.encode().into(), spec, reservation, forget, records };
-        process.store.wait(process.outbox.change_job(change))?;
+        let changed = process.store.wait(process.outbox.change_job(change));
+        changed.inspect_err(|error| around.say(|| format!("agent {}: {job}: {error}", self.folder)))?;
         if self.disk.is_stopped() {
             return Err(AppendError::Closed);
         }

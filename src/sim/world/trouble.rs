@@ -165,6 +165,10 @@ impl World {
         let Some(image) = self.hub_image.clone() else { return };
         let (agents, hub, cables, mut around) = self.split();
         hub.crash(cables, &mut around);
+        // Acks on their way would arrive later as well as now, or never: it is the same.
+        for agent in agents.iter_mut() {
+            agent.end_session(&mut around, Duration::ZERO);
+        }
         let holds = |folder: usize, id: crate::id::RecordId| {
             let process = agents[folder].process.as_ref();
             let held = process.and_then(|process| process.store.ledger().stream(id.stream));
