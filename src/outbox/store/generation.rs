@@ -42,13 +42,25 @@ impl Generation {
     ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
+        // What an earlier attempt left; nothing of it was accepted, or this one had another name.
+        host.remove_folder(&new)?;
+        if host.exists(&path) {
+            remove(host, dir, name)?;
+        }
         host.create_folder(&new)?;
         let made = host.open_database(&new).and_then(|mut database| {
-            database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
-            database.sync_new()?;
-            host.rename(&new, &path)?;
-            host.sync_folder(dir)?;
-            Ok(database)
+            let named = database
+                .reserve(Self::reservation(bytes))
+                .and_then(|()| database.sync_new())
+                .and_then(|()| Ok(host.rename(&new, &path)?))
+                .and_then(|()| Ok(host.sync_folder(dir)?));
+            match named {
+                Ok(()) => Ok(database),
+                Err(fault) => {
+                    let _ = database.close();
+                    Err(fault)
+                }
+            }
         });
         match made {
             Ok(database) => Ok(Self::new(name, database)),
@@ -58,6 +70,11 @@ impl Generation {
                 Err(fault)
             }
         }
+    }
+
+    /// Bytes of the disk that making one of `bytes` takes.
+    pub(super) const fn reservation(bytes: u64) -> u64 {
+        bytes.saturating_add(RESERVE_SLACK_BYTES)
     }
 
     /// Opens one that exists.
@@ -191,10 +208,15 @@ pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
     key
 }
 
-/// Removes a generation's folder: renamed first, so that a half removed one is never opened.
+/// Removes a generation's folder: renamed first, so that a half removed one is never opened. One that was removed half
+/// way is removed the rest of it.
 pub(super) fn remove(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<(), Fault> {
     let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
-    host.rename(&dir.join(name.to_string()), &dead)?;
+    let path = dir.join(name.to_string());
+    if host.exists(&path) {
+        host.remove_folder(&dead)?;
+        host.rename(&path, &dead)?;
+    }
     host.sync_folder(dir)?;
     Ok(host.remove_folder(&dead)?)
 }

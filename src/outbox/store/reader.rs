@@ -1,5 +1,7 @@
 //! Reading durable records as they travel, through the writer of the newest generation or one reader for all others.
 
+use std::path::PathBuf;
+
 use bytes::BytesMut;
 
 use crate::id::{Lane, RecordId, StreamId};
@@ -23,10 +25,12 @@ impl Store {
     ) -> Result<Option<Batch>, StoreError> {
         // One that is not held any more was acked whole: there is nothing to read.
         let Some(held) = self.ledger.stream(stream) else { return Ok(None) };
-        let next = held.next;
-        if from == 0 || from >= next {
-            return Ok(None);
-        }
+        // What a generation holds beyond its end was refused.
+        let end = match stream.lane {
+            Lane::Control => Some(held.next),
+            Lane::Events | Lane::Logs => held.span_of(from).map(|(_, end)| end),
+        };
+        let Some(next) = end.filter(|end| (1..*end).contains(&from)) else { return Ok(None) };
         let mut gather = Gather { from, next, bytes_max, batch: BytesMut::new(), count: 0, payload_bytes: 0 };
         self.visit(stream, from, |header, body| gather.take(header, body))?;
         Ok((gather.count > 0).then(|| Batch {
@@ -71,34 +75,55 @@ impl Store {
         if stream.lane == Lane::Control {
             let core = self.core.as_mut().ok_or(StoreError::Closed)?;
             let path = self.dir.join("core");
-            return core.visit_control(stream, from, visit).map_err(|fault| unreadable(path, &fault));
+            let visited = core.visit_control(stream, from, visit);
+            return visited.map_err(|fault| self.unreadable(path, fault));
         }
         let span = self.ledger.stream(stream).and_then(|held| held.span_of(from));
         let Some((first, _)) = span else { return Ok(()) };
         let name = GenerationName { stream, first };
         let path = self.dir.join(name.to_string());
-        let generation = self.generation(name).map_err(|fault| unreadable(path.clone(), &fault))?;
-        generation.visit(from, visit).map_err(|fault| unreadable(path, &fault))
+        let visited = self.generation(name).and_then(|generation| generation.visit(from, visit));
+        visited.map_err(|fault| self.unreadable(path, fault))
+    }
+
+    fn unreadable(&mut self, path: PathBuf, fault: Fault) -> StoreError {
+        if matches!(fault, Fault::Full(_)) {
+            self.give_up_ballast();
+        }
+        fault.unreadable(path)
     }
 
     fn generation(&mut self, name: GenerationName) -> Result<&mut Generation, Fault> {
-        let is_writer = self.writers.of(name.stream.lane).as_ref().is_some_and(|writer| writer.name == name);
-        if is_writer && let Some(writer) = self.writers.of_mut(name.stream.lane) {
-            return Ok(writer);
+        let lane = name.stream.lane;
+        if self.writers.of(lane).as_ref().is_some_and(|writer| writer.name == name) {
+            return self
+                .writers
+                .of_mut(lane)
+                .as_mut()
+                .ok_or_else(|| Fault::Broken(format!("{name} is gone")));
         }
-        let reader = match self.reader.take() {
-            Some(reader) if reader.name == name => reader,
-            other => {
-                other.map_or(Ok(()), Generation::close)?;
-                Generation::open(&*self.host, &self.dir, name)?
-            }
-        };
-        Ok(self.reader.insert(reader))
+        if self.reader.as_ref().is_none_or(|reader| reader.name != name) {
+            self.close_reader();
+            let opened = match Generation::open(&*self.host, &self.dir, name) {
+                Err(Fault::Full(_)) => {
+                    self.give_up_ballast();
+                    Generation::open(&*self.host, &self.dir, name)
+                }
+                opened => opened,
+            };
+            self.reader = Some(opened?);
+        }
+        self.reader.as_mut().ok_or_else(|| Fault::Broken(format!("{name} is gone")))
     }
-}
 
-fn unreadable(path: std::path::PathBuf, fault: &Fault) -> StoreError {
-    StoreError::Unreadable { path, detail: fault.to_string() }
+    /// Nothing was written through it, so what it says while it closes concerns nobody.
+    pub(super) fn close_reader(&mut self) {
+        if let Some(reader) = self.reader.take()
+            && let Err(fault) = reader.close()
+        {
+            tracing::debug!(%fault, "a generation that was read closed badly");
+        }
+    }
 }
 
 struct Gather {
@@ -133,7 +158,11 @@ impl Gather {
             seq += 1;
         }
         // A block that ends before its count says, or just where the batch is full: the next read tells which.
-        if seq != header.end() || self.is_full_for(&[]) || self.batch.len() >= self.bytes_max {
+        if seq != header.end()
+            || seq >= self.next
+            || self.is_full_for(&[])
+            || self.batch.len() >= self.bytes_max
+        {
             Scan::Stop
         } else {
             Scan::Next
