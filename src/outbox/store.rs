@@ -6,6 +6,7 @@
 
 mod ack;
 mod ballast;
+mod carve;
 mod committer;
 mod core;
 mod database;
@@ -16,6 +17,7 @@ mod inbox;
 mod job;
 mod lock;
 mod mark;
+mod quarantine;
 mod reader;
 mod recover;
 mod roll;

@@ -3,6 +3,7 @@
 //! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
 //! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use tokio::sync::watch;
 use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
+use crate::outbox::name::GenerationName;
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::{Gap, StreamState};
 
+use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
@@ -40,7 +43,10 @@ pub(super) struct Store {
     mark_synced: BootTime,
     pub(super) writers: PerLane<Option<Generation>>,
     pub(super) drained_since: PerLane<Option<BootTime>>,
-    pub(super) reader: Option<Generation>,
+    /// The one generation that is read and not written.
+    pub(super) reader: Option<Carved>,
+    /// Generations in which something is missing; the hub was told.
+    pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
     pub(super) poisoned: Option<String>,
@@ -67,6 +73,7 @@ impl Store {
         let ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
         Ok(Self {
             quota: PerLane::from_fn(|lane| match lane {
@@ -84,6 +91,7 @@ impl Store {
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
+            quarantined,
             reservations,
             poisoned: None,
             format,
@@ -282,7 +290,6 @@ impl Store {
                 .into_iter()
                 .filter_map(|lane| self.writers.of_mut(lane).take())
                 .for_each(Generation::abandon);
-            self.reader.take().into_iter().for_each(Generation::abandon);
             self.core.take().into_iter().for_each(Core::abandon);
             return Err(StoreError::Degraded { reason });
         }
@@ -300,7 +307,6 @@ impl Store {
         }
         self.commit_core()?;
         self.mark.sync()?;
-        self.reader.take().map_or(Ok(()), Generation::close)?;
         self.core.take().map_or(Ok(()), Core::close)
     }
 }

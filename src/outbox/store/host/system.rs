@@ -11,7 +11,7 @@ use crate::obs::{clock, folder, random};
 use crate::outbox::OpenError;
 use crate::outbox::store::database::SledDatabase;
 use crate::outbox::store::lock::Lock;
-use crate::time::BootTime;
+use crate::time::{BootTime, WallTime};
 
 use super::{Cells, Database, Fault, Held, Host};
 
@@ -22,6 +22,10 @@ pub(crate) struct System;
 impl Host for System {
     fn now(&self) -> BootTime {
         clock::boot_now()
+    }
+
+    fn wall(&self) -> WallTime {
+        clock::wall_now()
     }
 
     fn random(&self) -> u32 {
