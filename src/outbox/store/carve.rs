@@ -111,10 +111,7 @@ fn read_soft(host: &dyn Host, path: &Path, at: u64, length: u64, window: &mut [u
 pub(super) fn is_damage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     const LOST: [Errno; 5] = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::NODATA, Errno::REMOTEIO];
-    match error.raw_os_error() {
-        Some(code) => LOST.iter().any(|lost| lost.raw_os_error() == code),
-        None => error.kind() != io::ErrorKind::PermissionDenied,
-    }
+    error.raw_os_error().is_some_and(|code| LOST.iter().any(|lost| lost.raw_os_error() == code))
 }
 
 /// A block and where it lies.

@@ -14,8 +14,8 @@ use crate::wire::message::{Gap, GapReason};
 
 use super::carve::Carved;
 use super::core::{self, Core, Rows};
-use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
 use super::generation;
+use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::mark::{End, Mark};
 
@@ -143,7 +143,11 @@ fn name_of(folder: &str) -> Option<GenerationName> {
 /// The generations that were set aside.
 pub(super) fn quarantined(host: &dyn Host, dir: &Path) -> std::io::Result<BTreeSet<GenerationName>> {
     let names = host.list(dir)?;
-    Ok(names.iter().filter(|name| name.starts_with(QUARANTINE_PREFIX)).filter_map(|name| name_of(name)).collect())
+    Ok(names
+        .iter()
+        .filter(|name| name.starts_with(QUARANTINE_PREFIX))
+        .filter_map(|name| name_of(name))
+        .collect())
 }
 
 /// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block. Gives what the
@@ -157,8 +161,11 @@ fn complete(
     id: StreamId,
     stream: &mut Stream,
 ) -> Result<Option<Gap>, OpenError> {
+    // What lies in a gap was numbered, though nothing of it may be left.
+    let lost = rows.gaps.iter().filter(|gap| gap.stream == id).map(|gap| gap.to.saturating_add(1)).max();
+    let least = stream.acked.saturating_add(1).max(lost.unwrap_or_default());
     if let Some(next) = rows.nexts.get(&id) {
-        stream.next = (*next).max(stream.acked.saturating_add(1));
+        stream.next = (*next).max(least);
         return Ok(None);
     }
     if let Some(first) = stream.spans.keys().next_back().copied() {
@@ -178,7 +185,7 @@ fn complete(
     {
         stream.next = stream.next.min(sealed.upto.saturating_add(1));
     }
-    stream.next = stream.next.max(stream.acked.saturating_add(1));
+    stream.next = stream.next.max(least);
     let (from, to) = (stream.next, promised(mark, id));
     if to < from {
         return Ok(None);

@@ -15,19 +15,19 @@ use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
-use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
+use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
 use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
-use super::inbox::Inbox;
+use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, recover};
+use super::{Options, ballast, gap, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -70,7 +70,9 @@ impl Store {
         let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let mut core = Core::open(&*host, &dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        gap::remove_declared(&*host, &dir, &mut ledger)
+            .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
@@ -103,20 +105,26 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-            }
-            self.round(work.appends);
-            self.tend(self.host.now());
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        for (request, _permit) in work.requests {
+            request(self);
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        work.close_reply
     }
 
     fn patience(&self) -> Duration {
@@ -158,18 +166,6 @@ impl Store {
             self.mark.write_core(commit)?;
         }
         Ok(())
-    }
-
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            store.ledger.insert_gap(gap);
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core()
-        })
     }
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -241,49 +237,8 @@ impl Store {
         self.mark.sync()
     }
 
-    pub(super) fn stat(&mut self) -> Stat {
-        let mut stat = Stat {
-            gaps: self.ledger.gaps().count() as u64,
-            degraded: self.poisoned.is_some(),
-            disk_bytes: limit::BALLAST_BYTES,
-            ..Stat::default()
-        };
-        let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();
-        for lane in Lane::ALL {
-            let (records, bytes) = self.ledger.depth(lane);
-            let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
-            stat.disk_bytes += disk_bytes;
-            let oldest_ms = self.oldest_ms(lane);
-            let quota_bytes = *self.quota.of(lane);
-            let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
-            stat.lanes.insert(lane.name().to_owned(), lane_stat);
-        }
-        stat
-    }
-
-    fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
-        drop(held);
-        self.first_ms(id, seq)
-    }
-
-    pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
-    }
-
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
             // Databases in an unknown state are left as they are: a drop would write.
             Lane::ALL
