@@ -6,18 +6,24 @@
 
 mod ack;
 mod ballast;
+mod carve;
 mod committer;
 mod core;
 mod database;
+mod figures;
 mod format;
 mod full;
+mod gap;
 mod generation;
 pub(crate) mod host;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;
 mod poison;
+mod quarantine;
 mod reader;
 mod recover;
 mod roll;
@@ -39,7 +45,7 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
-use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
 use host::{Host, System};
 use inbox::Inbox;
 use thread::Store;
@@ -227,8 +233,9 @@ impl Outbox {
         self.call(move |store| store.crc(record)).await?
     }
 
-    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
-    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
+    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one, or the gap `from`
+    /// lies in; `None` where `from` is not durable yet or the stream is not held. A batch may end early, where a
+    /// generation or a gap does.
     ///
     /// # Errors
     /// The generation of `from` cannot be read.
@@ -237,7 +244,7 @@ impl Outbox {
         stream: StreamId,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         self.call(move |store| store.read(stream, from, bytes_max)).await?
     }
 

@@ -58,7 +58,6 @@ impl Store {
         for lane in Lane::ALL {
             self.writers.of_mut(lane).take().into_iter().for_each(Generation::abandon);
         }
-        self.reader.take().into_iter().for_each(Generation::abandon);
         self.core.take().into_iter().for_each(Core::abandon);
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the folder, and what it does between rounds.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +11,18 @@ use tokio::sync::watch;
 use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
-use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
 use super::ballast::{self, Ballast};
+use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
-use super::inbox::Inbox;
+use super::inbox::{CloseReply, Inbox, Work};
 use super::job::Reservations;
 use super::mark::Mark;
 use super::watch::Watch;
@@ -39,7 +42,10 @@ pub(super) struct Store {
     mark_synced: BootTime,
     pub(super) writers: PerLane<Option<Generation>>,
     pub(super) drained_since: PerLane<Option<BootTime>>,
-    pub(super) reader: Option<Generation>,
+    /// The one generation that is read and not written.
+    pub(super) reader: Option<Carved>,
+    /// Generations in which something is missing; the hub was told.
+    pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
     pub(super) ballast: Ballast,
@@ -74,6 +80,7 @@ impl Store {
         let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let found = recover::open(&*host, &dir, &mut mark, ballast)?;
+        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
         Ok(Self {
             quota: PerLane::from_fn(|lane| match lane {
@@ -90,6 +97,7 @@ impl Store {
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
+            quarantined,
             reservations: found.reservations,
             ballast: found.ballast,
             short_since: (found.ballast == Ballast::Missing).then(|| host.now()),
@@ -106,25 +114,31 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            self.watch.begin(self.host.now());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-                self.step_done();
-            }
-            self.round(work.appends);
-            self.tend(self.host.now());
-            self.step_done();
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
                 self.watch.rest();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
             self.watch.rest();
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        self.watch.begin(self.host.now());
+        for (request, _permit) in work.requests {
+            request(self);
+            self.step_done();
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        self.step_done();
+        work.close_reply
     }
 
     fn step_done(&mut self) {
@@ -182,19 +196,6 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core(None)?;
-            store.ledger.insert_gap(gap);
-            Ok(())
-        })
-    }
-
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         // As large as a block, so that the core never holds what becomes a blob file.
         if name.is_empty() || name.len() > 64 || value.len() > limit::BLOCK_BYTES_MAX {
@@ -230,49 +231,8 @@ impl Store {
         change(self).map_err(|fault| self.fail(fault))
     }
 
-    pub(super) fn stat(&mut self) -> Stat {
-        let mut stat = Stat {
-            gaps: self.ledger.gaps().count() as u64,
-            degraded: self.poisoned.is_some(),
-            disk_bytes: if self.ballast == Ballast::Held { limit::BALLAST_BYTES } else { 0 },
-            ..Stat::default()
-        };
-        let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();
-        for lane in Lane::ALL {
-            let (records, bytes) = self.ledger.depth(lane);
-            let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
-            stat.disk_bytes += disk_bytes;
-            let oldest_ms = self.oldest_ms(lane);
-            let quota_bytes = *self.quota.of(lane);
-            let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
-            stat.lanes.insert(lane.name().to_owned(), lane_stat);
-        }
-        stat
-    }
-
-    fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
-        drop(held);
-        self.first_ms(id, seq)
-    }
-
-    pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
-    }
-
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
             self.abandon();
             return Err(StoreError::Degraded { reason });
@@ -304,7 +264,6 @@ impl Store {
         for lane in Lane::ALL {
             result = result.and(self.writers.of_mut(lane).take().map_or(Ok(()), Generation::close));
         }
-        result = result.and(self.reader.take().map_or(Ok(()), Generation::close));
         result.and(self.core.take().map_or(Ok(()), Core::close))
     }
 }
