@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{InstanceId, Lane, RecordId};
-use crate::outbox::store::inline::Inline;
 use crate::outbox::store::host::Host;
+use crate::outbox::store::inline::Inline;
 use crate::outbox::{NewRecord, Options, Outbox, Reading};
 use crate::session::tests::fixture;
 use crate::time::{BootTime, WallTime};
@@ -60,7 +60,16 @@ pub(super) enum Death {
 impl Agent {
     pub(super) fn new(folder: Folder, disk: Disk, now: BootTime) -> Self {
         let boot = u8::try_from(folder * 64).unwrap_or_default();
-        Self { folder, disk, process: None, wall_offset: 0, boot, armed: Death::PowerCut, start_at: now, dial_at: now }
+        Self {
+            folder,
+            disk,
+            process: None,
+            wall_offset: 0,
+            boot,
+            armed: Death::PowerCut,
+            start_at: now,
+            dial_at: now,
+        }
     }
 
     pub(super) fn wall(&self, around: &Around<'_>) -> WallTime {

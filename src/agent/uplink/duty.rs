@@ -13,10 +13,7 @@ use super::outcome::Again;
 ///
 /// # Errors
 /// As the outbox's.
-pub(crate) async fn local_marks(
-    outbox: &Outbox,
-    marks: &[StreamMark],
-) -> Result<Vec<LocalMark>, StoreError> {
+pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
     let mut local = Vec::with_capacity(marks.len());
     for mark in marks {
         let stream = mark.stream;

@@ -46,7 +46,12 @@ struct Run {
 }
 
 fn record(content: JobRecord, at: WallTime) -> NewRecord {
-    NewRecord { recorded_at: at, source: "outpost".to_owned(), kind: content.kind(), payload: content.encode() }
+    NewRecord {
+        recorded_at: at,
+        source: "outpost".to_owned(),
+        kind: content.kind(),
+        payload: content.encode(),
+    }
 }
 
 fn refused(job: JobId, refusal: Refusal) -> Option<JobAck> {
@@ -93,9 +98,14 @@ impl Agent {
                 result.started_at = started_at;
                 self.write(entry, result, around)
             }
-            AfterCrash::Rerun => {
-                self.commit(job, entry.put_back(), SpecChange::Keep, ReservationChange::Keep, Vec::new(), around)
-            }
+            AfterCrash::Rerun => self.commit(
+                job,
+                entry.put_back(),
+                SpecChange::Keep,
+                ReservationChange::Keep,
+                Vec::new(),
+                around,
+            ),
         };
     }
 
@@ -111,7 +121,12 @@ impl Agent {
     }
 
     /// Mirrors the judgement of an offer; `None` where the answer is a record.
-    pub(super) fn offered(&mut self, offer: JobOffer, now: HubTime, around: &mut Around<'_>) -> Option<JobAck> {
+    pub(super) fn offered(
+        &mut self,
+        offer: JobOffer,
+        now: HubTime,
+        around: &mut Around<'_>,
+    ) -> Option<JobAck> {
         let (at, boot, job) = (self.wall(around), self.boot_id(), offer.job);
         let process = self.process.as_mut()?;
         let journal = &process.jobs.journal;
@@ -126,11 +141,8 @@ impl Agent {
             Offered::Refused(refusal) => return refused(job, refusal),
         }
         let free = process.jobs.runs.len() < PLACES;
-        let (run, stage) = if free {
-            (1, Stage::Starting { accepted_at: at, boot })
-        } else {
-            (0, Stage::Accepted { at })
-        };
+        let (run, stage) =
+            if free { (1, Stage::Starting { accepted_at: at, boot }) } else { (0, Stage::Accepted { at }) };
         if free && mutant::active(Mutant::StartBeforeJournal) {
             around.truth.jobs.started(job, 1, spec.on_crash);
         }

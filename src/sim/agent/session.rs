@@ -168,7 +168,8 @@ impl Agent {
             AgentEvent::Unknown(number) => panic!("message {number} is unknown"),
             AgentEvent::Closed(closed) => {
                 around.say(|| format!("agent {}: {closed:?}", self.folder));
-                let wait = if closed.error == Some(ErrorCode::Replaced) { REPLACED_WAIT } else { redial(around) };
+                let wait =
+                    if closed.error == Some(ErrorCode::Replaced) { REPLACED_WAIT } else { redial(around) };
                 return Ok(Flow::End(wait));
             }
         }

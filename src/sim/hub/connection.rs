@@ -138,10 +138,7 @@ impl Connection {
         true
     }
 
-    fn take(
-        &mut self,
-        make: impl FnOnce(&mut Intake) -> Result<Ingest, WireError>,
-    ) -> Result<(), WireError> {
+    fn take(&mut self, make: impl FnOnce(&mut Intake) -> Result<Ingest, WireError>) -> Result<(), WireError> {
         let intake = self.intake.as_mut().expect("records come after the registration");
         self.stage.push_back(make(intake)?);
         Ok(())

@@ -83,6 +83,7 @@ impl World {
 
     fn is_done(&self) -> bool {
         let jobs = self.truth.jobs.is_excused() || self.hub.store.open_jobs().next().is_none();
-        jobs && self.truth.open_count() == 0 && self.agents.iter().all(|agent| agent.is_drained() && agent.is_idle())
+        jobs && self.truth.open_count() == 0
+            && self.agents.iter().all(|agent| agent.is_drained() && agent.is_idle())
     }
 }

@@ -113,7 +113,8 @@ impl World {
     }
 
     fn flip(&mut self, index: usize) {
-        let fits = |path: &str| path.contains("/events-") || path.contains("/logs-") || path.ends_with("/core");
+        let fits =
+            |path: &str| path.contains("/events-") || path.contains("/logs-") || path.ends_with("/core");
         let sickness = self.rng.choice([
             crate::sim::disk::Sickness::None,
             crate::sim::disk::Sickness::Unreadable,
