@@ -58,7 +58,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What the product claims to live with.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Cut,
         Self::Stall,
         Self::WireFlip,
@@ -67,6 +67,8 @@ impl Trouble {
         Self::Stop,
         Self::HubCrash,
         Self::HubFull,
+        Self::FailedSync,
+        Self::FullDisk,
         Self::ClockJump,
         Self::Restored,
         Self::Wiped,

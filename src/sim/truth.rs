@@ -49,6 +49,10 @@ pub(super) struct Truth {
     stored_max: BTreeMap<StreamId, u64>,
     last_serial: BTreeMap<StreamId, usize>,
     rolled: BTreeSet<StreamId>,
+    /// Of rolled streams: what comes under other numbers, and when it was reported.
+    moved: BTreeMap<(Folder, Bytes), u64>,
+    /// How many of those went with a gap.
+    moved_lost: u64,
     /// Numbers that a restored hub had acked.
     pub(super) hub_lost: BTreeSet<RecordId>,
     pub(super) jobs: JobTruth,
@@ -115,6 +119,9 @@ impl Truth {
                 "{gap:?} covers {covered:?}, which the hub never had"
             );
             self.declared += covered.len() as u64;
+            if gap.reason != GapReason::HubLost {
+                self.moved_lost += gap.records;
+            }
             open.retain(|seq| !(gap.from..=gap.to).contains(seq));
         }
     }
@@ -135,6 +142,7 @@ impl Truth {
                 open.remove(&id.seq);
             }
         }
+        self.moved.retain(|(_, payload), _| *payload != record.payload);
         if record.kind != RecordKind::Opaque || record.part.is_some_and(|part| part.index > 1) {
             return;
         }
@@ -177,9 +185,14 @@ impl Truth {
         }
     }
 
-    /// A stream's records may come again under new numbers.
-    pub(super) fn rolled(&mut self, stream: StreamId) {
+    /// A stream's records may come again under new numbers; what the hub has not got comes under those only.
+    pub(super) fn rolled(&mut self, folder: Folder, stream: StreamId) {
         self.rolled.insert(stream);
+        for seq in self.open.remove(&(folder, stream)).unwrap_or_default() {
+            if let Some(unit) = self.units.get(&RecordId { stream, seq }) {
+                self.moved.insert((folder, unit.payload.clone()), unit.order);
+            }
+        }
     }
 
     /// How many reports there were.
@@ -190,6 +203,7 @@ impl Truth {
     /// The folder is again as it was after so many reports; what came later and is not at the hub is gone with it.
     pub(super) fn folder_restored(&mut self, folder: Folder, reports: u64) {
         self.jobs.excuse();
+        self.moved.retain(|(of, _), order| *of != folder || *order <= reports);
         let units = &self.units;
         for ((of, stream), open) in &mut self.open {
             if *of == folder {
@@ -249,13 +263,17 @@ impl Truth {
 
     /// Reported records that are not at the hub.
     pub(super) fn open_count(&self) -> usize {
-        self.open.values().map(BTreeSet::len).sum()
+        let moved = self.moved.len().saturating_sub(usize::try_from(self.moved_lost).unwrap_or_default());
+        self.open.values().map(BTreeSet::len).sum::<usize>() + moved
     }
 
     /// The same in words.
     pub(super) fn open_text(&self) -> String {
         let open = self.open.iter().filter(|(_, open)| !open.is_empty());
-        open.map(|((folder, stream), open)| format!("folder {folder}, {stream}: {open:?}\n")).collect()
+        let open = open.map(|((folder, stream), open)| format!("folder {folder}, {stream}: {open:?}\n"));
+        let moved =
+            self.moved.keys().map(|(folder, payload)| format!("folder {folder}, moved: {payload:?}\n"));
+        open.chain(moved).collect()
     }
 
     /// Records for an append, each known from now on.

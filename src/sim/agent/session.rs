@@ -132,7 +132,7 @@ impl Agent {
                 around.say(|| format!("agent {} is registered: {resolutions:?}", self.folder));
                 for resolution in &resolutions {
                     if let Resolution::RolledBack { stream, .. } = resolution {
-                        around.truth.rolled(*stream);
+                        around.truth.rolled(self.folder, *stream);
                     }
                 }
                 let settling = duty::settle(&process.outbox, &mut session.machine, resolutions, wall);
