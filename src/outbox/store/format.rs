@@ -102,9 +102,8 @@ impl Format {
 
 /// `None` where the file is damaged.
 fn parse(host: &Arc<dyn Host>, dir: &Path, bytes: &[u8]) -> Result<Option<Format>, OpenError> {
-    let Some((fields, _)) = bytes
-        .split_last_chunk::<4>()
-        .filter(|(fields, crc)| crc32c::crc32c(fields).to_be_bytes() == **crc)
+    let Some((fields, _)) =
+        bytes.split_last_chunk::<4>().filter(|(fields, crc)| crc32c::crc32c(fields).to_be_bytes() == **crc)
     else {
         return Ok(None);
     };
