@@ -33,6 +33,10 @@ pub(super) struct Agent {
     /// The wall clock less hub time, in milliseconds.
     pub(super) wall_offset: i64,
     boot: u8,
+    /// Bytes of its disk were changed.
+    pub(super) damaged: bool,
+    /// After that it lost its power: what the mark promised may be forgotten with what damage took.
+    blurred: bool,
     /// How it dies where its disk stops.
     pub(super) armed: Death,
     /// When a process that is down is started again.
@@ -66,6 +70,8 @@ impl Agent {
             process: None,
             wall_offset: 0,
             boot,
+            damaged: false,
+            blurred: false,
             armed: Death::PowerCut,
             start_at: now,
             dial_at: now,
@@ -90,6 +96,11 @@ impl Agent {
         }
         match opened {
             Ok((outbox, store)) => {
+                around.say(|| format!("agent {}: {:?}", self.folder, self.disk.list(Path::new(DIR))));
+                around.say(|| format!("agent {}: {:?}", self.folder, store.ledger()));
+                if std::mem::take(&mut self.blurred) {
+                    around.truth.forgive(self.folder, store.ledger());
+                }
                 around.truth.check(self.folder, store.ledger());
                 let instance = InstanceId::from_bytes(around.bytes());
                 let jobs = Jobs::default();
@@ -123,6 +134,7 @@ impl Agent {
             Death::Kill => self.disk.kill(),
             Death::PowerCut => {
                 self.disk.cut_power();
+                self.blurred |= self.damaged;
                 self.boot = self.boot.wrapping_add(1);
             }
         }

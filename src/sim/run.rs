@@ -45,6 +45,7 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
                     figures.delivered += run.delivered;
                     figures.declared += run.declared;
                     figures.hub_lost += run.hub_lost;
+                    figures.forgiven += run.forgiven;
                 }
                 Err(failure) => failures.push(failure),
             }
@@ -56,10 +57,11 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
     });
     let sum = |of: fn(&Figures) -> u64| done.iter().map(|(_, figures)| of(figures)).sum::<u64>();
     println!(
-        "{seeds} seeds from {from}: {} records delivered, {} declared as gaps, {} lost by a restored hub",
+        "{seeds} seeds from {from}: {} records delivered, {} declared as gaps, {} lost by a restored hub, {} by damage and a power cut",
         sum(|figures| figures.delivered),
         sum(|figures| figures.declared),
         sum(|figures| figures.hub_lost),
+        sum(|figures| figures.forgiven),
     );
     let failures: Vec<&String> = done.iter().flat_map(|(failures, _)| failures).collect();
     for failure in failures.iter().skip(1) {

@@ -58,7 +58,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What the product claims to live with.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Cut,
         Self::Stall,
         Self::WireFlip,
@@ -69,6 +69,7 @@ impl Trouble {
         Self::HubFull,
         Self::FailedSync,
         Self::FullDisk,
+        Self::DiskFlip,
         Self::ClockJump,
         Self::Restored,
         Self::Wiped,

@@ -59,6 +59,7 @@ pub(super) struct Truth {
     /// How many records reached the hub, and how many went for a reason that was declared.
     pub(super) delivered: u64,
     pub(super) declared: u64,
+    pub(super) forgiven: u64,
 }
 
 impl Truth {
@@ -182,6 +183,17 @@ impl Truth {
                 "{id}: the cursor is {}, the hub never had more than {stored}",
                 stream.acked
             );
+        }
+    }
+
+    /// Bytes changed on disk and then the power went: the end of a stream may be gone, and the mark with it that would have
+    /// told.
+    pub(super) fn forgive(&mut self, folder: Folder, ledger: &Ledger) {
+        for ((of, stream), open) in &mut self.open {
+            if *of == folder {
+                let next = ledger.stream(*stream).map_or(0, |stream| stream.next);
+                self.forgiven += open.split_off(&next).len() as u64;
+            }
         }
     }
 

@@ -5,19 +5,25 @@ use crate::id::RecordId;
 use crate::outbox::{Outbox, Reading, StoreError};
 use crate::session::{AgentSession, LocalMark, ReadRequest, Resolution};
 use crate::time::WallTime;
-use crate::wire::message::StreamMark;
+use crate::wire::message::{Gap, StreamMark};
 
 use super::outcome::Again;
 
-/// What the outbox knows of each stream, to be compared with the hub's mark.
+/// What the outbox knows of each stream, to be compared with the hub's mark. Gaps that the hub has heard of go: where the
+/// process ended between the ack and the end of its gap, nothing else would tell.
 ///
 /// # Errors
 /// As the outbox's.
 pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
     let mut local = Vec::with_capacity(marks.len());
+    let gaps = outbox.gaps().await?;
     for mark in marks {
         let stream = mark.stream;
         let cursor = outbox.cursor(stream).await?.acked;
+        let heard = |gap: &Gap| gap.stream == stream && gap.to <= mark.acked;
+        if mark.acked <= cursor && gaps.iter().any(heard) {
+            outbox.ack(vec![*mark]).await?;
+        }
         let crc = match mark.acked {
             0 => None,
             seq => outbox.crc(RecordId { stream, seq }).await?,

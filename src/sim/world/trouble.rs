@@ -98,7 +98,7 @@ impl World {
     pub(super) fn restart_degraded(&mut self) {
         for index in 0..self.agents.len() {
             let process = self.agents[index].process.as_ref();
-            if process.is_some_and(|process| process.store.poisoned().is_some()) {
+            if process.is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].damaged) {
                 let (agents, _, _, mut around) = self.split();
                 agents[index].stop(&mut around);
             }
@@ -120,7 +120,14 @@ impl World {
             crate::sim::disk::Sickness::Unreadable,
             crate::sim::disk::Sickness::Unopenable,
         ]);
-        self.agents[index].disk.damage_database(&mut self.rng, sickness.unwrap_or_default(), fits);
+        let sickness = sickness.unwrap_or_default();
+        let damaged = self.agents[index].disk.damage_database(&mut self.rng, sickness, fits);
+        self.agents[index].damaged |= damaged.is_some();
+        if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
+            // A job whose row is damaged is not run again, and nobody knows how it ended.
+            self.truth.jobs.excuse();
+        }
+        self.split().3.say(|| format!("{sickness:?}: {damaged:?}"));
     }
 
     /// An image is taken, or the disk becomes one that was.
