@@ -5,7 +5,7 @@ use crate::id::RecordId;
 use crate::outbox::{Outbox, Reading, StoreError};
 use crate::session::{AgentSession, LocalMark, ReadRequest, Resolution};
 use crate::time::WallTime;
-use crate::wire::message::{Gap, StreamMark};
+use crate::wire::message::StreamMark;
 
 use super::outcome::Again;
 
@@ -20,9 +20,9 @@ pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result
     for mark in marks {
         let stream = mark.stream;
         let cursor = outbox.cursor(stream).await?.acked;
-        let heard = |gap: &Gap| gap.stream == stream && gap.to <= mark.acked;
-        if mark.acked <= cursor && gaps.iter().any(heard) {
-            outbox.ack(vec![*mark]).await?;
+        let heard = mark.acked.min(cursor);
+        if gaps.iter().any(|gap| gap.stream == stream && gap.to <= heard) {
+            outbox.ack(vec![StreamMark { stream, acked: heard, acked_crc: 0 }]).await?;
         }
         let crc = match mark.acked {
             0 => None,

@@ -98,7 +98,8 @@ impl World {
     pub(super) fn restart_degraded(&mut self) {
         for index in 0..self.agents.len() {
             let process = self.agents[index].process.as_ref();
-            if process.is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].damaged) {
+            if process.is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].damaged)
+            {
                 let (agents, _, _, mut around) = self.split();
                 agents[index].stop(&mut around);
             }
@@ -126,6 +127,7 @@ impl World {
         if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
             // A job whose row is damaged is not run again, and nobody knows how it ended.
             self.truth.jobs.excuse();
+            self.truth.core_damaged = true;
         }
         self.split().3.say(|| format!("{sickness:?}: {damaged:?}"));
     }
