@@ -114,6 +114,16 @@ pub enum AppendError {
         /// Its quota.
         quota: u64,
     },
+    /// What events and logs may take together is used up.
+    #[error(
+        "the outbox is full: {used} of {quota} bytes for events and logs are held until the hub acks them; retry later"
+    )]
+    OutboxFull {
+        /// Bytes on disk.
+        used: u64,
+        /// What the outbox may take, less what is set aside for control.
+        quota: u64,
+    },
     /// The disk is full; nothing was accepted.
     #[error("the disk is full, nothing was accepted: {detail}")]
     DiskFull {

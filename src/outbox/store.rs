@@ -6,10 +6,12 @@
 
 mod ack;
 mod ballast;
+mod buffer;
 mod carve;
 mod committer;
 mod core;
 mod database;
+mod evict;
 mod figures;
 mod format;
 mod gap;
@@ -25,9 +27,11 @@ mod quarantine;
 mod reader;
 mod recover;
 mod roll;
+mod room;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod wait;
 
 use std::fmt;
 use std::path::Path;
@@ -37,11 +41,13 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::id::{AgentId, Lane, RecordId, StreamId};
-use crate::limit;
-use crate::time::WallTime;
+use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
+use super::admit::Encoded;
 use super::job::{JobChange, JobRows};
+use super::ledger::PerLane;
+use super::policy::{LanePolicy, OnFull};
 use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
 use host::System;
 use inbox::Inbox;
@@ -52,16 +58,18 @@ use thread::Store;
 pub struct Options {
     /// Whose records it holds; `None` before the first usable key, see [`Outbox::bind_agent`].
     pub agent: Option<AgentId>,
-    /// Bytes each lane may take on disk, in the order of [`Lane::ALL`].
-    pub quota: [u64; 3],
+    /// Bytes the whole outbox may take on disk, the control lane's quota set aside; `None`: what the lanes' quotas allow.
+    pub max_bytes: Option<u64>,
+    /// Bytes of the disk that events and logs leave free; `None`: a hundredth of it, at most
+    /// `limit::MIN_FREE_BYTES_MAX`.
+    pub min_free: Option<u64>,
+    /// What each lane may take and keep.
+    pub lanes: PerLane<LanePolicy>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            agent: None,
-            quota: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
-        }
+        Self { agent: None, max_bytes: None, min_free: None, lanes: PerLane::from_fn(LanePolicy::of) }
     }
 }
 
@@ -74,6 +82,16 @@ pub struct Outbox {
 struct Handle {
     inbox: Arc<Inbox>,
     durable: watch::Receiver<[StreamState; 3]>,
+    room: watch::Receiver<u64>,
+    lanes: PerLane<LanePolicy>,
+}
+
+impl Store {
+    /// A handle on this store; the last one that is dropped closes its inbox.
+    fn handle(&self, inbox: Arc<Inbox>) -> Handle {
+        let (durable, room) = (self.durable.subscribe(), self.room.subscribe());
+        Handle { inbox, durable, room, lanes: self.rules.lanes }
+    }
 }
 
 impl Drop for Handle {
@@ -105,12 +123,12 @@ impl Outbox {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
         let inbox = Arc::new(Inbox::new());
-        let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
+        let (queue, folder) = (inbox, dir.to_owned());
         let work = move || {
             let guard = Guard(queue);
             match Store::open(Arc::new(System), folder, &options) {
                 Ok(store) => {
-                    let _ = sender.send(Ok(store.durable.subscribe()));
+                    let _ = sender.send(Ok(store.handle(Arc::clone(&guard.0))));
                     store.run(&guard.0);
                 }
                 Err(error) => {
@@ -120,17 +138,25 @@ impl Outbox {
         };
         let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
         std::thread::Builder::new().name("outbox".to_owned()).spawn(work).map_err(io)?;
-        let durable = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
-        Ok(Self { handle: Arc::new(Handle { inbox, durable }) })
+        let handle = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
+        Ok(Self { handle: Arc::new(handle) })
     }
 
-    /// Takes records in; returns once they are durable. All of one call are committed at once and numbered without a
+    /// Takes records in; returns once they are durable, or as the lane's [`Durability`](super::Durability) says. In a
+    /// full lane its [`OnFull`] decides. All of one call are committed at once and numbered without a
     /// gap. Dropped after it was queued, the records may be durable all the same.
     ///
     /// # Errors
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
+        match self.handle.lanes.of(lane).on_full {
+            OnFull::Refuse | OnFull::Evict => self.append_encoded(lane, encoded).await,
+            OnFull::Block => self.append_patiently(lane, encoded).await,
+        }
+    }
+
+    async fn append_encoded(&self, lane: Lane, encoded: Encoded) -> Result<Appended, AppendError> {
         let answer = self.handle.inbox.append(lane, encoded, None).await?;
         answer.await.map_err(|_| AppendError::Closed)?
     }
@@ -246,6 +272,15 @@ impl Outbox {
         recorded_at: WallTime,
     ) -> Result<(), StoreError> {
         self.call(move |store| store.roll_epoch(stream, report, recorded_at)).await?
+    }
+
+    /// Tells the hub's time, as a verified session knows it just now; from now on records may expire. `offset`: hub time
+    /// less this machine's clock, the greater one of this session's and the last one's.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn learn_time(&self, time: HubTime, offset: ClockOffset) -> Result<(), StoreError> {
+        self.call(move |store| store.learn_time(time, offset)).await
     }
 
     /// Figures of the whole.

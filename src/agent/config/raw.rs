@@ -55,6 +55,8 @@ pub(super) struct RawSession {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawOutbox {
+    pub(super) max_bytes: Option<Scalar>,
+    pub(super) min_free: Option<Scalar>,
     pub(super) control: RawLane,
     pub(super) events: RawLane,
     pub(super) logs: RawLane,
@@ -64,6 +66,9 @@ pub(super) struct RawOutbox {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLane {
     pub(super) max_bytes: Option<Scalar>,
+    pub(super) ttl: Option<String>,
+    pub(super) on_full: Option<String>,
+    pub(super) durable: Option<Switch>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +102,23 @@ pub(super) struct RawLog {
 pub(super) enum Scalar {
     Number(u64),
     Text(String),
+}
+
+/// `true`, or the same as text in the environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Switch {
+    Value(bool),
+    Text(String),
+}
+
+impl Switch {
+    pub(super) fn value(&self) -> Option<bool> {
+        match self {
+            Self::Value(value) => Some(*value),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
 }
 
 /// `allow_insecure = true`, `false` or `"any"`.
@@ -134,7 +156,7 @@ impl Raw {
 
     /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
     pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
-        let texts: [(&str, &mut Option<String>); 16] = [
+        let texts: [(&str, &mut Option<String>); 22] = [
             ("OUTPOST_LINK", &mut self.link),
             ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
             ("OUTPOST_RECONNECT_MIN", &mut self.reconnect.min),
@@ -149,6 +171,12 @@ impl Raw {
             ("OUTPOST_HEARTBEAT_INTERVAL", &mut self.heartbeat.interval),
             ("OUTPOST_JOBS_USER", &mut self.jobs.user),
             ("OUTPOST_JOBS_GRACE", &mut self.jobs.grace),
+            ("OUTPOST_OUTBOX_CONTROL_TTL", &mut self.outbox.control.ttl),
+            ("OUTPOST_OUTBOX_CONTROL_ON_FULL", &mut self.outbox.control.on_full),
+            ("OUTPOST_OUTBOX_EVENTS_TTL", &mut self.outbox.events.ttl),
+            ("OUTPOST_OUTBOX_EVENTS_ON_FULL", &mut self.outbox.events.on_full),
+            ("OUTPOST_OUTBOX_LOGS_TTL", &mut self.outbox.logs.ttl),
+            ("OUTPOST_OUTBOX_LOGS_ON_FULL", &mut self.outbox.logs.on_full),
             ("OUTPOST_LOG_LEVEL", &mut self.log.level),
             ("OUTPOST_LOG_FORMAT", &mut self.log.format),
         ];
@@ -172,12 +200,23 @@ impl Raw {
             ("OUTPOST_JOBS_CONCURRENCY", &mut self.jobs.concurrency),
             ("OUTPOST_JOBS_QUEUE", &mut self.jobs.queue),
             ("OUTPOST_JOBS_OUTPUT_MAX", &mut self.jobs.output_max),
+            ("OUTPOST_OUTBOX_MAX_BYTES", &mut self.outbox.max_bytes),
+            ("OUTPOST_OUTBOX_MIN_FREE", &mut self.outbox.min_free),
             ("OUTPOST_OUTBOX_CONTROL_MAX_BYTES", &mut self.outbox.control.max_bytes),
             ("OUTPOST_OUTBOX_EVENTS_MAX_BYTES", &mut self.outbox.events.max_bytes),
             ("OUTPOST_OUTBOX_LOGS_MAX_BYTES", &mut self.outbox.logs.max_bytes),
         ] {
             if let Some(text) = environment(name) {
                 *value = Some(Scalar::Text(text));
+            }
+        }
+        for (name, value) in [
+            ("OUTPOST_OUTBOX_CONTROL_DURABLE", &mut self.outbox.control.durable),
+            ("OUTPOST_OUTBOX_EVENTS_DURABLE", &mut self.outbox.events.durable),
+            ("OUTPOST_OUTBOX_LOGS_DURABLE", &mut self.outbox.logs.durable),
+        ] {
+            if let Some(text) = environment(name) {
+                *value = Some(Switch::Text(text));
             }
         }
         // A list is separated by commas.

@@ -4,23 +4,22 @@
 use tokio::sync::oneshot;
 
 use crate::id::{Lane, RecordId, StreamId};
-use crate::limit;
 use crate::outbox::block::{HEADER_BYTES, Header, Packer};
-use crate::outbox::job::ReservationChange;
-use crate::outbox::ledger::{PerLane, Span};
+use crate::outbox::ledger::{LastRecord, PerLane, Span, Written};
 use crate::outbox::name::GenerationName;
-use crate::outbox::{AppendError, Appended};
+use crate::outbox::policy::Short;
+use crate::outbox::{AppendError, Appended, Durability};
+use crate::time::WallTime;
 
 use super::core;
 use super::generation::Generation;
 use super::host::Fault;
 use super::inbox::Append;
-use super::job;
 use super::mark::{Durable, End};
 use super::thread::Store;
 
-type Answer = Result<Appended, AppendError>;
-type Reply = oneshot::Sender<Answer>;
+pub(super) type Answer = Result<Appended, AppendError>;
+pub(super) type Reply = oneshot::Sender<Answer>;
 
 impl Store {
     /// Writes what was taken from the queues.
@@ -29,6 +28,9 @@ impl Store {
         for lane in [Lane::Logs, Lane::Events, Lane::Control] {
             let appends = std::mem::take(appends.of_mut(lane));
             if !appends.is_empty() {
+                if lane == Lane::Control {
+                    self.commit_buffered();
+                }
                 self.write_lane(lane, appends, &mut answers);
             }
         }
@@ -45,6 +47,10 @@ impl Store {
     fn write_lane(&mut self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) {
         let appends = self.admit(lane, appends, answers);
         if appends.is_empty() {
+            return;
+        }
+        if self.rules.lanes.of(lane).durability == Durability::Buffered {
+            self.buffer(appends, answers);
             return;
         }
         match self.commit_lane(lane, &appends) {
@@ -67,35 +73,6 @@ impl Store {
                 answers.extend(appends.into_iter().map(|append| (append.reply, Err(error.clone()))))
             }
         }
-    }
-
-    /// Keeps the appends that the lane has room for; answers the others. In control, what is reserved for accepted jobs is
-    /// no room for anything but those jobs.
-    fn admit(&self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
-        let mut used = self.ledger.disk_bytes(lane);
-        let mut reserved = if lane == Lane::Control { self.reservations.bytes() } else { 0 };
-        let quota = *self.quota.of(lane);
-        let mut admitted = Vec::with_capacity(appends.len());
-        for append in appends {
-            let bytes = append.encoded.bytes.len() as u64 + append.job.as_ref().map_or(0, job::bytes);
-            let (takes, own) = append.job.as_ref().map_or((0, false), |change| {
-                let takes = change.reservation == ReservationChange::Take;
-                (if takes { limit::JOB_RESERVATION_BYTES } else { 0 }, self.reservations.contains(change.job))
-            });
-            let kept_free = if own { 0 } else { reserved.saturating_add(takes) };
-            let refused = if let Some(reason) = self.poisoned.clone() {
-                AppendError::Degraded { reason }
-            } else if used.saturating_add(bytes).saturating_add(kept_free) > quota {
-                AppendError::LaneFull { lane, used: used.saturating_add(reserved), quota }
-            } else {
-                used = used.saturating_add(bytes);
-                reserved = reserved.saturating_add(takes);
-                admitted.push(append);
-                continue;
-            };
-            answers.push((append.reply, Err(refused)));
-        }
-        admitted
     }
 
     /// Writes the appends as blocks and makes them durable; gives their first number.
@@ -176,45 +153,45 @@ impl Store {
         let length = match self.writers.of_mut(stream.lane) {
             Some(writer) => {
                 writer.commit()?;
-                writer.length()?
+                writer.disk_bytes()?
             }
             None => {
                 self.commit_core()?;
                 0
             }
         };
+        let now = self.host.now();
         let Some(held) = self.ledger.stream_mut(stream) else { return Ok(next) };
-        for (first, bytes) in spans {
+        for (first, bytes, recorded_at) in spans {
             let span = held.spans.entry(first).or_insert_with(Span::default);
             span.bytes = span.bytes.saturating_add(bytes);
             span.disk_bytes = if length == 0 { bytes } else { length };
+            span.last = Some(LastRecord { recorded_at, written: Written::Here(now) });
         }
         Ok(next)
     }
 
-    /// Writes one block; gives the span it belongs to and its bytes.
-    fn write_block(&mut self, header: &Header, value: &[u8]) -> Result<(u64, u64), Fault> {
+    /// Writes one block; gives the span it belongs to, its bytes and the time of its last record.
+    fn write_block(&mut self, header: &Header, value: &[u8]) -> Result<(u64, u64, WallTime), Fault> {
+        let last = WallTime(header.last_ms);
         if let Some(writer) = self.writers.of_mut(header.stream.lane) {
             writer.insert(header, value)?;
-            return Ok((writer.name.first, value.len().saturating_sub(HEADER_BYTES) as u64));
+            return Ok((writer.name.first, value.len().saturating_sub(HEADER_BYTES) as u64, last));
         }
         if let Some(core) = &mut self.core {
             core.put(&core::control_key(header.stream, header.first), value);
         }
-        Ok((header.first, value.len() as u64))
+        Ok((header.first, value.len() as u64, last))
     }
 
     /// Sees to it that the lane has a generation with room for `bytes`.
     fn ready_writer(&mut self, stream: StreamId, first: u64, bytes: u64) -> Result<(), AppendError> {
         let lane = stream.lane;
-        let size = (*self.quota.of(lane) / 8).clamp(self.host.segment_bytes(), limit::GENERATION_BYTES);
-        let rotate = self.writers.of(lane).as_ref().map(|writer| {
-            let length = writer.length().unwrap_or(u64::MAX);
-            writer.name.stream != stream || (length.saturating_add(bytes) > size && writer.name.first < first)
-        });
-        match rotate {
-            Some(false) => return Ok(()),
-            Some(true) => {
+        let size = self.generation_bytes(lane);
+        let takes = self.writer_room(lane).map(|writer| writer.takes(bytes, size));
+        match takes {
+            Some(true) => return Ok(()),
+            Some(false) => {
                 let result = self.retire_writer(lane);
                 self.note(result);
             }
@@ -224,9 +201,21 @@ impl Store {
             return Err(AppendError::Degraded { reason });
         }
         let name = GenerationName { stream, first };
-        match Generation::create(&*self.host, &self.dir, name, size.max(bytes)) {
+        let created = loop {
+            match Generation::create(&*self.host, &self.dir, name, size.max(bytes)) {
+                // What is free may be less than the disk says: old records make room as far as they may.
+                Err(Fault::Full(detail)) => {
+                    let short = Short::Disk { free: 0, min_free: 0 };
+                    if self.give_way(short, lane).is_none() {
+                        return Err(AppendError::DiskFull { detail });
+                    }
+                }
+                other => break other,
+            }
+        };
+        self.free = None;
+        match created {
             Ok(writer) => *self.writers.of_mut(lane) = Some(writer),
-            Err(Fault::Full(detail)) => return Err(AppendError::DiskFull { detail }),
             Err(fault) => {
                 self.note(Err(fault));
                 return Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() });

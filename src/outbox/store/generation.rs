@@ -21,8 +21,6 @@ pub(super) const NEW_PREFIX: &str = "new-";
 pub(super) const DEAD_PREFIX: &str = "dead-";
 /// Prefix of one in which something is missing.
 pub(super) const QUARANTINE_PREFIX: &str = "quarantine-";
-/// A file may grow past its generation's size by what sled writes beside the blocks.
-const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 
 /// An open generation.
 #[derive(Debug)]
@@ -31,6 +29,7 @@ pub(super) struct Generation {
     trees: Vec<u64>,
     tree_blocks: usize,
     tree_bytes: usize,
+    reserved: u64,
     database: Box<dyn Database>,
 }
 
@@ -44,16 +43,17 @@ impl Generation {
     ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
+        let reserved = bytes.saturating_add(limit::GENERATION_SLACK_BYTES);
         host.create_folder(&new)?;
         let made = host.open_database(&new).and_then(|mut database| {
-            database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
+            database.reserve(reserved)?;
             database.sync_new()?;
             host.rename(&new, &path)?;
             host.sync_folder(dir)?;
             Ok(database)
         });
         match made {
-            Ok(database) => Ok(Self::new(name, database)),
+            Ok(database) => Ok(Self { reserved, ..Self::new(name, database) }),
             Err(fault) => {
                 // Tried again under the same name when there is room.
                 let _ = host.remove_folder(&new);
@@ -64,7 +64,7 @@ impl Generation {
 
     fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
         let trees = database.trees();
-        Self { name, trees, tree_blocks: 0, tree_bytes: 0, database }
+        Self { name, trees, tree_blocks: 0, tree_bytes: 0, reserved: 0, database }
     }
 
     /// Writes one block; durable after [`Self::commit`].
@@ -88,6 +88,11 @@ impl Generation {
     /// Real bytes of its data file.
     pub(super) fn length(&self) -> Result<u64, Fault> {
         self.database.length()
+    }
+
+    /// Bytes it takes on disk, what is reserved and not written yet included.
+    pub(super) fn disk_bytes(&self) -> Result<u64, Fault> {
+        Ok(self.length()?.max(self.reserved))
     }
 
     /// Closes it; what was reserved and not used goes back where it was the writer's.

@@ -13,7 +13,7 @@ use crate::outbox::{OpenError, StoreError};
 use super::host::Host;
 use super::inbox::Inbox;
 use super::thread::Store;
-use super::{Handle, Options, Outbox};
+use super::{Options, Outbox};
 
 /// Turns after which an answer has come; one is usual.
 const TURNS_MAX: usize = 1000;
@@ -39,7 +39,7 @@ impl Outbox {
     ) -> Result<(Self, Inline), OpenError> {
         let store = Store::open(host, dir.to_owned(), options)?;
         let inbox = Arc::new(Inbox::new());
-        let handle = Handle { inbox: Arc::clone(&inbox), durable: store.durable.subscribe() };
+        let handle = store.handle(Arc::clone(&inbox));
         Ok((Self { handle: Arc::new(handle) }, Inline { store, inbox }))
     }
 }

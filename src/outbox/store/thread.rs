@@ -15,10 +15,12 @@ use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
+use crate::outbox::policy::HubClock;
 use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
 
+use super::buffer::Buffered;
 use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
@@ -27,6 +29,7 @@ use super::host::{Fault, Held, Host};
 use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
+use super::room::{Free, Rules};
 use super::{Options, ballast, gap, recover};
 
 /// Without work the thread looks around this often.
@@ -36,7 +39,7 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(super) struct Store {
     pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
-    pub(super) quota: PerLane<u64>,
+    pub(super) rules: Rules,
     pub(super) ledger: Ledger,
     pub(super) core: Option<Core>,
     pub(super) mark: Mark,
@@ -49,6 +52,14 @@ pub(super) struct Store {
     pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
+    /// Counts up when something went that took room.
+    pub(super) room: watch::Sender<u64>,
+    pub(super) buffered: Buffered,
+    pub(super) free: Free,
+    /// Hub time, once a session of this process learned it.
+    pub(super) clock: Option<HubClock>,
+    pub(super) expiry_looked: Option<BootTime>,
+    pub(super) opened: BootTime,
     pub(super) poisoned: Option<String>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     format: Format,
@@ -76,13 +87,15 @@ impl Store {
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
-        let [control, events, logs] = options.quota;
+        let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
         Ok(Self {
-            quota: PerLane::from_fn(|lane| match lane {
-                Lane::Control => control,
-                Lane::Events => events,
-                Lane::Logs => logs,
-            }),
+            rules,
+            room: watch::Sender::new(0),
+            buffered: Buffered::default(),
+            free: None,
+            clock: None,
+            expiry_looked: None,
+            opened: host.now(),
             durable: watch::Sender::new(ledger.current_states()),
             dir,
             ledger,
@@ -129,18 +142,25 @@ impl Store {
 
     fn patience(&self) -> Duration {
         let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
-        match (self.mark.changed(), drained) {
+        let mut patience = match (self.mark.changed(), drained) {
             (true, _) => limit::MARK_SYNC_INTERVAL,
             (false, true) => limit::GENERATION_IDLE,
             (false, false) => IDLE,
+        };
+        if self.may_expire() {
+            patience = patience.min(limit::EXPIRY_LOOK);
         }
+        self.buffered.due().map_or(patience, |due| patience.min(due.since(self.host.now())))
     }
 
-    /// What time brings: the mark's sync, and drained newest generations.
+    /// What time brings: buffered records, records that are too old, the mark's sync, and drained newest generations.
     pub(super) fn tend(&mut self, now: BootTime) {
+        self.tend_buffered(now);
         if self.poisoned.is_some() {
             return;
         }
+        let expired = self.expire(now);
+        self.note(expired);
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
             let lazy = self.core.as_ref().is_some_and(Core::changed);
             let synced = self.mark.sync().map_err(Fault::from);
@@ -239,6 +259,7 @@ impl Store {
 
     /// A clean stop: cursors and mark durable, everything closed.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.commit_buffered();
         if let Some(reason) = self.poisoned.clone() {
             // Databases in an unknown state are left as they are: a drop would write.
             Lane::ALL
