@@ -14,6 +14,7 @@ mod database;
 mod evict;
 mod figures;
 mod format;
+mod full;
 mod gap;
 mod generation;
 pub(crate) mod host;
@@ -23,6 +24,7 @@ pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;
+mod poison;
 mod quarantine;
 mod reader;
 mod recover;
@@ -32,13 +34,14 @@ mod room;
 mod tests;
 mod thread;
 mod wait;
+mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::id::{AgentId, Lane, RecordId, StreamId};
 use crate::time::{ClockOffset, HubTime, WallTime};
@@ -49,9 +52,10 @@ use super::job::{JobChange, JobRows};
 use super::ledger::PerLane;
 use super::policy::{LanePolicy, OnFull};
 use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
-use host::System;
+use host::{Host, System};
 use inbox::Inbox;
 use thread::Store;
+use watch::Watch;
 
 /// How an outbox is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,16 +85,20 @@ pub struct Outbox {
 
 struct Handle {
     inbox: Arc<Inbox>,
-    durable: watch::Receiver<[StreamState; 3]>,
-    room: watch::Receiver<u64>,
+    durable: tokio::sync::watch::Receiver<[StreamState; 3]>,
+    room: tokio::sync::watch::Receiver<u64>,
     lanes: PerLane<LanePolicy>,
+    watch: Arc<Watch>,
+    /// The figures that were asked for last.
+    stat: Mutex<Stat>,
 }
 
 impl Store {
     /// A handle on this store; the last one that is dropped closes its inbox.
     fn handle(&self, inbox: Arc<Inbox>) -> Handle {
         let (durable, room) = (self.durable.subscribe(), self.room.subscribe());
-        Handle { inbox, durable, room, lanes: self.rules.lanes }
+        let watch = Arc::clone(&self.watch);
+        Handle { inbox, durable, room, lanes: self.rules.lanes, watch, stat: Mutex::default() }
     }
 }
 
@@ -107,10 +115,11 @@ impl fmt::Debug for Outbox {
 }
 
 /// Ends what still waits when the thread ends, however it does.
-struct Guard(Arc<Inbox>);
+struct Guard(Arc<Inbox>, Arc<Watch>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.1.end();
         self.0.abort();
     }
 }
@@ -121,25 +130,52 @@ impl Outbox {
     /// # Errors
     /// The folder is in use, another agent's, of a newer format, damaged, or cannot be written.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(System), dir, options)
+    }
+
+    /// As [`Self::open`], on another machine.
+    pub(crate) fn open_on(host: Arc<dyn Host>, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
-        let inbox = Arc::new(Inbox::new());
-        let (queue, folder) = (inbox, dir.to_owned());
-        let work = move || {
-            let guard = Guard(queue);
-            match Store::open(Arc::new(System), folder, &options) {
-                Ok(store) => {
-                    let _ = sender.send(Ok(store.handle(Arc::clone(&guard.0))));
-                    store.run(&guard.0);
-                }
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                }
+        let (inbox, watch) = (Arc::new(Inbox::new()), Arc::new(Watch::new()));
+        let guard = Guard(inbox, Arc::clone(&watch));
+        let (folder, machine) = (dir.to_owned(), Arc::clone(&host));
+        let work = move || match Store::open(machine, folder, &options, Arc::clone(&guard.1)) {
+            Ok(store) => {
+                let _ = sender.send(Ok(store.handle(Arc::clone(&guard.0))));
+                store.run(&guard.0);
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
             }
         };
         let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
-        std::thread::Builder::new().name("outbox".to_owned()).spawn(work).map_err(io)?;
+        let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        start("outbox").spawn(work).map_err(io)?;
         let handle = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
+        start("outbox-watch").spawn(move || watch.stand(&*host)).map_err(io)?;
         Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Waits for an answer of the thread, as long as that does not hang. An answer that is there counts all the same.
+    async fn answered<T>(&self, answer: impl Future<Output = T>) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            reason = self.handle.watch.hang() => Err(reason),
+        }
+    }
+
+    async fn queue(
+        &self,
+        lane: Lane,
+        encoded: Encoded,
+        job: Option<JobChange>,
+    ) -> Result<Appended, AppendError> {
+        let queued = async {
+            let answer = self.handle.inbox.append(lane, encoded, job).await?;
+            answer.await.map_err(|_| AppendError::Closed)?
+        };
+        self.answered(queued).await.unwrap_or_else(|reason| Err(AppendError::Degraded { reason }))
     }
 
     /// Takes records in; returns once they are durable, or as the lane's [`Durability`](super::Durability) says. In a
@@ -151,14 +187,9 @@ impl Outbox {
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
         match self.handle.lanes.of(lane).on_full {
-            OnFull::Refuse | OnFull::Evict => self.append_encoded(lane, encoded).await,
+            OnFull::Refuse | OnFull::Evict => self.queue(lane, encoded, None).await,
             OnFull::Block => self.append_patiently(lane, encoded).await,
         }
-    }
-
-    async fn append_encoded(&self, lane: Lane, encoded: Encoded) -> Result<Appended, AppendError> {
-        let answer = self.handle.inbox.append(lane, encoded, None).await?;
-        answer.await.map_err(|_| AppendError::Closed)?
     }
 
     /// Commits a change of the journal of jobs with the control records that tell of it. Not undone where the future is
@@ -169,8 +200,7 @@ impl Outbox {
     pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
         job::check(&change)?;
         let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
-        let answer = self.handle.inbox.append(Lane::Control, encoded, Some(change)).await?;
-        answer.await.map_err(|_| AppendError::Closed)?.map(|_numbers| ())
+        self.queue(Lane::Control, encoded, Some(change)).await.map(|_numbers| ())
     }
 
     /// The journal as it was left.
@@ -182,7 +212,7 @@ impl Outbox {
     }
 
     /// The current stream of each lane, in the order of [`Lane::ALL`]; changes when records become durable.
-    pub fn durable(&self) -> watch::Receiver<[StreamState; 3]> {
+    pub fn durable(&self) -> tokio::sync::watch::Receiver<[StreamState; 3]> {
         self.handle.durable.clone()
     }
 
@@ -194,8 +224,11 @@ impl Outbox {
         let request = move |store: &mut Store| {
             let _ = reply.send(request(store));
         };
-        self.handle.inbox.request(Box::new(request)).await?;
-        answer.await.map_err(|_| StoreError::Closed)
+        let asked = async {
+            self.handle.inbox.request(Box::new(request)).await?;
+            answer.await.map_err(|_| StoreError::Closed)
+        };
+        self.answered(asked).await.unwrap_or_else(|reason| Err(StoreError::Degraded { reason }))
     }
 
     /// What a Register lists, oldest first within a lane.
@@ -288,7 +321,15 @@ impl Outbox {
     /// # Errors
     /// The outbox is closed.
     pub async fn stat(&self) -> Result<Stat, StoreError> {
-        self.call(Store::stat).await
+        let stat = self.call(Store::stat).await;
+        let mut last = self.handle.stat.lock().unwrap_or_else(PoisonError::into_inner);
+        match stat {
+            Ok(stat) => *last = stat,
+            // The thread hangs: what it said last, and that.
+            Err(StoreError::Degraded { .. }) => last.degraded = true,
+            Err(error) => return Err(error),
+        }
+        Ok(last.clone())
     }
 
     /// What is held, one contiguous range each.
@@ -332,6 +373,8 @@ impl Outbox {
     pub async fn close(self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.handle.inbox.close(Some(reply));
-        answer.await.map_err(|_| StoreError::Closed)?
+        let answered = self.answered(answer).await;
+        let answered = answered.map_err(|reason| StoreError::Degraded { reason })?;
+        answered.map_err(|_| StoreError::Closed)?
     }
 }

@@ -67,19 +67,23 @@ impl Store {
     }
 
     /// Removes what is older than its lane's TTL.
-    pub(super) fn expire(&mut self, now: BootTime) -> Result<(), Fault> {
-        let Some(clock) = self.clock else { return Ok(()) };
-        if self.expiry_looked.is_some_and(|looked| now.since(looked) < limit::EXPIRY_LOOK) {
-            return Ok(());
+    pub(super) fn expire(&mut self, now: BootTime) {
+        let Some(clock) = self.clock else { return };
+        if self.poisoned.is_some()
+            || self.expiry_looked.is_some_and(|looked| now.since(looked) < limit::EXPIRY_LOOK)
+        {
+            return;
         }
         self.expiry_looked = Some(now);
         for lane in [Lane::Events, Lane::Logs] {
             let Some(ttl) = self.rules.lanes.of(lane).ttl else { continue };
             while self.last_of_oldest(lane).is_some_and(|last| policy::is_expired(ttl, &clock, now, &last)) {
-                self.remove_oldest(lane, GapReason::Expired)?;
+                if let Err(fault) = self.remove_oldest(lane, GapReason::Expired) {
+                    let _tried_again_later = self.fail(fault);
+                    return;
+                }
             }
         }
-        Ok(())
     }
 
     /// The newest record of a lane's oldest generation; `None` where it cannot be read.

@@ -5,6 +5,7 @@ use crate::limit;
 use crate::outbox::name::GenerationName;
 use crate::outbox::{LaneStat, Range, RangeState, Stat};
 
+use super::ballast::Ballast;
 use super::thread::Store;
 
 impl Store {
@@ -13,7 +14,7 @@ impl Store {
             gaps: self.ledger.gaps().count() as u64,
             lost: self.ledger.gaps().map(|gap| gap.records).fold(0, u64::saturating_add),
             degraded: self.poisoned.is_some(),
-            disk_bytes: limit::BALLAST_BYTES,
+            disk_bytes: if self.ballast == Ballast::Held { limit::BALLAST_BYTES } else { 0 },
             ..Stat::default()
         };
         let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();

@@ -13,6 +13,7 @@ use crate::outbox::{OpenError, StoreError};
 use super::host::Host;
 use super::inbox::Inbox;
 use super::thread::Store;
+use super::watch::Watch;
 use super::{Options, Outbox};
 
 /// Turns after which an answer has come; one is usual.
@@ -37,7 +38,8 @@ impl Outbox {
         dir: &Path,
         options: &Options,
     ) -> Result<(Self, Inline), OpenError> {
-        let store = Store::open(host, dir.to_owned(), options)?;
+        let watch = Arc::new(Watch::new());
+        let store = Store::open(host, dir.to_owned(), options, Arc::clone(&watch))?;
         let inbox = Arc::new(Inbox::new());
         let handle = store.handle(Arc::clone(&inbox));
         Ok((Self { handle: Arc::new(handle) }, Inline { store, inbox }))

@@ -9,7 +9,6 @@ use crate::outbox::AppendError;
 use crate::outbox::job::ReservationChange;
 use crate::outbox::ledger::PerLane;
 use crate::outbox::policy::{self, LanePolicy, Room, Short, Writer};
-use crate::time::BootTime;
 use crate::wire::message::GapReason;
 
 use super::committer::{Answer, Reply};
@@ -35,9 +34,6 @@ impl Rules {
         Ok(Self { lanes: options.lanes, max_bytes: options.max_bytes, min_free })
     }
 }
-
-/// Free bytes of the disk, and when that was looked up; `None` where it is to be looked up anew.
-pub(super) type Free = Option<(BootTime, u64)>;
 
 impl Store {
     /// Keeps the appends there is room for, and makes room where that is the policy; answers the others.
@@ -144,7 +140,7 @@ impl Store {
         match self.remove_oldest(victim, GapReason::Evicted) {
             Ok(given_back) => Some(given_back),
             Err(fault) => {
-                self.note(Err(fault));
+                let _told_by_the_append = self.fail(fault);
                 None
             }
         }

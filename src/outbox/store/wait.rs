@@ -20,7 +20,7 @@ impl Outbox {
         let mut deadline = None;
         loop {
             room.mark_unchanged();
-            let full = match self.append_encoded(lane, encoded.clone()).await {
+            let full = match self.queue(lane, encoded.clone(), None).await {
                 Err(
                     full @ (AppendError::LaneFull { .. }
                     | AppendError::OutboxFull { .. }
