@@ -136,6 +136,25 @@ fn insecure<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>,
     })
 }
 
+impl RawOutbox {
+    fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
+        let scalar = |name: &str, value: &mut Option<Scalar>| {
+            *value = environment(name).map(Scalar::Text).or(value.take());
+        };
+        scalar("OUTPOST_OUTBOX_MAX_BYTES", &mut self.max_bytes);
+        scalar("OUTPOST_OUTBOX_MIN_FREE", &mut self.min_free);
+        for (lane, section) in
+            [("CONTROL", &mut self.control), ("EVENTS", &mut self.events), ("LOGS", &mut self.logs)]
+        {
+            let name = |key: &str| format!("OUTPOST_OUTBOX_{lane}_{key}");
+            scalar(&name("MAX_BYTES"), &mut section.max_bytes);
+            section.ttl = environment(&name("TTL")).or(section.ttl.take());
+            section.on_full = environment(&name("ON_FULL")).or(section.on_full.take());
+            section.durable = environment(&name("DURABLE")).map(Switch::Text).or(section.durable.take());
+        }
+    }
+}
+
 impl Raw {
     /// The file's content.
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -156,7 +175,7 @@ impl Raw {
 
     /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
     pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
-        let texts: [(&str, &mut Option<String>); 22] = [
+        let texts: [(&str, &mut Option<String>); 16] = [
             ("OUTPOST_LINK", &mut self.link),
             ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
             ("OUTPOST_RECONNECT_MIN", &mut self.reconnect.min),
@@ -171,12 +190,6 @@ impl Raw {
             ("OUTPOST_HEARTBEAT_INTERVAL", &mut self.heartbeat.interval),
             ("OUTPOST_JOBS_USER", &mut self.jobs.user),
             ("OUTPOST_JOBS_GRACE", &mut self.jobs.grace),
-            ("OUTPOST_OUTBOX_CONTROL_TTL", &mut self.outbox.control.ttl),
-            ("OUTPOST_OUTBOX_CONTROL_ON_FULL", &mut self.outbox.control.on_full),
-            ("OUTPOST_OUTBOX_EVENTS_TTL", &mut self.outbox.events.ttl),
-            ("OUTPOST_OUTBOX_EVENTS_ON_FULL", &mut self.outbox.events.on_full),
-            ("OUTPOST_OUTBOX_LOGS_TTL", &mut self.outbox.logs.ttl),
-            ("OUTPOST_OUTBOX_LOGS_ON_FULL", &mut self.outbox.logs.on_full),
             ("OUTPOST_LOG_LEVEL", &mut self.log.level),
             ("OUTPOST_LOG_FORMAT", &mut self.log.format),
         ];
@@ -200,25 +213,12 @@ impl Raw {
             ("OUTPOST_JOBS_CONCURRENCY", &mut self.jobs.concurrency),
             ("OUTPOST_JOBS_QUEUE", &mut self.jobs.queue),
             ("OUTPOST_JOBS_OUTPUT_MAX", &mut self.jobs.output_max),
-            ("OUTPOST_OUTBOX_MAX_BYTES", &mut self.outbox.max_bytes),
-            ("OUTPOST_OUTBOX_MIN_FREE", &mut self.outbox.min_free),
-            ("OUTPOST_OUTBOX_CONTROL_MAX_BYTES", &mut self.outbox.control.max_bytes),
-            ("OUTPOST_OUTBOX_EVENTS_MAX_BYTES", &mut self.outbox.events.max_bytes),
-            ("OUTPOST_OUTBOX_LOGS_MAX_BYTES", &mut self.outbox.logs.max_bytes),
         ] {
             if let Some(text) = environment(name) {
                 *value = Some(Scalar::Text(text));
             }
         }
-        for (name, value) in [
-            ("OUTPOST_OUTBOX_CONTROL_DURABLE", &mut self.outbox.control.durable),
-            ("OUTPOST_OUTBOX_EVENTS_DURABLE", &mut self.outbox.events.durable),
-            ("OUTPOST_OUTBOX_LOGS_DURABLE", &mut self.outbox.logs.durable),
-        ] {
-            if let Some(text) = environment(name) {
-                *value = Some(Switch::Text(text));
-            }
-        }
+        self.outbox.overlay_environment(environment);
         // A list is separated by commas.
         let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
         if let Some(text) = environment("OUTPOST_HUB_URLS") {

@@ -12,7 +12,7 @@ use crate::outbox::policy::{self, LanePolicy, Room, Short, Writer};
 use crate::wire::message::GapReason;
 
 use super::committer::{Answer, Reply};
-use super::host::{Fault, Host};
+use super::host::Host;
 use super::inbox::Append;
 use super::thread::Store;
 use super::{Options, job};
@@ -174,7 +174,7 @@ impl Store {
         let (length, reserved) = writer
             .length()
             .and_then(|length| Ok((length, writer.disk_bytes()?)))
-            .unwrap_or_else(|_: Fault| (u64::MAX, u64::MAX));
+            .unwrap_or((u64::MAX, u64::MAX));
         let next = self.ledger.stream(writer.name.stream).map_or(0, |stream| stream.next);
         Some(Writer { length, reserved, begun: writer.name.first < next })
     }
