@@ -69,8 +69,6 @@ pub const SOURCE_BYTES_MAX: usize = 128;
 pub const BLOCK_BYTES_MAX: usize = 14 * 1024;
 /// Bytes of one generation before the next begins.
 pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
-/// What a generation reserves on disk beyond its size, for what the database writes beside the blocks.
-pub const GENERATION_SLACK_BYTES: u64 = 256 * 1024;
 /// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6); few in unit tests, so
 /// that they reach the edge.
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };

@@ -105,6 +105,8 @@ pub struct Room {
     pub policy: LanePolicy,
     /// Bytes of one of its generations.
     pub generation: u64,
+    /// Bytes a new one reserves beyond its own.
+    pub slack: u64,
     /// Bytes of the lane's files.
     pub used: u64,
     /// Its newest generation, where it is open.
@@ -189,7 +191,7 @@ impl Room {
             Some(writer) if writer.takes(bytes, size) => (0, 0),
             writer => {
                 let spare = writer.map_or(0, |writer| writer.reserved.saturating_sub(writer.length));
-                (spare, size.max(bytes).saturating_add(limit::GENERATION_SLACK_BYTES))
+                (spare, size.max(bytes).saturating_add(self.slack))
             }
         }
     }

@@ -4,13 +4,25 @@ use super::*;
 use crate::time::WallTime;
 
 const MIB: u64 = 1 << 20;
-const GENERATION: u64 = limit::GENERATION_BYTES + limit::GENERATION_SLACK_BYTES;
+const SLACK: u64 = MIB / 4;
+const GENERATION: u64 = limit::GENERATION_BYTES + SLACK;
 
 fn room(used: u64) -> Room {
     let policy = LanePolicy { max_bytes: 64 * MIB, ..LanePolicy::of(Lane::Logs) };
     let (both_max, free, min_free) = (100 * MIB, 1000 * MIB, 10 * MIB);
-    let generation = limit::GENERATION_BYTES;
-    Room { policy, generation, used, writer: None, both_used: used, both_max, free, min_free, freed: 0 }
+    let (generation, slack) = (limit::GENERATION_BYTES, SLACK);
+    Room {
+        policy,
+        generation,
+        slack,
+        used,
+        writer: None,
+        both_used: used,
+        both_max,
+        free,
+        min_free,
+        freed: 0,
+    }
 }
 
 #[test]
@@ -25,7 +37,7 @@ fn a_quota_counts_what_a_new_generation_reserves() {
     assert!(matches!(full.shortage(3 * MIB + 1), Some(Short::Lane { .. })));
     // A full one gives back what it had reserved.
     let writer = Some(Writer { length: 4 * MIB, reserved: GENERATION, begun: true });
-    let spare = limit::GENERATION_SLACK_BYTES;
+    let spare = SLACK;
     assert_eq!(Room { writer, ..room(64 * MIB - GENERATION + spare) }.shortage(MIB), None);
 }
 
@@ -124,6 +136,7 @@ impl Model {
         Room {
             policy: *self.lanes.of(lane),
             generation: self.lanes.of(lane).generation_bytes(512 * 1024),
+            slack: SLACK,
             used: sum(lane),
             writer: None,
             both_used: sum(Lane::Events) + sum(Lane::Logs),
@@ -198,7 +211,7 @@ proptest! {
             // It takes what it may, and on a short disk no more than it gave back.
             None => {
                 let room = after.room(lane, 0);
-                let taken = room.generation.max(bytes) + limit::GENERATION_SLACK_BYTES;
+                let taken = room.generation.max(bytes) + SLACK;
                 prop_assert!(room.used + taken <= room.policy.max_bytes);
                 prop_assert!(room.both_used + taken <= room.both_max);
                 prop_assert!(after.free >= taken + after.min_free || after.free >= before.free + taken);

@@ -186,7 +186,7 @@ impl Store {
         }
         let name = GenerationName { stream, first };
         let (bytes, mut freed) = (size.max(bytes), 0u64);
-        let needed = Generation::reservation(bytes);
+        let needed = Generation::reservation(&*self.host, bytes);
         loop {
             let error = match self.make_writer(name, bytes) {
                 Ok(()) => return Ok(()),
@@ -206,7 +206,7 @@ impl Store {
 
     fn make_writer(&mut self, name: GenerationName, bytes: u64) -> Result<(), AppendError> {
         self.free = None;
-        self.has_room(Generation::reservation(bytes))?;
+        self.has_room(Generation::reservation(&*self.host, bytes))?;
         match Generation::create(&*self.host, &self.dir, name, bytes) {
             Ok(writer) => *self.writers.of_mut(name.stream.lane) = Some(writer),
             Err(fault) => return Err(self.not_ready(fault)),

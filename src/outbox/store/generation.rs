@@ -43,6 +43,7 @@ impl Generation {
     ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
+        let reserved = Self::reservation(host, bytes);
         // What an earlier attempt left; nothing of it was accepted, or this one had another name.
         host.remove_folder(&new)?;
         if host.exists(&path) {
@@ -51,7 +52,7 @@ impl Generation {
         host.create_folder(&new)?;
         let made = host.open_database(&new).and_then(|mut database| {
             let named = database
-                .reserve(Self::reservation(bytes))
+                .reserve(reserved)
                 .and_then(|()| database.sync_new())
                 .and_then(|()| Ok(host.rename(&new, &path)?))
                 .and_then(|()| Ok(host.sync_folder(dir)?));
@@ -64,7 +65,7 @@ impl Generation {
             }
         });
         match made {
-            Ok(database) => Ok(Self { reserved: Self::reservation(bytes), ..Self::new(name, database) }),
+            Ok(database) => Ok(Self { reserved, ..Self::new(name, database) }),
             Err(fault) => {
                 // Tried again under the same name when there is room.
                 let _ = host.remove_folder(&new);
@@ -73,9 +74,14 @@ impl Generation {
         }
     }
 
-    /// Bytes of the disk that making one of `bytes` takes.
-    pub(super) const fn reservation(bytes: u64) -> u64 {
-        bytes.saturating_add(limit::GENERATION_SLACK_BYTES)
+    /// Bytes of the disk that making one of `bytes` takes: some more, for what the database writes beside the blocks.
+    pub(super) fn reservation(host: &dyn Host, bytes: u64) -> u64 {
+        bytes.saturating_add(Self::slack(host))
+    }
+
+    /// See [`Self::reservation`].
+    pub(super) fn slack(host: &dyn Host) -> u64 {
+        host.segment_bytes() / 2
     }
 
     fn new(name: GenerationName, database: Box<dyn Database>) -> Self {

@@ -12,6 +12,7 @@ use crate::outbox::policy::{self, LanePolicy, Room, Short, Writer};
 use crate::wire::message::GapReason;
 
 use super::committer::{Answer, Reply};
+use super::generation::Generation;
 use super::host::Host;
 use super::inbox::Append;
 use super::thread::Store;
@@ -152,6 +153,7 @@ impl Store {
         Room {
             policy: *self.rules.lanes.of(lane),
             generation: self.generation_bytes(lane),
+            slack: Generation::slack(&*self.host),
             used,
             writer: self.writer_room(lane),
             both_used: events.saturating_add(logs),

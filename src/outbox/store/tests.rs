@@ -6,6 +6,7 @@ mod gaps;
 mod generation;
 mod jobs;
 mod lanes;
+mod policy;
 mod reopen;
 mod unfinished;
 
