@@ -212,7 +212,8 @@ impl Agent {
             let (serial, record) = around.truth.draw(Serial::new(lane, 5, wall));
             match process.store.wait(process.outbox.append(lane, vec![record])) {
                 Ok(appended) => around.truth.reported(self.folder, &[serial], &appended),
-                Err(_) => {
+                Err(error) => {
+                    around.say(|| format!("agent {} {lane} {serial}: {error}", self.folder));
                     around.truth.refused(&[serial]);
                     return None;
                 }
