@@ -57,6 +57,8 @@ pub(super) struct Truth {
     pub(super) hub_lost: BTreeSet<RecordId>,
     /// Raw bytes do not tell what was removed from the core: what was refused may be found there again.
     pub(super) core_damaged: bool,
+    /// Bytes were changed on a disk.
+    pub(super) damaged: bool,
     pub(super) jobs: JobTruth,
     /// How many records reached the hub, and how many went for a reason that was declared.
     pub(super) delivered: u64,
@@ -112,6 +114,8 @@ impl Truth {
     /// The hub stored a gap.
     pub(super) fn stored_gap(&mut self, gap: &Gap) {
         self.advance(gap.stream, gap.from, gap.to);
+        let damage = matches!(gap.reason, GapReason::Corrupt | GapReason::CutTail);
+        assert!(!damage || self.damaged, "{gap:?} where no byte was changed");
         for ((_, stream), open) in &mut self.open {
             if *stream != gap.stream {
                 continue;

@@ -9,6 +9,8 @@ use crate::id::{Epoch, Lane, StreamId};
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
@@ -123,7 +125,10 @@ fn recover(
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
         let greatest = held.max(*rows.epochs.of(lane)).max(marked);
         let random = host.random();
-        *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
+        let epoch = Epoch::after(greatest, random);
+        #[cfg(test)]
+        let epoch = if mutant::active(Mutant::EpochUsedAgain) { greatest.or(epoch) } else { epoch };
+        *epochs.of_mut(lane) = epoch.ok_or(OpenError::EpochsUsedUp { lane })?;
     }
     let mut lost = Vec::new();
     for (id, stream) in &mut streams {

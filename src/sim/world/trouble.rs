@@ -124,6 +124,7 @@ impl World {
         let sickness = sickness.unwrap_or_default();
         let damaged = self.agents[index].disk.damage_database(&mut self.rng, sickness, fits);
         self.agents[index].damaged |= damaged.is_some();
+        self.truth.damaged |= damaged.is_some();
         if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
             // A job whose row is damaged is not run again, and nobody knows how it ended.
             self.truth.jobs.excuse();
