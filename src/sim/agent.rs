@@ -35,7 +35,7 @@ pub(super) struct Agent {
     boot: u8,
     /// Bytes of its disk were changed.
     pub(super) damaged: bool,
-    /// After that it lost its power: what the mark promised may be forgotten with what damage took.
+    /// It lost its power at about that time: what the mark promised may be forgotten with what damage took.
     blurred: bool,
     /// How it dies where its disk stops.
     pub(super) armed: Death,
@@ -141,6 +141,13 @@ impl Agent {
         }
         let down = if around.rng.bool() { 0 } else { around.rng.u64(0..20_000) };
         self.start_at = around.now.after(Duration::from_millis(down));
+    }
+
+    /// Bytes of the disk were changed, or not.
+    pub(super) fn damage(&mut self, changed: bool) {
+        self.damaged |= changed;
+        // The power may have gone just before.
+        self.blurred |= changed && self.process.is_none();
     }
 
     /// Stops the process in order.

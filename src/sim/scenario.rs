@@ -80,11 +80,6 @@ impl Trouble {
         Self::HubRestored,
         Self::SecondLogin,
     ];
-
-    /// Whether data goes that only the operator's deed explains.
-    pub(super) const fn excuses(self) -> bool {
-        matches!(self, Self::Restored | Self::Wiped | Self::Cloned | Self::HubRestored)
-    }
 }
 
 /// One run.
@@ -118,14 +113,14 @@ impl Scenario {
         rng.shuffle(&mut troubles);
         // Few kinds at once reach deeper than all of them.
         troubles.truncate(rng.usize(1..=5));
-        let logs = 16 * 1024 << rng.u32(0..4);
+        let logs = (16 * 1024) << rng.u32(0..4);
         Self {
             seed,
             mode,
             steps: rng.u32(100..600),
             calm: rng.u32(10..60),
             troubles,
-            quota: [limit::JOB_RESERVATION_BYTES * rng.u64(2..6), 16 * 1024 << rng.u32(0..4), logs],
+            quota: [limit::JOB_RESERVATION_BYTES * rng.u64(2..6), (16 * 1024) << rng.u32(0..4), logs],
             disk_bytes: 64 << 20,
             order: NameOrder::Journal,
             limits: limits(&mut rng),

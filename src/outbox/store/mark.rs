@@ -252,6 +252,27 @@ mod tests {
     }
 
     #[test]
+    fn a_seal_that_is_over_is_in_neither_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let epoch = Epoch::from_u64(3);
+        let mut mark = Mark::open(&System, dir.path()).unwrap();
+        mark.seal_lane(Lane::Logs, epoch, 2).unwrap();
+        mark.seal_core(7).unwrap();
+        mark.write_lane(Lane::Logs, epoch, 3).unwrap();
+        mark.write_core(8).unwrap();
+        // Whichever slot is written next: torn, it must not leave a seal below what was accepted.
+        for at in [slot_at(Lane::Logs, 0), slot_at(Lane::Logs, 1), core_at(0), core_at(1)] {
+            let mut sound = [0; 32];
+            mark.cells.read_exact_at(at, &mut sound).unwrap();
+            mark.cells.write_at(at, &[9; 8]).unwrap();
+            let found = Mark::open(&System, dir.path()).unwrap();
+            assert_eq!(found.found(Lane::Logs).unwrap().end, End::Open);
+            assert_eq!(found.found_core().unwrap().state, CoreState::Clean);
+            mark.cells.write_at(at, &sound).unwrap();
+        }
+    }
+
+    #[test]
     fn a_seal_counts_whatever_was_said_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut mark = Mark::open(&System, dir.path()).unwrap();

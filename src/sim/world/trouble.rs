@@ -114,6 +114,9 @@ impl World {
     }
 
     fn flip(&mut self, index: usize) {
+        if self.agents[index].process.is_none() && self.rng.u8(0..4) == 0 {
+            return self.flip_mark(index);
+        }
         let fits =
             |path: &str| path.contains("/events-") || path.contains("/logs-") || path.ends_with("/core");
         let sickness = self.rng.choice([
@@ -123,7 +126,7 @@ impl World {
         ]);
         let sickness = sickness.unwrap_or_default();
         let damaged = self.agents[index].disk.damage_database(&mut self.rng, sickness, fits);
-        self.agents[index].damaged |= damaged.is_some();
+        self.agents[index].damage(damaged.is_some());
         self.truth.damaged |= damaged.is_some();
         if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
             // A job whose row is damaged is not run again, and nobody knows how it ended.
@@ -131,6 +134,12 @@ impl World {
             self.truth.core_damaged = true;
         }
         self.split().3.say(|| format!("{sickness:?}: {damaged:?}"));
+    }
+
+    /// A byte of the mark changes while nobody has it open: it forgets, and nothing else comes of that.
+    fn flip_mark(&mut self, index: usize) {
+        let path = std::path::Path::new("/data/outbox/mark");
+        self.agents[index].disk.damage_file(&mut self.rng, path);
     }
 
     /// An image is taken, or the disk becomes one that was.
