@@ -173,6 +173,14 @@ impl Agent {
         if let Some(process) = &self.process {
             around.truth.check(self.folder, process.store.ledger());
         }
+        for (lane, prefix) in [(Lane::Events, "events-"), (Lane::Logs, "logs-")] {
+            let (bytes, quota) =
+                (self.disk.bytes_of(Path::new(DIR), prefix), around.scenario.quota[lane.index()]);
+            assert!(
+                bytes <= quota + quota / 8 + around.scenario.round_bytes(),
+                "{lane} takes {bytes} bytes of the disk, its quota is {quota}"
+            );
+        }
     }
 
     /// Time goes on for the store.

@@ -131,6 +131,11 @@ impl Scenario {
         }
     }
 
+    /// More than one round of appends brings.
+    pub(super) const fn round_bytes(&self) -> u64 {
+        if self.long_every == u32::MAX { 16 * 1024 } else { 600 * 1024 }
+    }
+
     pub(super) fn lanes(&self) -> PerLane<LanePolicy> {
         PerLane::from_fn(|lane| {
             let policy = LanePolicy::of(lane);

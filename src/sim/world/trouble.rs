@@ -136,10 +136,12 @@ impl World {
         self.split().3.say(|| format!("{sickness:?}: {damaged:?}"));
     }
 
-    /// A byte of the mark changes while nobody has it open: it forgets, and nothing else comes of that.
+    /// A byte of the mark changes while nobody has it open: what else is damaged may go without a word.
     fn flip_mark(&mut self, index: usize) {
         let path = std::path::Path::new("/data/outbox/mark");
-        self.agents[index].disk.damage_file(&mut self.rng, path);
+        let changed = self.agents[index].disk.damage_file(&mut self.rng, path);
+        self.agents[index].damage(changed);
+        self.truth.damaged |= changed;
     }
 
     /// An image is taken, or the disk becomes one that was.
