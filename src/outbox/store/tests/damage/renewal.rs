@@ -86,3 +86,20 @@ fn a_core_full_of_what_was_acked_gives_its_space_back() {
     assert_values(&mut store, "opened again");
     assert_eq!(store.ledger.depth(Lane::Control).0, 0);
 }
+
+#[test]
+fn a_full_control_lane_opens_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let host: Arc<dyn Host> = Arc::new(System);
+    let mut filled = store(&host, dir.path());
+    for _ in 0..60 {
+        let encoded = admit::encode(vec![record(&"x".repeat(1000 * 1000))]).unwrap();
+        filled.append_encoded(Lane::Control, &encoded).unwrap();
+    }
+    drop(filled);
+    let began = host.now();
+    let opened = store(&host, dir.path());
+    let took = host.now().since(began);
+    println!("{} bytes of core open in {took:?}", opened.core.as_ref().unwrap().length().unwrap());
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
