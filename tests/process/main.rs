@@ -7,6 +7,7 @@
 mod commands;
 mod delivery;
 mod demo;
+mod eviction;
 mod examples;
 mod folder;
 mod full_disk;
