@@ -1,6 +1,8 @@
 //! Damaged files: the folder opens, what is sound in it arrives, what is not is declared, and the next start says the same.
 
 mod core;
+mod files;
+mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
