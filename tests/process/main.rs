@@ -8,6 +8,7 @@ mod commands;
 mod damage;
 mod delivery;
 mod demo;
+mod eviction;
 mod examples;
 mod folder;
 mod full_disk;

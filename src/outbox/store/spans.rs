@@ -19,7 +19,7 @@ pub(super) fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result
         streams.entry(*id).or_default();
     }
     for (header, bytes) in &rows.control {
-        let span = Span { bytes: *bytes, disk_bytes: *bytes, last: None };
+        let span = Span { bytes: *bytes, disk_bytes: *bytes };
         let stream = streams.entry(header.stream).or_default();
         stream.spans.insert(header.first, span);
         stream.next = stream.next.max(header.end());
@@ -27,7 +27,7 @@ pub(super) fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result
     for folder in host.list(dir)? {
         let Some(name) = name_of(&folder) else { continue };
         let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
-        let span = Span { bytes: disk_bytes, disk_bytes, last: None };
+        let span = Span { bytes: disk_bytes, disk_bytes };
         streams.entry(name.stream).or_default().spans.insert(name.first, span);
     }
     for (id, stream) in &mut streams {
