@@ -2,6 +2,8 @@
 
 mod damage;
 mod failure;
+#[cfg(feature = "hub")]
+mod faults;
 mod gaps;
 mod generation;
 mod jobs;
