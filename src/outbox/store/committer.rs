@@ -67,11 +67,12 @@ impl Store {
     }
 
     /// Keeps the appends that the lane has room for; answers the others. In control, what is reserved for accepted jobs is
-    /// no room for anything but those jobs.
-    fn admit(&self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
+    /// no room for anything but those jobs, neither of the quota nor of the disk.
+    fn admit(&mut self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
         let mut used = self.ledger.disk_bytes(lane);
         let mut reserved = if lane == Lane::Control { self.reservations.bytes() } else { 0 };
         let quota = *self.quota.of(lane);
+        let mut taken = 0u64;
         let mut admitted = Vec::with_capacity(appends.len());
         for append in appends {
             let bytes = append.encoded.bytes.len() as u64 + append.job.as_ref().map_or(0, job::bytes);
@@ -84,7 +85,12 @@ impl Store {
                 AppendError::Degraded { reason }
             } else if used.saturating_add(bytes).saturating_add(kept_free) > quota {
                 AppendError::LaneFull { lane, used: used.saturating_add(reserved), quota }
+            } else if let Err(fault) =
+                self.provide(lane, own, kept_free.saturating_add(taken).saturating_add(bytes))
+            {
+                self.not_ready(fault)
             } else {
+                taken = taken.saturating_add(bytes);
                 used = used.saturating_add(bytes);
                 reserved = reserved.saturating_add(takes);
                 admitted.push(append);
@@ -93,6 +99,17 @@ impl Store {
             answers.push((append.reply, Err(refused)));
         }
         admitted
+    }
+
+    /// Sees to it that the core's disk has room for what is reserved and for this; a job's own words need no more than what
+    /// is there for them.
+    fn provide(&mut self, lane: Lane, own: bool, bytes: u64) -> Result<(), Fault> {
+        match &mut self.core {
+            Some(core) if lane == Lane::Control && !own => {
+                core.provide(bytes.saturating_mul(limit::CORE_AMPLIFICATION))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the appends as blocks and makes them durable; gives their first number.

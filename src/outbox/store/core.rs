@@ -31,6 +31,9 @@ pub(super) use envelope::Row;
 pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
 pub(super) use rows::Rows;
 
+/// The least that is looked for.
+const SECTOR_BYTES: u64 = 4096;
+
 /// The core.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -73,7 +76,7 @@ impl Core {
             attempts: commit,
             durable: commit,
         };
-        core.reserve()?;
+        core.find_ahead()?;
         Ok(core)
     }
 
@@ -84,17 +87,44 @@ impl Core {
             .ok_or_else(|| Fault::Full(format!("{} waits for space to be opened again", path.display())))
     }
 
-    fn reserve(&mut self) -> Result<(), Fault> {
+    /// Sees to it that so many bytes of the disk are there for what is still to be written, whatever others do.
+    ///
+    /// # Errors
+    /// `Full`: they are not.
+    pub(super) fn provide(&mut self, bytes: u64) -> Result<(), Fault> {
         let length = self.length()?;
-        if length + limit::CORE_AHEAD_BYTES / 2 > self.reserved {
-            let reserved = length + limit::CORE_AHEAD_BYTES;
-            match self.database()?.reserve(reserved) {
-                // What is left of the last reservation may still be enough.
-                Err(Fault::Full(_)) => {}
-                other => {
-                    other?;
-                    self.reserved = reserved;
-                }
+        if length.saturating_add(bytes) <= self.reserved {
+            return Ok(());
+        }
+        let database = self.database()?;
+        let mut result = Ok(());
+        // With more than is asked for now it need not be asked for each time.
+        for more in [limit::CORE_AHEAD_BYTES, 0] {
+            let reserved = length.saturating_add(bytes).saturating_add(more);
+            result = database.reserve(reserved);
+            if result.is_ok() {
+                self.reserved = reserved;
+                break;
+            }
+        }
+        result
+    }
+
+    /// Keeps it ahead of what is written as far as the disk lets it: what is left may still be enough.
+    fn keep_ahead(&mut self) -> Result<(), Fault> {
+        match self.provide(limit::CORE_AHEAD_BYTES / 2) {
+            Err(Fault::Full(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Learns after an opening how much is still reserved, where there is no space for more.
+    fn find_ahead(&mut self) -> Result<(), Fault> {
+        let mut bytes = limit::CORE_AHEAD_BYTES;
+        while bytes >= SECTOR_BYTES {
+            match self.provide(bytes) {
+                Err(Fault::Full(_)) => bytes /= 2,
+                other => return other,
             }
         }
         Ok(())
@@ -166,7 +196,7 @@ impl Core {
         if self.dirty() {
             return Err(Fault::Full(format!("{} waits for space to be put right", self.path.display())));
         }
-        self.reserve()?;
+        self.keep_ahead()?;
         let number = self.attempts.saturating_add(1);
         let mut undo = BTreeMap::new();
         for (key, _) in &wanted {
@@ -207,7 +237,7 @@ impl Core {
         }
         self.reserved = 0;
         self.database = Some(host.open_database(&self.path)?);
-        self.reserve()?;
+        self.find_ahead()?;
         let number = self.attempts.saturating_add(1);
         self.attempts = number;
         let before =

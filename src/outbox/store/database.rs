@@ -4,15 +4,19 @@
 //! * its `flush()` does not reach the medium; a commit is `flush()` and then `fdatasync` on `<dir>/db` through one
 //!   descriptor that was opened before the first insert, because Linux reports a lost write once per open file;
 //! * no flusher thread, no `flush_async`: both can hang; values stay far below the size that makes blob files;
-//! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`);
+//! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`); what it has
+//!   left behind in this process then is unknown, so the database is neither closed nor opened again before a restart;
 //! * `open` may leave `snap.*.generating` behind, with which the next open refuses: those are removed first;
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
@@ -37,16 +41,65 @@ impl From<sled::Error> for Fault {
     }
 }
 
-/// Runs one call into sled; a panic becomes a fault.
-fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(Fault::Broken(format!("the database panicked: {text}")))
-    })
+/// Folders whose database panicked in this process. Each is held open, so that no other one gets its number.
+static PANICKED: Mutex<BTreeMap<FolderId, Option<File>>> = Mutex::new(BTreeMap::new());
+
+/// A folder whatever its name, which changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct FolderId {
+    device: u64,
+    inode: u64,
+}
+
+impl FolderId {
+    fn of(folder: &File) -> io::Result<Self> {
+        let metadata = folder.metadata()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn has_panicked(self) -> bool {
+        PANICKED.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self)
+    }
+}
+
+/// A database's folder, held open while it is used.
+#[derive(Debug)]
+struct Folder {
+    id: FolderId,
+    file: File,
+}
+
+impl Folder {
+    fn open(dir: &Path) -> Result<Self, Fault> {
+        let file = File::open(dir)?;
+        let folder = Self { id: FolderId::of(&file)?, file };
+        folder.check()?;
+        Ok(folder)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.id.has_panicked() {
+            let text = "its database panicked before in this process: restart it to open the folder again";
+            return Err(Fault::Broken(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Runs one call into sled; a panic becomes a fault, and nothing calls into this database again.
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        self.check()?;
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+            let mut panicked = PANICKED.lock().unwrap_or_else(PoisonError::into_inner);
+            panicked.insert(self.id, self.file.try_clone().ok());
+            drop(panicked);
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "no message".to_owned());
+            Err(Fault::Broken(format!("the database panicked: {text}")))
+        })
+    }
 }
 
 /// An open database.
@@ -56,6 +109,7 @@ pub(super) struct SledDatabase {
     open: Option<(u64, sled::Tree)>,
     db: sled::Db,
     file: File,
+    folder: Folder,
     dir: PathBuf,
 }
 
@@ -63,21 +117,23 @@ impl SledDatabase {
     /// Opens or makes the database in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
         remove_half_snapshots(dir)?;
-        let db = guarded(|| open_sled(dir))?;
+        let folder = Folder::open(dir)?;
+        let db = folder.guarded(|| open_sled(dir))?;
         let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
-        Ok(Self { open: None, db, file, dir: dir.to_owned() })
+        Ok(Self { open: None, db, file, folder, dir: dir.to_owned() })
     }
 
     /// Runs a call on one of its trees, made where it is missing.
     fn on<T>(&mut self, tree: Tree, call: impl FnOnce(&sled::Tree) -> Result<T, Fault>) -> Result<T, Fault> {
-        guarded(|| match tree {
-            Tree::Main => call(&self.db),
+        let Self { open, db, folder, .. } = self;
+        folder.guarded(|| match tree {
+            Tree::Main => call(db),
             Tree::Numbered(number) => {
-                let open = match self.open.take().filter(|(open, _)| *open == number) {
-                    Some(open) => open,
-                    None => (number, self.db.open_tree(number.to_be_bytes())?),
+                let found = match open.take().filter(|(open, _)| *open == number) {
+                    Some(found) => found,
+                    None => (number, db.open_tree(number.to_be_bytes())?),
                 };
-                call(&self.open.insert(open).1)
+                call(&open.insert(found).1)
             }
         })
     }
@@ -131,8 +187,8 @@ impl Database for SledDatabase {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        guarded(|| Ok(self.db.flush()?))
-            .and_then(|_| Ok(rustix::fs::fdatasync(&self.file).map_err(io::Error::from)?))
+        let flushed = self.folder.guarded(|| Ok(self.db.flush()?));
+        flushed.and_then(|_| Ok(rustix::fs::fdatasync(&self.file).map_err(io::Error::from)?))
     }
 
     fn length(&self) -> Result<u64, Fault> {
@@ -153,7 +209,7 @@ impl Database for SledDatabase {
     }
 
     fn sync_new(&mut self) -> Result<(), Fault> {
-        guarded(|| Ok(self.db.flush()?))?;
+        self.folder.guarded(|| Ok(self.db.flush()?))?;
         self.file.sync_all()?;
         File::open(self.dir.join("conf"))?.sync_all()?;
         File::open(self.dir.join("blobs"))?.sync_all()?;
@@ -161,10 +217,14 @@ impl Database for SledDatabase {
     }
 
     fn close(self: Box<Self>) -> Result<(), Fault> {
-        let Self { open, db, file, .. } = *self;
-        drop(open);
-        guarded(move || {
-            drop(db);
+        if let Err(fault) = self.folder.check() {
+            // Closing would write, from a state nobody knows.
+            self.abandon();
+            return Err(fault);
+        }
+        let Self { open, db, file, folder, .. } = *self;
+        folder.guarded(move || {
+            drop((open, db));
             Ok(())
         })?;
         drop(file);
@@ -218,4 +278,27 @@ fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever sled left behind in memory (locks, threads, half a write): it is not met again.
+    #[test]
+    fn a_folder_whose_database_panicked_is_not_opened_again_under_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("one"), dir.path().join("two"));
+        fs::create_dir(&path).unwrap();
+        let mut database = SledDatabase::open(&path).unwrap();
+        database.insert(Tree::Main, b"key", b"value").unwrap();
+        let fault = database.scan(Tree::Main, b"", &mut |_, _| panic!("as sled does")).unwrap_err();
+        assert_eq!(fault, Fault::Broken("the database panicked: as sled does".to_owned()));
+        assert!(database.get(Tree::Main, b"key").unwrap_err().to_string().contains("restart"));
+        assert!(Box::new(database).close().is_err());
+        fs::rename(&path, &other).unwrap();
+        assert!(SledDatabase::open(&other).unwrap_err().to_string().contains("restart"));
+        fs::create_dir(&path).unwrap();
+        assert!(SledDatabase::open(&path).is_ok(), "another folder of that name is not concerned");
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -73,6 +74,8 @@ fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> R
     let found = recover(host, dir, &mut core, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        // On a full disk what was reserved before is still there, and more is not to be had.
+        let _ = core.provide(reservations.bytes().saturating_mul(limit::CORE_AMPLIFICATION));
         Ok((ledger, reservations))
     });
     match found {

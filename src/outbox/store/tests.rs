@@ -9,6 +9,7 @@ mod generation;
 mod jobs;
 mod lanes;
 mod reopen;
+mod reserve;
 mod unfinished;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 //! half there, and the store mends itself or says that it is degraded.
 
 mod failing;
+mod hang;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

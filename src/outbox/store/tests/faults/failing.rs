@@ -46,18 +46,35 @@ struct Plan {
     healed: bool,
 }
 
+/// Called before every operation, with its name.
+#[derive(Clone)]
+struct Hook(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
 /// The machine; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Failing {
     pub(super) disk: Disk,
     plan: Arc<Mutex<Plan>>,
+    hook: Hook,
 }
 
 impl Failing {
     /// The operation `at`, counted from 0, is the one.
     pub(super) fn new(disk: Disk, at: u64, failure: Failure, moment: Moment) -> Self {
         let plan = Plan { calls: 0, at, failure, moment, hit: None, healed: false };
-        Self { disk, plan: Arc::new(Mutex::new(plan)) }
+        Self { disk, plan: Arc::new(Mutex::new(plan)), hook: Hook(Arc::new(|_| {})) }
+    }
+
+    /// Nothing fails; `hook` is called before every operation.
+    pub(super) fn hooked(disk: Disk, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let machine = Self::new(disk, u64::MAX, Failure::BrokenOnce, Moment::Before);
+        Self { hook: Hook(Arc::new(hook)), ..machine }
     }
 
     /// Which operation failed.
@@ -71,6 +88,7 @@ impl Failing {
     }
 
     fn error(&self, what: &str, need: Need) -> Option<(io::Error, Moment)> {
+        (self.hook.0)(what);
         let mut plan = self.plan.lock().unwrap();
         let call = plan.calls;
         plan.calls += 1;
