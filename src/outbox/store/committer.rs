@@ -106,7 +106,8 @@ impl Store {
     fn provide(&mut self, lane: Lane, own: bool, bytes: u64) -> Result<(), Fault> {
         match &mut self.core {
             Some(core) if lane == Lane::Control && !own => {
-                core.provide(bytes.saturating_mul(limit::CORE_AMPLIFICATION))
+                let written = bytes.saturating_mul(limit::CORE_AMPLIFICATION);
+                core.provide(written.saturating_add(limit::CORE_COMMIT_BYTES))
             }
             _ => Ok(()),
         }

@@ -4,7 +4,8 @@
 //!  e/<lane>                  greatest epoch ever drawn            n/<lane><epoch>        `next` of a closed epoch
 //!  c/<lane><epoch>           cursor: acked u64, crc u32           g/<lane><epoch><from>  gap: to, reason, records, bytes
 //!  r/<epoch><first>          a block of control records           k/<name>               small values of the agent
-//!  j/<job>...                the journal of jobs, see `job`
+//!  j/<job>...                the journal of jobs, see `job`  m/                     what all rows come to, see `sum`
+//!  x/complete                the core was written anew       x/carved, x/lost       it was damaged, see `rescue`
 //! ```
 //! Lanes are one byte, numbers big-endian; a row's value lies in an envelope, see `envelope`. Changes gather in one batch
 //! of two kinds: what [`Core::commit`] is asked to make durable now, and what follows from things that happened anyway
@@ -15,9 +16,12 @@
 
 mod envelope;
 mod key;
+mod renew;
+mod rescue;
 mod rows;
+mod sum;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::id::StreamId;
@@ -26,13 +30,26 @@ use crate::outbox::block::{self, Header};
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
+use renew::Renewal;
+use sum::Sum;
 
 pub(super) use envelope::Row;
 pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
+pub(super) use renew::settle as settle_folders;
+pub(super) use rescue::{LOST, open};
 pub(super) use rows::Rows;
 
 /// The least that is looked for.
 const SECTOR_BYTES: u64 = 4096;
+
+/// How much space a commit may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It leaves what an opening on a full disk takes.
+    Ordinary,
+    /// It is the opening.
+    Last,
+}
 
 /// The core.
 #[derive(Debug)]
@@ -47,6 +64,9 @@ pub(super) struct Core {
     /// After a commit that failed: the sealed rows it was asked for, as they were before.
     undo: Option<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     reserved: u64,
+    /// What the rows of the last commit come to, and of the last attempt.
+    sum: Sum,
+    attempted_sum: Sum,
     /// Number of the last attempt.
     attempts: u64,
     /// Number of the last commit.
@@ -73,11 +93,20 @@ impl Core {
             lazy: BTreeMap::new(),
             undo: None,
             reserved: 0,
+            sum: Sum::default(),
+            attempted_sum: Sum::default(),
             attempts: commit,
             durable: commit,
         };
         core.find_ahead()?;
+        core.sum = core.stored_sum()?;
         Ok(core)
+    }
+
+    fn stored_sum(&mut self) -> Result<Sum, Fault> {
+        let sealed = self.database()?.get(Tree::Main, sum::KEY)?;
+        let row = sealed.as_ref().map(|sealed| unseal(sum::KEY, sealed)).transpose()?;
+        Ok(row.and_then(Sum::parse).unwrap_or_default())
     }
 
     fn database(&mut self) -> Result<&mut Box<dyn Database>, Fault> {
@@ -110,6 +139,15 @@ impl Core {
         result
     }
 
+    fn provide_commit(&mut self, bytes: usize, need: Need) -> Result<(), Fault> {
+        let written = (bytes as u64).saturating_mul(limit::CORE_AMPLIFICATION);
+        let beside = match need {
+            Need::Ordinary => limit::CORE_COMMIT_BYTES,
+            Need::Last => limit::CORE_LAST_BYTES,
+        };
+        self.provide(written.saturating_add(beside))
+    }
+
     /// Keeps it ahead of what is written as far as the disk lets it: what is left may still be enough.
     fn keep_ahead(&mut self) -> Result<(), Fault> {
         match self.provide(limit::CORE_AHEAD_BYTES / 2) {
@@ -135,13 +173,15 @@ impl Core {
     pub(super) fn rows(&mut self, refused_above: Option<u64>) -> Result<Rows, Fault> {
         let mut rows = Rows::new(refused_above);
         let mut fault = None;
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| match unseal(key, sealed)
-            .and_then(|row| rows.take(key, row))
-        {
-            Ok(()) => Scan::Next,
-            Err(found) => {
-                fault = Some(found);
-                Scan::Stop
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            let taken = unseal(key, sealed).and_then(|row| rows.take(key, row));
+            rows.count(key, sealed);
+            match taken {
+                Ok(()) => Scan::Next,
+                Err(found) => {
+                    fault = Some(found);
+                    Scan::Stop
+                }
             }
         })?;
         self.attempts = self.attempts.max(rows.commit);
@@ -191,25 +231,35 @@ impl Core {
 
     /// Makes every change durable; gives the commit's number. Without [`Self::settle`] after it nothing of what was asked
     /// for counts, and nothing more is committed before [`Self::restore`].
-    pub(super) fn commit(&mut self) -> Result<u64, Fault> {
+    pub(super) fn commit(&mut self, need: Need) -> Result<u64, Fault> {
         let wanted = std::mem::take(&mut self.wanted);
         if self.dirty() {
             return Err(Fault::Full(format!("{} waits for space to be put right", self.path.display())));
         }
         self.keep_ahead()?;
+        // The database is not let meet a full disk: it may hang then, and would have to be opened anew.
+        let sizes = wanted.iter().map(|(key, value)| (key, value)).chain(&self.lazy);
+        let bytes: usize = sizes.map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        // What follows from acks gives space back, so it may take what the rest leaves.
+        let need = if wanted.is_empty() { Need::Last } else { need };
+        self.provide_commit(bytes, need)?;
         let number = self.attempts.saturating_add(1);
-        let mut undo = BTreeMap::new();
-        for (key, _) in &wanted {
-            if !undo.contains_key(key) {
-                undo.insert(key.clone(), self.database()?.get(Tree::Main, key)?);
+        let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = self.lazy.clone();
+        let asked: BTreeSet<Vec<u8>> = wanted.iter().map(|(key, _)| key.clone()).collect();
+        rows.extend(wanted);
+        let (mut undo, mut sum, mut batch) = (BTreeMap::new(), self.sum, Batch::new());
+        for (key, value) in rows {
+            let before = self.database()?.get(Tree::Main, &key)?;
+            let sealed = value.map(|value| envelope::seal(&key, number, &value));
+            before.iter().for_each(|before| sum.remove(&key, before));
+            sealed.iter().for_each(|sealed| sum.add(&key, sealed));
+            if asked.contains(&key) {
+                undo.insert(key.clone(), before);
             }
+            batch.push((key, sealed));
         }
-        let lazy = self.lazy.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let sealed = lazy.chain(wanted).map(|(key, value)| {
-            let value = value.map(|value| envelope::seal(&key, number, &value));
-            (key, value)
-        });
-        let batch = sealed.collect();
+        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
+        self.attempted_sum = sum;
         self.attempts = number;
         self.undo = Some(undo);
         let database = self.database()?;
@@ -222,6 +272,7 @@ impl Core {
     pub(super) fn settle(&mut self) {
         self.undo = None;
         self.lazy.clear();
+        self.sum = self.attempted_sum;
         self.durable = self.attempts;
     }
 
@@ -231,11 +282,21 @@ impl Core {
         self.wanted.clear();
         if let Some(failed) = self.database.take() {
             // Its error is known; what it still says while it closes adds nothing.
-            if let Err(fault) = failed.close() {
-                tracing::debug!(%fault, "the core's database closed after its failure");
+            match failed.close() {
+                Err(fault @ Fault::Broken(_)) => return Err(fault),
+                Err(fault) => tracing::debug!(%fault, "the core's database closed after its failure"),
+                Ok(()) => {}
             }
         }
         self.reserved = 0;
+        if !host.exists(&self.path.join("db")) {
+            // It was being written anew; opening would make an empty one.
+            let dir = self.path.parent().unwrap_or(&self.path);
+            renew::settle(host, dir)?;
+            if !host.exists(&self.path.join("db")) {
+                return Err(Fault::Broken(format!("{} is gone", self.path.display())));
+            }
+        }
         self.database = Some(host.open_database(&self.path)?);
         self.find_ahead()?;
         let number = self.attempts.saturating_add(1);
@@ -246,16 +307,63 @@ impl Core {
             let value = value.as_ref().map(|value| envelope::seal(key, number, value));
             (key.clone(), value)
         });
-        let batch = before.chain(lazy).collect();
+        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = before.chain(lazy).collect();
+        // Whether the refused commit is there is not known: what there will be is counted.
+        let mut sum = Sum::default();
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            if key != sum::KEY && !rows.contains_key(key) {
+                sum.add(key, sealed);
+            }
+            Scan::Next
+        })?;
+        rows.iter()
+            .filter_map(|(key, sealed)| Some((key, sealed.as_ref()?)))
+            .for_each(|(key, sealed)| sum.add(key, sealed));
+        let mut batch: Batch = rows.into_iter().collect();
+        let bytes: usize =
+            batch.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.provide_commit(bytes, Need::Last)?;
+        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
+        self.attempted_sum = sum;
         let database = self.database()?;
         database.apply(batch)?;
         database.commit()?;
         Ok(number)
     }
 
+    /// Whether far more bytes lie in its file than its rows have.
+    pub(super) fn is_bloated(&self) -> bool {
+        let length = self.length().unwrap_or_default();
+        length > limit::CORE_BYTES_LIVELY && length / limit::CORE_GROWTH_MAX > self.sum.bytes && !self.dirty()
+    }
+
+    /// Writes the durable rows anew, in a file without what they once were. What waits for a commit goes on waiting.
+    pub(super) fn renew(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
+        let mut renewal = Renewal::begin(host, dir)?;
+        let mut put = Ok(());
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            put = unseal(key, sealed).and_then(|_| renewal.put(key, sealed));
+            if put.is_ok() { Scan::Next } else { Scan::Stop }
+        })?;
+        put?;
+        renewal.finish(self.durable)?;
+        self.database.take().map_or(Ok(()), Database::close)?;
+        renew::swap(host, dir)?;
+        self.database = Some(host.open_database(&self.path)?);
+        self.reserved = 0;
+        self.find_ahead()?;
+        self.sum = self.stored_sum()?;
+        Ok(())
+    }
+
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let sealed = self.database()?.get(Tree::Main, key)?;
         sealed.map(|sealed| unseal(key, &sealed).map(|row| row.value.to_vec())).transpose()
+    }
+
+    /// Up to which commit its rows were carved out of a damaged core.
+    pub(super) fn carved_upto(&mut self) -> Result<Option<u64>, Fault> {
+        Ok(self.get(rescue::CARVED)?.and_then(|value| key::number(&value).map(|(upto, _)| upto)))
     }
 
     /// Visits the rows under a prefix in their order.

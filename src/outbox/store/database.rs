@@ -7,6 +7,8 @@
 //! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`); what it has
 //!   left behind in this process then is unknown, so the database is neither closed nor opened again before a restart;
 //! * `open` may leave `snap.*.generating` behind, with which the next open refuses: those are removed first;
+//! * after a full disk it may wait for ever when it is dropped: one that failed is closed by a thread that may be left
+//!   behind;
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
 
@@ -16,11 +18,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
+use crate::limit;
 use crate::obs::heap;
 
 use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
@@ -67,12 +71,17 @@ impl FolderId {
 struct Folder {
     id: FolderId,
     file: File,
+    /// Whether a call has failed.
+    health: AtomicU8,
 }
+
+const SOUND: u8 = 0;
+const FAILED: u8 = 1;
 
 impl Folder {
     fn open(dir: &Path) -> Result<Self, Fault> {
         let file = File::open(dir)?;
-        let folder = Self { id: FolderId::of(&file)?, file };
+        let folder = Self { id: FolderId::of(&file)?, file, health: AtomicU8::new(SOUND) };
         folder.check()?;
         Ok(folder)
     }
@@ -88,6 +97,14 @@ impl Folder {
     /// Runs one call into sled; a panic becomes a fault, and nothing calls into this database again.
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         self.check()?;
+        let result = self.caught(call);
+        if result.is_err() {
+            self.health.store(FAILED, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn caught<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             let mut panicked = PANICKED.lock().unwrap_or_else(PoisonError::into_inner);
             panicked.insert(self.id, self.file.try_clone().ok());
@@ -223,10 +240,14 @@ impl Database for SledDatabase {
             return Err(fault);
         }
         let Self { open, db, file, folder, .. } = *self;
-        folder.guarded(move || {
-            drop((open, db));
-            Ok(())
-        })?;
+        if folder.health.load(Ordering::Relaxed) == FAILED {
+            close_failed((open, db))?;
+        } else {
+            folder.guarded(move || {
+                drop((open, db));
+                Ok(())
+            })?;
+        }
         drop(file);
         heap::trim();
         Ok(())
@@ -234,6 +255,24 @@ impl Database for SledDatabase {
 
     fn abandon(self: Box<Self>) {
         std::mem::forget(self);
+    }
+}
+
+/// Closes a database that has failed. sled flushes when it is dropped, and after a full disk that may wait for ever for a
+/// write that nobody does any more: so on a thread of its own, which is left behind then.
+fn close_failed(database: (Option<(u64, sled::Tree)>, sled::Db)) -> Result<(), Fault> {
+    let (sender, closed) = std::sync::mpsc::sync_channel(1);
+    let work = move || {
+        let result = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let _ = sender.send(result.is_ok());
+    };
+    std::thread::Builder::new().name("outbox-close".to_owned()).spawn(work)?;
+    match closed.recv_timeout(limit::DATABASE_CLOSE_TIMEOUT) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => {
+            let text = "the database does not close after its failure: restart the process to open it again";
+            Err(Fault::Broken(text.to_owned()))
+        }
     }
 }
 

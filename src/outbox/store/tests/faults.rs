@@ -249,8 +249,20 @@ impl World {
     }
 }
 
+/// Says which operation failed, where the run does.
+struct Label(Failing);
+
+impl Drop for Label {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("what failed: {:?}", self.0.hit());
+        }
+    }
+}
+
 fn run(at: u64, failure: Failure, moment: Moment, end: End) -> Option<String> {
     let mut world = World::new(at, failure, moment);
+    let _label = Label(world.host.clone());
     world.script();
     let hit = world.host.hit();
     if world.poisoned() {

@@ -219,10 +219,20 @@ async fn after_the_disk_was_full(disk: &Path) {
         ack(&outbox, last.stream, last.seq).await.unwrap();
     }
     std::fs::remove_file(filler).unwrap();
-    for lane in Lane::ALL {
-        outbox.append(lane, numbered(0..10)).await.unwrap();
-    }
-    outbox.put("name", Bytes::from_static(b"new")).await.unwrap();
+    // What waits for space looks for it once a second.
+    let works = async {
+        for lane in Lane::ALL {
+            while let Err(error) = outbox.append(lane, numbered(0..10)).await {
+                assert!(matches!(error, AppendError::DiskFull { .. }), "{error}");
+                tokio::task::yield_now().await;
+            }
+        }
+        while let Err(error) = outbox.put("name", Bytes::from_static(b"new")).await {
+            assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), works).await.unwrap();
     let ballast = disk.join("outbox/BALLAST");
     let made = async {
         while !ballast.exists() {

@@ -192,6 +192,10 @@ impl Host for Failing {
         self.run("length", Need::None, || self.disk.length(path))
     }
 
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run("copy_file", Need::Space, || self.disk.copy_file(from, to))
+    }
+
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.run("read_at", Need::None, || self.disk.read_at(path, offset, buffer))
     }

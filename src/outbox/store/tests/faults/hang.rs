@@ -98,7 +98,9 @@ async fn a_commit_that_hangs_is_answered_after_a_minute_and_never_counts() {
     // It comes back after all, and has even succeeded.
     valve.set(Commits::Pass);
     let mut records = None;
-    for _ in 0..1000 {
+    let deadline = std::time::Duration::from_secs(20);
+    let started = crate::obs::clock::boot_now();
+    while crate::obs::clock::boot_now().since(started) < deadline {
         match outbox.read(streams[0], 1, limit::BATCH_BYTES).await {
             Ok(read) => {
                 records = read;
