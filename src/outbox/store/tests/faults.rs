@@ -14,6 +14,7 @@ use crate::id::JobId;
 use crate::outbox::AppendError;
 use crate::outbox::job::{ReservationChange, SpecChange};
 use crate::outbox::ledger::PerLane;
+use crate::outbox::policy::OnFull;
 use crate::outbox::store::inline::Inline;
 use crate::sim::disk::Disk;
 use failing::{Failing, Failure, Moment};
@@ -21,6 +22,16 @@ use failing::{Failing, Failure, Moment};
 const DIR: &str = "/data/outbox";
 /// Large enough for nothing to be refused by it, small enough for generations of 32 KiB.
 const QUOTA: [u64; 3] = [4 << 20, 256 << 10, 256 << 10];
+
+/// Every lane refuses: what was accepted stays.
+fn options() -> Options {
+    let mut options = Options { min_free: Some(0), ..Options::default() };
+    for (lane, quota) in Lane::ALL.into_iter().zip(QUOTA) {
+        let policy = options.lanes.of_mut(lane);
+        (policy.max_bytes, policy.on_full) = (quota, OnFull::Refuse);
+    }
+    options
+}
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +74,7 @@ impl World {
 
     /// Opens, twice where the failure struck.
     fn open(&mut self) {
-        let options = Options { agent: None, quota: QUOTA };
+        let options = options();
         let open = |host: &Failing| Outbox::open_inline(Arc::new(host.clone()), Path::new(DIR), &options);
         let opened = open(&self.host).or_else(|error| {
             assert!(self.host.hit().is_some(), "{error}");

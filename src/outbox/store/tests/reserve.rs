@@ -8,6 +8,16 @@ use super::*;
 use crate::id::JobId;
 use crate::outbox::AppendError;
 use crate::outbox::job::{ReservationChange, SpecChange};
+use crate::outbox::policy::OnFull;
+
+/// Every lane refuses, and leaves nothing free for others.
+fn open_refusing(dir: &Path) -> Outbox {
+    let mut options = Options { min_free: Some(0), ..Options::default() };
+    for lane in Lane::ALL {
+        options.lanes.of_mut(lane).on_full = OnFull::Refuse;
+    }
+    Outbox::open(dir, options).unwrap()
+}
 
 fn change(job: usize, records: Vec<NewRecord>, reservation: ReservationChange) -> JobChange {
     JobChange {
@@ -96,7 +106,7 @@ fn jobs_accepted_before_the_disk_was_full_tell_their_results() {
 async fn the_results_of_32_jobs_on_a_full_disk() {
     let Some(disk) = small_disk() else { return };
     let dir = disk.join("outbox");
-    let outbox = open(&dir);
+    let outbox = open_refusing(&dir);
     for job in 0..limit::JOB_QUEUE {
         outbox.change_job(change(job, vec![record("accepted")], ReservationChange::Take)).await.unwrap();
     }
@@ -166,7 +176,7 @@ fn payload(lane: Lane, number: usize) -> String {
 }
 
 async fn until_the_disk_is_full(disk: &Path) {
-    let outbox = open(&disk.join("outbox"));
+    let outbox = open_refusing(&disk.join("outbox"));
     for lane in Lane::ALL {
         outbox.append(lane, vec![record(&payload(lane, 0))]).await.unwrap();
     }
@@ -207,7 +217,7 @@ async fn until_the_disk_is_full(disk: &Path) {
 async fn after_the_disk_was_full(disk: &Path) {
     // What the first life gave up, others have taken.
     let filler = fill(disk);
-    let outbox = open(&disk.join("outbox"));
+    let outbox = open_refusing(&disk.join("outbox"));
     let accepted = std::fs::read_to_string(disk.with_extension("accepted")).unwrap();
     for (line, lane) in accepted.lines().zip(Lane::ALL) {
         let (count, last) = line.split_once(' ').unwrap();

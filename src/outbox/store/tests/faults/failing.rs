@@ -212,6 +212,10 @@ impl Host for Failing {
         self.run("free_bytes", Need::None, || self.disk.free_bytes(dir))
     }
 
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.run("disk_bytes", Need::None, || self.disk.disk_bytes(dir))
+    }
+
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>> {
         let cells = self.run("open_cells", Need::None, || self.disk.open_cells(path))?;
         Ok(Box::new(FailingCells { cells, host: self.clone() }))
