@@ -14,10 +14,12 @@
 //! Commits are numbered, for ever upwards. One that failed may be on the disk all the same. What its rows held before is
 //! kept until [`Core::restore`] has put that back, and nothing is committed in between.
 
+mod ahead;
 mod envelope;
 mod key;
 mod renew;
 mod rescue;
+mod restore;
 mod rows;
 mod sum;
 
@@ -25,31 +27,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::id::StreamId;
-use crate::limit;
 use crate::outbox::block::{self, Header};
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
-use renew::Renewal;
 use sum::Sum;
 
+pub(super) use ahead::Need;
 pub(super) use envelope::Row;
 pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
 pub(super) use renew::settle as settle_folders;
 pub(super) use rescue::{LOST, open};
 pub(super) use rows::Rows;
-
-/// The least that is looked for.
-const SECTOR_BYTES: u64 = 4096;
-
-/// How much space a commit may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    /// It leaves what an opening on a full disk takes.
-    Ordinary,
-    /// It is the opening.
-    Last,
-}
 
 /// The core.
 #[derive(Debug)]
@@ -114,58 +103,6 @@ impl Core {
         self.database
             .as_mut()
             .ok_or_else(|| Fault::Full(format!("{} waits for space to be opened again", path.display())))
-    }
-
-    /// Sees to it that so many bytes of the disk are there for what is still to be written, whatever others do.
-    ///
-    /// # Errors
-    /// `Full`: they are not.
-    pub(super) fn provide(&mut self, bytes: u64) -> Result<(), Fault> {
-        let length = self.length()?;
-        if length.saturating_add(bytes) <= self.reserved {
-            return Ok(());
-        }
-        let database = self.database()?;
-        let mut result = Ok(());
-        // With more than is asked for now it need not be asked for each time.
-        for more in [limit::CORE_AHEAD_BYTES, 0] {
-            let reserved = length.saturating_add(bytes).saturating_add(more);
-            result = database.reserve(reserved);
-            if result.is_ok() {
-                self.reserved = reserved;
-                break;
-            }
-        }
-        result
-    }
-
-    fn provide_commit(&mut self, bytes: usize, need: Need) -> Result<(), Fault> {
-        let written = (bytes as u64).saturating_mul(limit::CORE_AMPLIFICATION);
-        let beside = match need {
-            Need::Ordinary => limit::CORE_COMMIT_BYTES,
-            Need::Last => limit::CORE_LAST_BYTES,
-        };
-        self.provide(written.saturating_add(beside))
-    }
-
-    /// Keeps it ahead of what is written as far as the disk lets it: what is left may still be enough.
-    fn keep_ahead(&mut self) -> Result<(), Fault> {
-        match self.provide(limit::CORE_AHEAD_BYTES / 2) {
-            Err(Fault::Full(_)) => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Learns after an opening how much is still reserved, where there is no space for more.
-    fn find_ahead(&mut self) -> Result<(), Fault> {
-        let mut bytes = limit::CORE_AHEAD_BYTES;
-        while bytes >= SECTOR_BYTES {
-            match self.provide(bytes) {
-                Err(Fault::Full(_)) => bytes /= 2,
-                other => return other,
-            }
-        }
-        Ok(())
     }
 
     /// Reads every row; control blocks only as far as their headers. Control and job rows of commits above `refused_above`
@@ -274,86 +211,6 @@ impl Core {
         self.lazy.clear();
         self.sum = self.attempted_sum;
         self.durable = self.attempts;
-    }
-
-    /// After a full disk: opens the database anew, since one that failed stays so, and commits what the rows of the refused
-    /// commit held before, with what waits. Gives the commit's number; counts after [`Self::settle`].
-    pub(super) fn restore(&mut self, host: &dyn Host) -> Result<u64, Fault> {
-        self.wanted.clear();
-        if let Some(failed) = self.database.take() {
-            // Its error is known; what it still says while it closes adds nothing.
-            match failed.close() {
-                Err(fault @ Fault::Broken(_)) => return Err(fault),
-                Err(fault) => tracing::debug!(%fault, "the core's database closed after its failure"),
-                Ok(()) => {}
-            }
-        }
-        self.reserved = 0;
-        if !host.exists(&self.path.join("db")) {
-            // It was being written anew; opening would make an empty one.
-            let dir = self.path.parent().unwrap_or(&self.path);
-            renew::settle(host, dir)?;
-            if !host.exists(&self.path.join("db")) {
-                return Err(Fault::Broken(format!("{} is gone", self.path.display())));
-            }
-        }
-        self.database = Some(host.open_database(&self.path)?);
-        self.find_ahead()?;
-        let number = self.attempts.saturating_add(1);
-        self.attempts = number;
-        let before =
-            self.undo.get_or_insert_default().iter().map(|(key, value)| (key.clone(), value.clone()));
-        let lazy = self.lazy.iter().map(|(key, value)| {
-            let value = value.as_ref().map(|value| envelope::seal(key, number, value));
-            (key.clone(), value)
-        });
-        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = before.chain(lazy).collect();
-        // Whether the refused commit is there is not known: what there will be is counted.
-        let mut sum = Sum::default();
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
-            if key != sum::KEY && !rows.contains_key(key) {
-                sum.add(key, sealed);
-            }
-            Scan::Next
-        })?;
-        rows.iter()
-            .filter_map(|(key, sealed)| Some((key, sealed.as_ref()?)))
-            .for_each(|(key, sealed)| sum.add(key, sealed));
-        let mut batch: Batch = rows.into_iter().collect();
-        let bytes: usize =
-            batch.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        self.provide_commit(bytes, Need::Last)?;
-        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
-        self.attempted_sum = sum;
-        let database = self.database()?;
-        database.apply(batch)?;
-        database.commit()?;
-        Ok(number)
-    }
-
-    /// Whether far more bytes lie in its file than its rows have.
-    pub(super) fn is_bloated(&self) -> bool {
-        let length = self.length().unwrap_or_default();
-        length > limit::CORE_BYTES_LIVELY && length / limit::CORE_GROWTH_MAX > self.sum.bytes && !self.dirty()
-    }
-
-    /// Writes the durable rows anew, in a file without what they once were. What waits for a commit goes on waiting.
-    pub(super) fn renew(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
-        let mut renewal = Renewal::begin(host, dir)?;
-        let mut put = Ok(());
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
-            put = unseal(key, sealed).and_then(|_| renewal.put(key, sealed));
-            if put.is_ok() { Scan::Next } else { Scan::Stop }
-        })?;
-        put?;
-        renewal.finish(self.durable)?;
-        self.database.take().map_or(Ok(()), Database::close)?;
-        renew::swap(host, dir)?;
-        self.database = Some(host.open_database(&self.path)?);
-        self.reserved = 0;
-        self.find_ahead()?;
-        self.sum = self.stored_sum()?;
-        Ok(())
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

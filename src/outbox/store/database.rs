@@ -14,20 +14,20 @@
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
 
-use std::collections::BTreeMap;
+mod folder;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
 use crate::limit;
 use crate::obs::heap;
+
+use folder::Folder;
 
 use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
@@ -46,80 +46,6 @@ impl From<sled::Error> for Fault {
             sled::Error::Io(error) => error.into(),
             other => Self::Broken(other.to_string()),
         }
-    }
-}
-
-/// Folders whose database panicked in this process. Each is held open, so that no other one gets its number.
-static PANICKED: Mutex<BTreeMap<FolderId, Option<File>>> = Mutex::new(BTreeMap::new());
-
-/// A folder whatever its name, which changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct FolderId {
-    device: u64,
-    inode: u64,
-}
-
-impl FolderId {
-    fn of(folder: &File) -> io::Result<Self> {
-        let metadata = folder.metadata()?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    fn has_panicked(self) -> bool {
-        PANICKED.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self)
-    }
-}
-
-/// A database's folder, held open while it is used.
-#[derive(Debug)]
-struct Folder {
-    id: FolderId,
-    file: File,
-    /// Whether a call has failed.
-    health: AtomicU8,
-}
-
-const SOUND: u8 = 0;
-const FAILED: u8 = 1;
-
-impl Folder {
-    fn open(dir: &Path) -> Result<Self, Fault> {
-        let file = File::open(dir)?;
-        let folder = Self { id: FolderId::of(&file)?, file, health: AtomicU8::new(SOUND) };
-        folder.check()?;
-        Ok(folder)
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        if self.id.has_panicked() {
-            let text = "its database panicked before in this process: restart it to open the folder again";
-            return Err(Fault::Broken(text.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Runs one call into sled; a panic becomes a fault, and nothing calls into this database again.
-    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        self.check()?;
-        let result = self.caught(call);
-        if result.is_err() {
-            self.health.store(FAILED, Ordering::Relaxed);
-        }
-        result
-    }
-
-    fn caught<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-            let mut panicked = PANICKED.lock().unwrap_or_else(PoisonError::into_inner);
-            panicked.insert(self.id, self.file.try_clone().ok());
-            drop(panicked);
-            let text = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "no message".to_owned());
-            Err(Fault::Broken(format!("the database panicked: {text}")))
-        })
     }
 }
 
@@ -245,7 +171,7 @@ impl Database for SledDatabase {
             return Err(fault);
         }
         let Self { open, db, file, folder, .. } = *self;
-        if folder.health.load(Ordering::Relaxed) == FAILED {
+        if folder.has_failed() {
             close_failed((open, db))?;
         } else {
             folder.guarded(move || {

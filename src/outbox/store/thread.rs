@@ -29,7 +29,7 @@ use super::job::Reservations;
 use super::mark::Mark;
 use super::room::Rules;
 use super::watch::Watch;
-use super::{Options, recover};
+use super::{Options, recover, spans};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ impl Store {
         let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let found = recover::open(&*host, &dir, &mut mark, ballast)?;
-        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
+        let quarantined = spans::quarantined(&*host, &dir).map_err(io("list"))?;
         let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
         let mut store = Self {
             rules,

@@ -57,6 +57,31 @@ fn a_machine_that_stops_anywhere_while_the_core_is_written_anew_loses_nothing_of
 }
 
 #[test]
+fn a_core_that_was_not_finished_gives_way_to_the_one_before() {
+    let dir = Path::new("/data/outbox");
+    let disk = Disk::new(fastrand::Rng::with_seed(7), 64 << 20);
+    let host: Arc<dyn Host> = Arc::new(disk.clone());
+    let mut filled = store(&host, dir);
+    for number in 0..30u8 {
+        filled.put(&format!("name {number}"), &[number; 100]).unwrap();
+    }
+    drop(filled);
+    // Another outbox's core stands for one that holds only some of the rows.
+    let other = Path::new("/data/other");
+    disk.kill();
+    let mut half = store(&host, other);
+    half.put("name 0", &[0; 100]).unwrap();
+    drop(half);
+    disk.kill();
+    host.rename(&dir.join("core"), &dir.join("dead-core")).unwrap();
+    host.rename(&other.join("core"), &dir.join("core.new")).unwrap();
+    host.sync_folder(dir).unwrap();
+    let mut found = store(&host, dir);
+    assert_values(&mut found, "the one before");
+    assert!(!host.exists(&dir.join("core.new")) && !host.exists(&dir.join("dead-core")));
+}
+
+#[test]
 fn a_core_full_of_what_was_acked_gives_its_space_back() {
     let dir = tempfile::tempdir().unwrap();
     let host: Arc<dyn Host> = Arc::new(System);
