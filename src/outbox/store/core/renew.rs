@@ -79,6 +79,12 @@ impl<'a> Renewal<'a> {
         self.write(key, sealed.to_vec())
     }
 
+    /// Takes a row in the place of one that was put before.
+    pub(super) fn replace(&mut self, key: &[u8], before: &[u8], sealed: &[u8]) -> Result<(), Fault> {
+        self.sum.remove(key, before);
+        self.put(key, sealed)
+    }
+
     fn write(&mut self, key: &[u8], sealed: Vec<u8>) -> Result<(), Fault> {
         self.batch_bytes += sealed.len();
         self.batch.push((key.to_vec(), Some(sealed)));

@@ -174,8 +174,14 @@ fn carve_rows(host: &dyn Host, dir: &Path, file: &Path, mark: Option<CoreMark>) 
     let is_all = never_committed || last.is_some_and(|(found, sum)| found >= commit && sum == renewal.sum());
     if !is_all {
         tracing::error!(upto, "something of the outbox's core is lost");
-        renewal.put(CARVED, &envelope::seal(CARVED, upto, &upto.to_be_bytes()))?;
-        renewal.put(LOST, &envelope::seal(LOST, upto, &[]))?;
+        for (key, value) in [(CARVED, upto.to_be_bytes().as_slice()), (LOST, &[])] {
+            let sealed = envelope::seal(key, upto, value);
+            // Damaged before, it has them already.
+            match rows.read(key)? {
+                Some(before) => renewal.replace(key, &before, &sealed)?,
+                None => renewal.put(key, &sealed)?,
+            }
+        }
     }
     renewal.finish(upto)
 }

@@ -9,7 +9,7 @@ fn job(number: u8) -> JobId {
 }
 
 /// A folder whose core holds every kind of row, some of them changed and removed again and again. Its streams.
-async fn filled(dir: &Path) -> Vec<StreamId> {
+pub(super) async fn filled(dir: &Path) -> Vec<StreamId> {
     let mut streams = Vec::new();
     for round in 0..2 {
         let outbox = open(dir);
@@ -40,7 +40,7 @@ async fn filled(dir: &Path) -> Vec<StreamId> {
 }
 
 /// Whether small values and jobs are as they were left; nothing is another one's, and what is old is told from the last.
-async fn rows_are_sound(outbox: &Outbox) -> bool {
+pub(super) async fn rows_are_sound(outbox: &Outbox) -> bool {
     let mut all = true;
     for number in 0..20 {
         let value = outbox.get(&format!("name {number}")).await.unwrap();

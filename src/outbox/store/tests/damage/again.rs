@@ -1,0 +1,83 @@
+//! Damage of the core beyond the first: holes in the control lane, a second time, and while the store is open.
+
+use super::core::{filled, rows_are_sound};
+use super::renewal::store;
+use super::*;
+use crate::outbox::store::core::control_key;
+use crate::outbox::store::host::Host;
+
+/// What reading a stream from its beginning gives: numbers that came, and numbers that were declared lost.
+fn read_all(store: &mut Store, stream: StreamId) -> (Vec<u64>, Vec<u64>) {
+    let (mut came, mut lost) = (Vec::new(), Vec::new());
+    let mut from = 1;
+    while let Some(reading) = store.read(stream, from, limit::BATCH_BYTES).unwrap() {
+        let next = match &reading {
+            Reading::Records(batch) => from + u64::from(batch.count),
+            Reading::Gap(gap) => gap.to + 1,
+        };
+        if matches!(reading, Reading::Gap(_)) { &mut lost } else { &mut came }.extend(from..next);
+        from = next;
+    }
+    (came, lost)
+}
+
+#[test]
+fn control_records_behind_a_lost_block_arrive_whatever_lies_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let host: Arc<dyn Host> = Arc::new(System);
+    let mut streams = Vec::new();
+    // The first block of all, one with an older epoch before it, and one in the middle.
+    for (epoch, hole) in [1, 1, 4].into_iter().enumerate() {
+        let mut store = store(&host, dir.path());
+        let stream = store.ledger.current(Lane::Control);
+        for number in 0..6 {
+            let encoded = admit::encode(numbered(number..number + 1)).unwrap();
+            store.append_encoded(Lane::Control, &encoded).unwrap();
+        }
+        store.core.as_mut().unwrap().remove(&control_key(stream, hole));
+        store.commit_core(None).unwrap();
+        streams.push((stream, hole));
+        for (stream, hole) in &streams {
+            let (came, lost) = read_all(&mut store, *stream);
+            assert_eq!(lost, [*hole], "{epoch}: {stream}");
+            assert_eq!(came.len(), 5, "{epoch}: {stream}");
+        }
+        store.stop().unwrap();
+    }
+}
+
+/// Spoils every copy of a row.
+fn spoil(file: &Path, key: &[u8]) {
+    let mut bytes = fs::read(file).unwrap();
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(key)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at] ^= 1);
+    fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_core_that_was_damaged_twice_is_whole_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let db = dir.path().join("core/db");
+    let is_told = |report: &LossReport| report.reason == LossReason::CoreLost;
+    for round in 1..=2 {
+        spoil(&db, format!("k/name {round}").as_bytes());
+        let outbox = open(dir.path());
+        let reports = drain_all(&outbox, &[]).await.reports;
+        assert!(reports.iter().any(is_told), "{round}");
+        let streams = outbox.streams().await.unwrap();
+        for state in streams {
+            ack(&outbox, state.stream, state.next - 1).await.unwrap();
+        }
+        for number in 0..20 {
+            outbox.put(&format!("name {number}"), vec![number; 300].into()).await.unwrap();
+        }
+        outbox.close().await.unwrap();
+    }
+    let outbox = open(dir.path());
+    let reports = drain_all(&outbox, &[]).await.reports;
+    assert!(reports.is_empty(), "nothing is damaged any more: {reports:?}");
+    rows_are_sound(&outbox).await;
+    outbox.close().await.unwrap();
+}
