@@ -182,9 +182,7 @@ impl Store {
 
     /// The journal's rows, all of them.
     pub(super) fn jobs(&mut self) -> Result<JobRows, StoreError> {
-        let path = self.dir.join("core");
-        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
-        read(core).map_err(|fault| fault.unreadable(path))
+        self.read_core(read)
     }
 }
 

@@ -41,6 +41,11 @@ impl Core {
         put?;
         renewal.finish(self.durable)?;
         self.database.take().map_or(Ok(()), Database::close)?;
+        self.move_in(host, dir)
+    }
+
+    /// Goes on with a complete `core.new`, when the old database is given up.
+    pub(super) fn move_in(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
         swap(host, dir)?;
         self.database = Some(host.open_database(&self.path)?);
         self.reserved = 0;

@@ -18,7 +18,7 @@ use crate::id::StreamId;
 use crate::limit;
 use crate::outbox::block;
 use crate::outbox::store::carve;
-use crate::outbox::store::host::{Fault, Host};
+use crate::outbox::store::host::{Database, Fault, Host};
 use crate::outbox::store::job::JOB_KEY_BYTES;
 use crate::outbox::store::mark::{CoreMark, CoreState};
 
@@ -67,6 +67,19 @@ pub(in crate::outbox::store) fn open(
     let mut core = Core::open(host, dir, commit)?;
     let rows = core.rows(refused_above(mark))?;
     Ok((core, rows))
+}
+
+impl Core {
+    /// While it is open and a row cannot be read: its rows are carved out of the file. What waits for a commit goes on
+    /// waiting. Says whether something may be lost.
+    pub(in crate::outbox::store) fn rescue(&mut self, host: &dyn Host, dir: &Path) -> Result<bool, Fault> {
+        let mark = CoreMark { commit: self.durable(), state: CoreState::Clean };
+        carve_rows(host, dir, &self.path.join("db"), Some(mark))?;
+        // Closing would write.
+        self.database.take().into_iter().for_each(Database::abandon);
+        self.move_in(host, dir)?;
+        Ok(self.get(LOST)?.is_some())
+    }
 }
 
 fn refused_above(mark: Option<CoreMark>) -> Option<u64> {

@@ -5,6 +5,7 @@ use super::renewal::store;
 use super::*;
 use crate::outbox::store::core::control_key;
 use crate::outbox::store::host::Host;
+use crate::sim::disk::{Disk, Sickness};
 
 /// What reading a stream from its beginning gives: numbers that came, and numbers that were declared lost.
 fn read_all(store: &mut Store, stream: StreamId) -> (Vec<u64>, Vec<u64>) {
@@ -80,4 +81,73 @@ async fn a_core_that_was_damaged_twice_is_whole_at_the_next_start() {
     assert!(reports.is_empty(), "nothing is damaged any more: {reports:?}");
     rows_are_sound(&outbox).await;
     outbox.close().await.unwrap();
+}
+
+/// Where the machine cannot read a row of the core, or reads something else.
+fn damaged_while_open(sickness: Sickness) {
+    let dir = Path::new("/data/outbox");
+    let disk = Disk::new(fastrand::Rng::with_seed(7), 64 << 20);
+    let mut rng = fastrand::Rng::with_seed(3);
+    let (mut lost_any, mut degraded) = (0, 0);
+    for seed in 0..40 {
+        let disk = disk.copy();
+        let host: Arc<dyn Host> = Arc::new(disk.clone());
+        let mut store = store(&host, dir);
+        let stream = store.ledger.current(Lane::Control);
+        for number in 0..20 {
+            let encoded = admit::encode(numbered(number..number + 1)).unwrap();
+            store.append_encoded(Lane::Control, &encoded).unwrap();
+        }
+        store.ack(&[StreamMark { stream, acked: 3, acked_crc: 0 }]).unwrap();
+        assert!(disk.damage_database(&mut rng, sickness, |path| path.ends_with("/core")).is_some());
+
+        let (mut from, mut lost) = (4, 0);
+        while from <= 20 {
+            match store.read(stream, from, limit::BATCH_BYTES).unwrap().expect("more is there") {
+                Reading::Records(batch) => {
+                    let records = batch::decode(&batch.batch, batch.count).unwrap();
+                    for (seq, record) in (from..).zip(records).take_while(|(seq, _)| *seq <= 20) {
+                        assert_eq!(record.payload, numbered(seq - 1..seq)[0].payload, "{seed}");
+                    }
+                    from += u64::from(batch.count);
+                }
+                Reading::Gap(gap) => {
+                    lost += gap.records;
+                    from = gap.to + 1;
+                }
+            }
+        }
+        assert!(lost <= 1, "{seed}: one row was hit: {lost}");
+        lost_any += lost;
+        assert_eq!(store.poisoned, None, "{seed}");
+        let encoded = admit::encode(numbered(0..1)).unwrap();
+        if let Err(error) = store.append_encoded(Lane::Control, &encoded) {
+            // A commit met the row: nothing was written, and a restart helps.
+            assert!(matches!(error, StoreError::Degraded { .. }), "{seed}: {error}");
+            assert_eq!(sickness, Sickness::Unreadable);
+            drop(store);
+            disk.kill();
+            self::store(&host, dir).append_encoded(Lane::Control, &encoded).unwrap();
+            degraded += 1;
+            continue;
+        }
+        let next = store.ledger.next(Lane::Control);
+        store.put("name", b"value").unwrap();
+        drop(store);
+        disk.kill();
+        let mut store = self::store(&host, dir);
+        assert_eq!(store.get("name").unwrap().as_deref(), Some(b"value".as_slice()), "{seed}");
+        assert_eq!(store.ledger.stream(stream).unwrap().next, next, "{seed}: what was numbered stays so");
+    }
+    assert!(lost_any > 5 && degraded < 10, "the damage was real: {lost_any} {degraded}");
+}
+
+#[test]
+fn a_row_of_the_core_that_is_damaged_while_it_is_open_costs_that_row_only() {
+    damaged_while_open(Sickness::None);
+}
+
+#[test]
+fn a_row_of_the_core_that_cannot_be_read_while_it_is_open_costs_that_row_only() {
+    damaged_while_open(Sickness::Unreadable);
 }
