@@ -126,6 +126,29 @@ async fn a_single_generation_goes_when_nothing_else_can() {
 }
 
 #[tokio::test]
+async fn nothing_goes_for_what_finds_no_room_even_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(dir.path(), lanes(|logs| logs.max_bytes = 2 << 20)).unwrap();
+    outbox.append(Lane::Logs, numbered(0..1000)).await.unwrap();
+    let large = || record(&"x".repeat(1_000_000));
+    let error = outbox.append(Lane::Logs, vec![large(), large()]).await.unwrap_err();
+    assert!(matches!(error, AppendError::LaneFull { .. }), "{error}");
+    assert_eq!(outbox.gaps().await.unwrap(), []);
+    assert_eq!(outbox.stat().await.unwrap().lane(Lane::Logs).records, 1000);
+    outbox.append(Lane::Logs, vec![large()]).await.unwrap();
+    outbox.close().await.unwrap();
+
+    // An outbox that may take nothing at all keeps what it has.
+    let outbox = Outbox::open(dir.path(), Options { max_bytes: Some(1), ..lanes(|_| {}) }).unwrap();
+    let held = outbox.stat().await.unwrap().lane(Lane::Logs).records;
+    assert!(held > 0);
+    let error = outbox.append(Lane::Logs, numbered(0..1)).await.unwrap_err();
+    assert!(matches!(error, AppendError::OutboxFull { .. }), "{error}");
+    assert_eq!(outbox.stat().await.unwrap().lane(Lane::Logs).records, held);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_whole_outbox_has_a_quota_and_events_never_go_for_logs() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = lanes(|_| {});
