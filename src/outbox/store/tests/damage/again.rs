@@ -3,6 +3,8 @@
 use super::core::{filled, rows_are_sound};
 use super::renewal::store;
 use super::*;
+use crate::id::JobId;
+use crate::outbox::job::{Forget, REMEMBERED, ReservationChange, SpecChange, Trust};
 use crate::outbox::store::core::control_key;
 use crate::outbox::store::host::Host;
 use crate::sim::disk::{Disk, Sickness};
@@ -80,6 +82,34 @@ async fn a_core_that_was_damaged_twice_is_whole_at_the_next_start() {
     let reports = drain_all(&outbox, &[]).await.reports;
     assert!(reports.is_empty(), "nothing is damaged any more: {reports:?}");
     rows_are_sound(&outbox).await;
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn jobs_that_may_be_missing_stay_doubted_until_that_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    spoil(&dir.path().join("core/db"), b"k/name 1");
+    let change = |number: u8, forget| JobChange {
+        job: JobId::from_bytes([number; 16]),
+        row: Bytes::from_static(b"finished"),
+        spec: SpecChange::Keep,
+        reservation: ReservationChange::Keep,
+        forget,
+        records: Vec::new(),
+    };
+    let forget =
+        Forget { jobs: vec![JobId::from_bytes([3; 16])], remembered: Bytes::from_static(b"until 3") };
+    let outbox = open(dir.path());
+    outbox.change_job(change(50, Some(forget.clone()))).await.unwrap();
+    outbox.close().await.unwrap();
+    let outbox = open(dir.path());
+    let rows = outbox.jobs().await.unwrap();
+    assert_eq!((rows.trust, rows.jobs.len(), rows.remembered), (Trust::Doubtful, 21, None));
+    outbox.put(REMEMBERED, Bytes::from_static(b"until now")).await.unwrap();
+    outbox.change_job(change(51, Some(forget))).await.unwrap();
+    let rows = outbox.jobs().await.unwrap();
+    assert_eq!((rows.trust, rows.jobs.len()), (Trust::Certain, 21));
     outbox.close().await.unwrap();
 }
 
