@@ -15,4 +15,5 @@ mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
+mod soak;
 mod world;
