@@ -10,9 +10,12 @@ mod committer;
 mod core;
 mod database;
 mod format;
+mod gap;
 mod generation;
 pub(crate) mod host;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;
@@ -36,7 +39,7 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
-use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
 use host::System;
 use inbox::Inbox;
 use thread::Store;
@@ -190,8 +193,9 @@ impl Outbox {
         self.call(move |store| store.crc(record)).await?
     }
 
-    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
-    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
+    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one, or the gap `from`
+    /// lies in; `None` where `from` is not durable yet or the stream is not held. A batch may end early, where a
+    /// generation or a gap does.
     ///
     /// # Errors
     /// The generation of `from` cannot be read.
@@ -200,7 +204,7 @@ impl Outbox {
         stream: StreamId,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         self.call(move |store| store.read(stream, from, bytes_max)).await?
     }
 

@@ -10,7 +10,7 @@ use crate::wire::message::StreamMark;
 
 use super::host::Fault;
 use super::thread::Store;
-use super::{core, generation};
+use super::{core, gap, generation};
 
 impl Store {
     /// Removes a lane's newest generation, all of which is acked.
@@ -43,7 +43,7 @@ impl Store {
     fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
         let gaps = self.ledger.take_gaps(mark);
         if let Some(core) = &mut self.core {
-            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
+            gap::put_rows(core, &gaps);
         }
         // One that is not held any more was acked whole.
         let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };

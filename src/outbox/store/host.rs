@@ -43,6 +43,9 @@ pub(crate) trait Host: Debug + Send + Sync {
     /// Random bits, for the low half of an epoch.
     fn random(&self) -> u32;
 
+    /// A database grows by so much at least: a generation that is to take less makes no sense.
+    fn segment_bytes(&self) -> u64;
+
     /// Makes a folder and those above it where they are missing, durably.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
 

@@ -135,8 +135,11 @@ fn complete(
     id: StreamId,
     stream: &mut Stream,
 ) -> Result<(), OpenError> {
+    // What lies in a gap was numbered, though nothing of it may be left.
+    let lost = rows.gaps.iter().filter(|gap| gap.stream == id).map(|gap| gap.to.saturating_add(1)).max();
+    let least = stream.acked.saturating_add(1).max(lost.unwrap_or_default());
     if let Some(next) = rows.nexts.get(&id) {
-        stream.next = (*next).max(stream.acked.saturating_add(1));
+        stream.next = (*next).max(least);
         return Ok(());
     }
     if let Some(first) = stream.spans.keys().next_back().copied() {
@@ -156,7 +159,7 @@ fn complete(
     {
         stream.next = stream.next.min(sealed.upto.saturating_add(1));
     }
-    stream.next = stream.next.max(stream.acked.saturating_add(1));
+    stream.next = stream.next.max(least);
     let promised = promised(mark, id);
     if promised >= stream.next {
         tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");

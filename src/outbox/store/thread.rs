@@ -15,16 +15,16 @@ use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
-use super::inbox::Inbox;
+use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, recover};
+use super::{Options, ballast, gap, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -64,7 +64,9 @@ impl Store {
         let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let mut core = Core::open(&*host, &dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        gap::remove_declared(&*host, &dir, &mut ledger)
+            .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let [control, events, logs] = options.quota;
@@ -95,20 +97,26 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-            }
-            self.round(work.appends);
-            self.tend(self.host.now());
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        for (request, _permit) in work.requests {
+            request(self);
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        work.close_reply
     }
 
     fn patience(&self) -> Duration {
@@ -150,18 +158,6 @@ impl Store {
             self.mark.write_core(commit)?;
         }
         Ok(())
-    }
-
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            store.ledger.insert_gap(gap);
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core()
-        })
     }
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -254,28 +250,38 @@ impl Store {
     }
 
     fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
+        let streams = self.ledger.streams().filter(|(id, _)| id.lane == lane);
+        let mut held = streams.filter_map(|(id, _)| Some((id, self.ledger.held(id).first()?.0)));
+        let (id, seq) = held.next()?;
         drop(held);
         self.first_ms(id, seq)
     }
 
     pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
+        let mut ranges = Vec::new();
+        for (id, stream) in self.ledger.streams() {
+            let held = self.ledger.held(id);
+            let count = |(first, last): &(u64, u64)| last.saturating_sub(*first).saturating_add(1);
+            let all: u64 = held.iter().map(count).sum();
+            let share = |count: u64| {
+                let share = u128::from(stream.unacked_bytes()) * u128::from(count) / u128::from(all.max(1));
+                u64::try_from(share).unwrap_or(u64::MAX)
+            };
+            ranges.extend(held.iter().map(|range| Range {
+                lane: id.lane.name().to_owned(),
+                epoch: id.epoch.to_string(),
+                first: range.0,
+                last: range.1,
+                count: count(range),
+                bytes: share(count(range)),
+                state: RangeState::Unacked,
+            }));
+        }
+        ranges
     }
 
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
             // Databases in an unknown state are left as they are: a drop would write.
             Lane::ALL
