@@ -27,14 +27,29 @@ fn main() {
     }
     let mut report = Report::new("outbox");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // `cargo bench --bench outbox -- drain` runs the sections that are named.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |section: &str| named.is_empty() || named.iter().any(|name| name == section);
     runtime.block_on(async {
-        turns::durable(&mut report).await;
-        turns::buffered(&mut report).await;
-        turns::drain(&mut report).await;
-        turns::core(&mut report).await;
-        cost::disk(&mut report).await;
-        backlog::measure(&mut report).await;
-        cost::churn(&mut report).await;
+        if wanted("append") {
+            turns::durable(&mut report).await;
+            turns::buffered(&mut report).await;
+        }
+        if wanted("drain") {
+            turns::drain(&mut report).await;
+        }
+        if wanted("core") {
+            turns::core(&mut report).await;
+        }
+        if wanted("disk") {
+            cost::disk(&mut report).await;
+        }
+        if wanted("backlog") {
+            backlog::measure(&mut report).await;
+        }
+        if wanted("churn") {
+            cost::churn(&mut report).await;
+        }
     });
     report.write("outbox");
 }
