@@ -118,10 +118,6 @@ impl Database for SledDatabase {
         self.on(tree, |tree| Ok(tree.range(..=key).next_back().transpose()?.map(owned)))
     }
 
-    fn last(&mut self, tree: Tree) -> Result<Option<Entry>, Fault> {
-        self.on(tree, |tree| Ok(tree.last()?.map(owned)))
-    }
-
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
         self.on(tree, |tree| {
             for entry in tree.range(key..) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::outbox::OpenError;
 use crate::outbox::store::host::{Cells, Database, Fault, Held, Host};
-use crate::time::BootTime;
+use crate::time::{BootTime, WallTime, millis};
 
 use super::data::{Data, Sickness};
 use super::open::{Handle, OpenDatabase, OpenFile, OpenLock};
@@ -21,6 +21,10 @@ const OPEN_BYTES: u64 = 4096;
 impl Host for Disk {
     fn now(&self) -> BootTime {
         self.state().now
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(millis(self.state().now.0))
     }
 
     fn random(&self) -> u32 {
@@ -156,6 +160,17 @@ impl Host for Disk {
         let node = node.unwrap_or_else(|| state.add(text(path), Node::File(Plain::default())));
         if let Some(Node::File(file)) = state.nodes.get_mut(&node) {
             file.reserved = bytes;
+        }
+        Ok(())
+    }
+
+    fn release_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        // A database's file is its folder here.
+        let node = path.parent().and_then(|folder| state.find(text(folder)));
+        if let Some(Node::Database(data)) = node.and_then(|node| state.nodes.get_mut(&node)) {
+            data.reserved = 0;
         }
         Ok(())
     }

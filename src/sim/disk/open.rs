@@ -111,14 +111,6 @@ impl Database for OpenDatabase {
         })
     }
 
-    fn last(&mut self, tree: Tree) -> Result<Option<Entry>, Fault> {
-        self.handle.read(|data| {
-            let found = data.tree(tree).and_then(|tree| tree.last_key_value());
-            found.map_or(Ok(()), |(key, _)| sick(data, tree, key))?;
-            Ok(found.map(entry))
-        })
-    }
-
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
         self.handle.read(|data| {
             let Some(entries) = data.tree(tree) else { return Ok(()) };

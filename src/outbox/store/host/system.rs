@@ -11,7 +11,7 @@ use crate::obs::{clock, folder, random};
 use crate::outbox::OpenError;
 use crate::outbox::store::database::{SEGMENT_BYTES, SledDatabase};
 use crate::outbox::store::lock::Lock;
-use crate::time::BootTime;
+use crate::time::{BootTime, WallTime};
 
 use super::{Cells, Database, Fault, Held, Host};
 
@@ -22,6 +22,10 @@ pub(crate) struct System;
 impl Host for System {
     fn now(&self) -> BootTime {
         clock::boot_now()
+    }
+
+    fn wall(&self) -> WallTime {
+        clock::wall_now()
     }
 
     fn random(&self) -> u32 {
@@ -105,6 +109,13 @@ impl Host for System {
     fn reserve_file(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?)
+    }
+
+    fn release_file(&self, path: &Path) -> io::Result<()> {
+        missing_is_fine(OpenOptions::new().write(true).open(path).and_then(|file| {
+            let length = file.metadata()?.len();
+            file.set_len(length)
+        }))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
