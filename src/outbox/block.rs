@@ -10,6 +10,8 @@
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
+#[cfg(all(test, feature = "agent"))]
+use crate::sim::mutant::{self, Mutant};
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 52;
@@ -106,7 +108,10 @@ pub fn decode(value: &[u8]) -> Result<(Header, &[u8]), BlockError> {
     let header = fields.header(lane).ok_or(BlockError::Bounds);
     let stored = u32::from_be_bytes(fields.take().unwrap_or_default());
     let signed = head.get(..CRC_AT).unwrap_or_default();
-    if crc32c::crc32c_append(crc32c::crc32c(signed), body) != stored {
+    let sound = crc32c::crc32c_append(crc32c::crc32c(signed), body) == stored;
+    #[cfg(all(test, feature = "agent"))]
+    let sound = sound || mutant::active(Mutant::ChecksumIgnored);
+    if !sound {
         return Err(BlockError::Crc);
     }
     if version != VERSION || flags != 0 {

@@ -35,14 +35,6 @@ pub enum OpenError {
         /// The newest this program knows.
         known: u32,
     },
-    /// A small file of it is damaged.
-    #[error("{} is damaged ({detail}): restore it from a copy, or move the folder away to begin anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
     /// 2^32 openings are used up.
     #[error("lane {lane} has used up its epochs: move the outbox folder away to begin anew")]
     EpochsUsedUp {
@@ -112,6 +104,16 @@ pub enum AppendError {
         /// Bytes on disk.
         used: u64,
         /// Its quota.
+        quota: u64,
+    },
+    /// What events and logs may take together is used up.
+    #[error(
+        "the outbox is full: {used} of {quota} bytes for events and logs are held until the hub acks them; retry later"
+    )]
+    OutboxFull {
+        /// Bytes on disk.
+        used: u64,
+        /// What the outbox may take, less what is set aside for control.
         quota: u64,
     },
     /// The disk is full; nothing was accepted. It mends itself when there is room.

@@ -2,34 +2,31 @@
 //!
 //! Where the mark promises more records of a stream than are found, the end of it was lost: a gap says so.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::id::{Epoch, Lane, StreamId};
-use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
+use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 use crate::wire::batch;
-use crate::wire::message::{Gap, GapReason};
+use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::ballast::{self, Ballast};
 use super::carve::Carved;
 use super::core::{self, Core, Rows};
 use super::gap;
 use super::generation;
-use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
+use super::generation::{DEAD_PREFIX, NEW_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::job::{self, Reservations};
 use super::mark::{CoreState, End, Mark};
+use super::spans;
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
-    let core = dir.join("core");
-    if host.exists(&core) {
-        host.remove_folder(&dir.join("core.new"))?;
-    } else if host.exists(&dir.join("dead-core")) {
-        host.rename(&dir.join("dead-core"), &core)?;
-    }
+    core::settle_folders(host, dir)?;
     for name in host.list(dir)? {
         if name.starts_with(NEW_PREFIX) || name.starts_with(DEAD_PREFIX) {
             host.remove_folder(&dir.join(name))?;
@@ -44,6 +41,8 @@ pub(super) struct Found {
     pub(super) ledger: Ledger,
     pub(super) reservations: Reservations,
     pub(super) ballast: Ballast,
+    /// What the hub is to be told of the core.
+    pub(super) core_lost: Option<LossReport>,
 }
 
 /// Opens the core, finds what is held, draws every lane's epoch and makes that durable. A full disk gets back what was
@@ -68,15 +67,17 @@ pub(super) fn open(
 
 fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> Result<Found, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let commit = mark.found_core().map_or(0, |core| core.commit);
-    let mut core = Core::open(host, dir, commit).map_err(unreadable)?;
-    let found = recover(host, dir, &mut core, mark).and_then(|mut ledger| {
+    let (mut core, rows) = core::open(host, dir, mark.found_core()).map_err(unreadable)?;
+    let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
         Ok((ledger, reservations))
     });
     match found {
-        Ok((ledger, reservations)) => Ok(Found { core, ledger, reservations, ballast }),
+        Ok((ledger, reservations)) => {
+            let core_lost = rows.lost.then(|| core_lost(&ledger));
+            Ok(Found { core, ledger, reservations, ballast, core_lost })
+        }
         Err(error) => {
             if let Err(fault) = core.close() {
                 tracing::debug!(%fault, "the core closed after its failure");
@@ -86,28 +87,52 @@ fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> R
     }
 }
 
-fn recover(host: &dyn Host, dir: &Path, core: &mut Core, mark: &mut Mark) -> Result<Ledger, OpenError> {
+/// What the hub is told of a damaged core: which control records it may be about.
+fn core_lost(ledger: &Ledger) -> LossReport {
+    let current = ledger.current(Lane::Control);
+    let old = ledger.streams().filter(|(id, _)| id.lane == Lane::Control && *id != current).last();
+    let (stream, from, to) = old.map_or((current, 1, 1), |(id, held)| {
+        let from = held.acked.saturating_add(1);
+        (id, from, from.max(held.next.saturating_sub(1)))
+    });
+    LossReport { stream, from, to, reason: LossReason::CoreLost }
+}
+
+fn recover(
+    host: &dyn Host,
+    dir: &Path,
+    core: &mut Core,
+    rows: &Rows,
+    mark: &mut Mark,
+) -> Result<Ledger, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
     let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
-    let rows = core.rows(dirty.map(|core| core.commit)).map_err(unreadable)?;
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
-    let mut streams = spans(host, dir, &rows).map_err(|source| OpenError::Io {
+    let mut streams = spans::spans(host, dir, rows).map_err(|source| OpenError::Io {
         action: "list",
         path: dir.to_owned(),
         source,
     })?;
     let mut epochs = PerLane::from_fn(|_| Epoch::from_u64(0));
     for lane in Lane::ALL {
+        let marked = mark.found(lane).map(|durable| durable.epoch);
+        if let Some(epoch) = marked.filter(|_| rows.lost) {
+            // All that tells of it may be the mark.
+            streams.entry(StreamId { lane, epoch }).or_default();
+        }
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
-        let greatest = held.max(*rows.epochs.of(lane));
+        let greatest = held.max(*rows.epochs.of(lane)).max(marked);
         let random = host.random();
-        *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
+        let epoch = Epoch::after(greatest, random);
+        #[cfg(test)]
+        let epoch = if mutant::active(Mutant::EpochUsedAgain) { greatest.or(epoch) } else { epoch };
+        *epochs.of_mut(lane) = epoch.ok_or(OpenError::EpochsUsedUp { lane })?;
     }
     let mut lost = Vec::new();
     for (id, stream) in &mut streams {
-        lost.extend(complete(host, dir, &rows, core, mark, *id, stream)?);
+        lost.extend(complete(host, dir, rows, core, mark, *id, stream)?);
     }
     let mut ledger = Ledger::new(epochs);
     for gap in rows.gaps.iter().chain(&lost) {
@@ -158,48 +183,6 @@ fn promised(mark: &Mark, id: StreamId) -> u64 {
     mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto)
 }
 
-/// Every stream that names or rows speak of, with its spans.
-fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
-    let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
-    let gap_streams = rows.gaps.iter().map(|gap| &gap.stream);
-    for id in rows.nexts.keys().chain(rows.cursors.keys()).chain(gap_streams) {
-        streams.entry(*id).or_default();
-    }
-    for (header, bytes) in &rows.control {
-        let span = Span { bytes: *bytes, disk_bytes: *bytes };
-        let stream = streams.entry(header.stream).or_default();
-        stream.spans.insert(header.first, span);
-        stream.next = stream.next.max(header.end());
-    }
-    for folder in host.list(dir)? {
-        let Some(name) = name_of(&folder) else { continue };
-        let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
-        let span = Span { bytes: disk_bytes, disk_bytes };
-        streams.entry(name.stream).or_default().spans.insert(name.first, span);
-    }
-    for (id, stream) in &mut streams {
-        if let Some((acked, crc)) = rows.cursors.get(id) {
-            (stream.acked, stream.acked_crc) = (*acked, *crc);
-        }
-    }
-    Ok(streams)
-}
-
-/// The generation that lies in a folder of this name, sound or set aside.
-fn name_of(folder: &str) -> Option<GenerationName> {
-    folder.strip_prefix(QUARANTINE_PREFIX).unwrap_or(folder).parse().ok()
-}
-
-/// The generations that were set aside.
-pub(super) fn quarantined(host: &dyn Host, dir: &Path) -> std::io::Result<BTreeSet<GenerationName>> {
-    let names = host.list(dir)?;
-    Ok(names
-        .iter()
-        .filter(|name| name.starts_with(QUARANTINE_PREFIX))
-        .filter_map(|name| name_of(name))
-        .collect())
-}
-
 /// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block. Gives what the
 /// mark promises beyond that.
 fn complete(
@@ -241,15 +224,9 @@ fn complete(
 }
 
 fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
-    let folder = folder(host, dir, name);
+    let folder = spans::folder(host, dir, name);
     let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
     Ok(last.map(|(header, body)| whole_end(header.end(), &body)))
-}
-
-/// Where a generation lies.
-fn folder(host: &dyn Host, dir: &Path, name: GenerationName) -> PathBuf {
-    let aside = dir.join(format!("{QUARANTINE_PREFIX}{name}"));
-    if host.exists(&aside) { aside } else { dir.join(name.to_string()) }
 }
 
 fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
