@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -15,7 +16,7 @@ use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::ballast::{self, Ballast};
 use super::carve::Carved;
-use super::core::{self, Core, Rows};
+use super::core::{self, Core, Need, Rows};
 use super::gap;
 use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX};
@@ -71,6 +72,9 @@ fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> R
     let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        // On a full disk what was reserved before is still there, and more is not to be had.
+        let written = reservations.bytes().saturating_mul(limit::CORE_AMPLIFICATION);
+        let _ = core.provide(written.saturating_add(limit::CORE_COMMIT_BYTES));
         Ok((ledger, reservations))
     });
     match found {
@@ -161,7 +165,7 @@ fn recover(
             core.remove(&core::cursor_key(id));
         }
     }
-    let commit = core.commit().map_err(unreadable)?;
+    let commit = core.commit(Need::Last).map_err(unreadable)?;
     let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
     marked.map_err(|error| unreadable(error.into()))?;
     core.settle();
