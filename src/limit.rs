@@ -60,13 +60,17 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 1024;
 
 /// One record as a program hands it over, before it is cut into parts.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
-/// Payload of one part; a longer record is cut, so that a stored block stays below sled's blob threshold.
+/// Payload of one part; a longer record is cut, so that it fits into a stored block.
 pub const RECORD_PART_BYTES_MAX: usize = 13 * 1024;
 /// The name of a record's source.
 pub const SOURCE_BYTES_MAX: usize = 128;
-/// One stored block, header included. Values above a quarter of a sled segment (512 KiB) become blob files that
-/// are never freed; 14 KiB also keeps a fresh tree's leaves small.
+/// One stored block, header included. A leaf of sled's above a quarter of a segment (512 KiB) becomes a file that is never
+/// freed and never synced; a fresh tree's few blocks stay below that (`outbox/store/database.rs`).
 pub const BLOCK_BYTES_MAX: usize = 14 * 1024;
+/// Payload of one part in control, whose blocks are rows of the core.
+pub const CONTROL_PART_BYTES_MAX: usize = 5 * 1024 + 512;
+/// Value of one row of the core, a block of control among them: a leaf of its one tree has up to twenty of them.
+pub const ROW_BYTES_MAX: usize = 6 * 1024;
 /// Bytes of one generation before the next begins.
 pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 /// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6); few in unit tests, so
@@ -258,8 +262,8 @@ pub const JOB_WRITE_RETRY: Duration = Duration::from_secs(1);
 pub const JOB_TEND_INTERVAL: Duration = Duration::from_secs(30);
 /// Finished jobs that one commit forgets at most.
 pub const JOBS_FORGOTTEN_AT_ONCE: usize = 16;
-/// The journal's row of one job.
-pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
+/// The journal's row of one job: fixed fields, of which the longest has 66 bytes.
+pub const JOB_ROW_BYTES_MAX: usize = 1024;
 /// Core space an accepted job reserves: its acks, statuses and result.
 pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
 /// Between TERM and KILL.
@@ -276,8 +280,8 @@ pub const JOB_OUTPUT_BYTES: usize = RECORD_PART_BYTES_MAX;
 pub const JOB_OUTPUT_MAX: u64 = 16 * 1024 * 1024;
 /// After a job's process ended, how long its pipes may stay open in the hands of a grandchild.
 pub const PIPE_HELD_TIMEOUT: Duration = Duration::from_secs(5);
-/// A result's payload above this goes to the logs lane, and the result names where.
-pub const JOB_RESULT_INLINE_BYTES: usize = 8 * 1024;
+/// A result's payload above this goes to the logs lane, and the result names where: its record is one part.
+pub const JOB_RESULT_INLINE_BYTES: usize = 4 * 1024;
 /// Text of a job's reason, detail or progress.
 pub const JOB_TEXT_BYTES_MAX: usize = 1024;
 /// Name of an artifact.

@@ -6,7 +6,8 @@
 //! ```
 //! Numbers are big-endian. `flags`: 1 compressed, 2 encrypted; this version writes 0 and reads nothing else. `length` is
 //! the body's: a block is found and read whole among raw bytes. `crc` is CRC-32C over everything else of the value. The body is what travels in a `Records` envelope, so blocks are joined
-//! by concatenating their bodies. A block has at most `limit::BLOCK_BYTES_MAX` bytes. Its key is epoch and first.
+//! by concatenating their bodies. A block has at most `limit::BLOCK_BYTES_MAX` bytes, one of control,
+//! which is a row of the core, `limit::ROW_BYTES_MAX`. Its key is epoch and first.
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
@@ -168,6 +169,14 @@ pub fn lane_from_code(code: u8) -> Option<Lane> {
     Lane::ALL.into_iter().find(|lane| lane_code(*lane) == code)
 }
 
+/// Bytes of a lane's largest block.
+const fn bytes_max(lane: Lane) -> usize {
+    match lane {
+        Lane::Control => limit::ROW_BYTES_MAX,
+        Lane::Events | Lane::Logs => limit::BLOCK_BYTES_MAX,
+    }
+}
+
 /// Puts records into full blocks.
 #[derive(Debug)]
 pub struct Packer {
@@ -184,7 +193,7 @@ impl Packer {
 
     /// Takes one encoded record; gives the block that had no room for it.
     pub fn push(&mut self, record: &[u8], recorded_at_ms: u64) -> Option<(Header, Vec<u8>)> {
-        let full = HEADER_BYTES + self.body.len() + record.len() > limit::BLOCK_BYTES_MAX;
+        let full = HEADER_BYTES + self.body.len() + record.len() > bytes_max(self.header.stream.lane);
         let block = if full { self.finish() } else { None };
         if self.header.count == 0 {
             self.header.first_ms = recorded_at_ms;

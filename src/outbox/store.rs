@@ -186,7 +186,7 @@ impl Outbox {
     /// # Errors
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
-        let encoded = admit::encode(records)?;
+        let encoded = admit::encode(lane, records)?;
         match self.handle.lanes.of(lane).on_full {
             OnFull::Refuse | OnFull::Evict => self.queue(lane, encoded, None).await,
             OnFull::Block => self.append_patiently(lane, encoded).await,
@@ -200,7 +200,7 @@ impl Outbox {
     /// As [`Outbox::append`]; `LaneFull` too where there is no room for a reservation.
     pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
         job::check(&change)?;
-        let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
+        let encoded = admit::encode_any(Lane::Control, std::mem::take(&mut change.records))?;
         self.queue(Lane::Control, encoded, Some(change)).await.map(|_numbers| ())
     }
 
@@ -350,7 +350,7 @@ impl Outbox {
         self.call(move |store| store.get(&name)).await?
     }
 
-    /// Keeps a small value (at most 14 KiB) under a name (at most 64 bytes); durable when this returns. After an error and
+    /// Keeps a small value (at most 6 KiB) under a name (at most 64 bytes); durable when this returns. After an error and
     /// a crash it may be either value.
     ///
     /// # Errors

@@ -33,6 +33,16 @@ use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
 /// The file grows by this.
 pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
+/// A leaf is split when it has more than 16 entries, and one of four may be merged into it before.
+const LEAF_ENTRIES_MAX: usize = 20;
+/// What an entry takes beside the value it is given: envelope, key, sled's own fields.
+const ENTRY_BYTES: usize = 256;
+// A leaf above a quarter of a segment becomes a file of its own, which sled never syncs: after a power cut that file is
+// empty, and sled drops what follows in its log.
+const _: () = assert!(
+    LEAF_ENTRIES_MAX * (limit::ROW_BYTES_MAX + ENTRY_BYTES) < SEGMENT_BYTES / 4
+        && limit::TREE_BLOCKS_MAX * (limit::BLOCK_BYTES_MAX + ENTRY_BYTES) < SEGMENT_BYTES / 4
+);
 /// What sled 0.34.7 writes into `conf` for these settings.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\nv\x19Q\xc1";
 const CACHE_BYTES: u64 = 1024 * 1024;

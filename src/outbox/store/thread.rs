@@ -244,9 +244,12 @@ impl Store {
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         // As large as a block, so that the core never holds what becomes a blob file.
-        if name.is_empty() || name.len() > 64 || value.len() > limit::BLOCK_BYTES_MAX {
-            let detail =
-                format!("`{name}` with {} bytes: a name has 1 to 64, a value at most 14336", value.len());
+        if name.is_empty() || name.len() > 64 || value.len() > limit::ROW_BYTES_MAX {
+            let detail = format!(
+                "`{name}` with {} bytes: a name has 1 to 64, a value at most {}",
+                value.len(),
+                limit::ROW_BYTES_MAX
+            );
             return Err(StoreError::Invalid { detail });
         }
         self.check()?;

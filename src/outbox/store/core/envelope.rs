@@ -19,7 +19,7 @@ const HEADER_BYTES: usize = 20;
 /// The longest key of a row: a small value's name and its prefix.
 const KEY_BYTES_MAX: usize = 80;
 /// The longest envelope.
-pub(in crate::outbox::store) const BYTES_MAX: usize = HEADER_BYTES + KEY_BYTES_MAX + limit::BLOCK_BYTES_MAX;
+pub(in crate::outbox::store) const BYTES_MAX: usize = HEADER_BYTES + KEY_BYTES_MAX + limit::ROW_BYTES_MAX;
 
 /// An opened row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

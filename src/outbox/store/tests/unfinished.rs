@@ -10,8 +10,9 @@ use crate::outbox::store::host::{Host as _, Tree};
 use crate::outbox::store::mark::Mark;
 
 /// A record of five parts, and how many units of it are written.
-fn parts() -> Encoded {
-    let encoded = admit::encode(vec![record(&"x".repeat(4 * limit::RECORD_PART_BYTES_MAX + 1))]).unwrap();
+fn parts(lane: Lane) -> Encoded {
+    let bytes = 4 * admit::part_bytes_max(lane) + 1;
+    let encoded = admit::encode(lane, vec![record(&"x".repeat(bytes))]).unwrap();
     assert_eq!(encoded.units.len(), 5);
     encoded
 }
@@ -64,7 +65,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     let outbox = open(dir.path());
     let stream = outbox.append(lane, numbered(0..10)).await.unwrap().first.stream;
     outbox.close().await.unwrap();
-    write(dir.path(), stream, 11, begin, &parts(), units);
+    write(dir.path(), stream, 11, begin, &parts(lane), units);
     let durable = Mark::open(&System, dir.path()).unwrap().found(lane).unwrap();
     assert_eq!((durable.epoch, durable.upto), (stream.epoch, 10), "they are above the watermark");
 
