@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use outpost::id::{Lane, RecordId, StreamId};
 use outpost::time::BootTime;
@@ -21,7 +22,8 @@ pub(crate) struct Account {
     durable: BTreeMap<RecordId, (Piece, BootTime)>,
     acking: Vec<(RecordId, BootTime)>,
     refused: BTreeMap<u64, BootTime>,
-    streams: BTreeSet<StreamId>,
+    /// Since when each is known to be in use.
+    streams: BTreeMap<StreamId, BootTime>,
 }
 
 /// What is wrong.
@@ -41,6 +43,8 @@ pub(crate) enum Violation {
     Hole(RecordId),
     /// A loss was declared that a cut or a crash does not excuse.
     Declared(String),
+    /// A file that is never synced holds part of a database.
+    Unsynced(String),
     /// A lane goes on with an epoch that was there before.
     OldEpoch(StreamId),
 }
@@ -61,6 +65,7 @@ impl fmt::Display for Violation {
             }
             Self::Hole(place) => write!(f, "{place} is a hole that no gap declares"),
             Self::Declared(text) => write!(f, "declared lost: {text}"),
+            Self::Unsynced(file) => write!(f, "{file} is never synced"),
             Self::OldEpoch(stream) => write!(f, "{stream} is the current stream once more"),
         }
     }
@@ -72,7 +77,7 @@ impl Account {
         let at = report.at;
         match report.event {
             Event::Appended { first, numbers } => {
-                self.streams.insert(first.stream);
+                self.streams.entry(first.stream).or_insert(at);
                 for (seq, piece) in (first.seq..).zip(Piece::of(numbers)) {
                     self.durable.insert(place(first.stream, seq), (piece, at));
                 }
@@ -108,6 +113,7 @@ impl Account {
     pub(crate) fn check(&self, findings: &Findings, cut_at: BootTime) -> Vec<Violation> {
         let mut violations: Vec<Violation> =
             findings.refused.iter().chain(&findings.faults).cloned().map(Violation::Fault).collect();
+        violations.extend(findings.blobs.iter().cloned().map(Violation::Unsynced));
         if findings.refused.is_some() {
             return violations;
         }
@@ -117,7 +123,7 @@ impl Account {
         check_holes(&found, findings, &mut violations);
         let losses = findings.gaps.iter().filter(|gap| !is_policy(&gap.reason)).chain(findings.reports());
         violations.extend(losses.map(|loss| Violation::Declared(format!("{loss:?}"))));
-        violations.extend(self.old_epochs(findings).map(Violation::OldEpoch));
+        violations.extend(self.old_epochs(findings, cut_at).map(Violation::OldEpoch));
         violations
     }
 
@@ -173,15 +179,48 @@ impl Account {
         }
     }
 
-    fn old_epochs(&self, findings: &Findings) -> impl Iterator<Item = StreamId> {
+    /// Current streams that were in use before the cut, or are older than one that was.
+    fn old_epochs(&self, findings: &Findings, cut_at: BootTime) -> impl Iterator<Item = StreamId> {
         let newest = Lane::ALL.map(|lane| {
             let held = findings.streams.iter().map(|held| held.id());
             held.filter(|stream| stream.lane == lane).max()
         });
-        newest
-            .into_iter()
-            .flatten()
-            .filter(|stream| self.streams.iter().any(|old| old.lane == stream.lane && old >= stream))
+        newest.into_iter().flatten().filter(move |stream| {
+            let mut used = self.streams.iter().filter(|(old, at)| old.lane == stream.lane && **at <= cut_at);
+            used.any(|(old, _)| old >= stream) || self.streams.contains_key(stream)
+        })
+    }
+
+    /// What is wrong with what was found in a damaged outbox, where the damage excuses the loss of `excused`: nothing else
+    /// is missing, what is missing is declared, and nothing is there that nobody wrote.
+    pub(crate) fn check_damaged(&self, findings: &Findings, excused: &BTreeSet<RecordId>) -> Vec<Violation> {
+        let mut violations: Vec<Violation> =
+            findings.refused.iter().chain(&findings.faults).cloned().map(Violation::Fault).collect();
+        if findings.refused.is_some() {
+            return violations;
+        }
+        let found: BTreeMap<RecordId, &Seen> = findings.seen().collect();
+        let acked = self.acked(BootTime(Duration::MAX));
+        for (place, (piece, _)) in &self.durable {
+            match found.get(place) {
+                Some(Seen::Piece(seen)) if seen == piece => {}
+                // What its beginning would tell is lost.
+                Some(Seen::Tail) if piece.part > 1 => {}
+                Some(seen) => violations.push(Violation::Changed(*place, (*seen).clone())),
+                None if acked.get(&place.stream).is_some_and(|acked| *acked >= place.seq) => {}
+                None if !excused.contains(place) => violations.push(Violation::Lost(*place, *piece)),
+                None if !is_declared(findings, *place) => violations.push(Violation::Hole(*place)),
+                None => {}
+            }
+        }
+        self.check_found(&found, BootTime(Duration::MAX), &mut violations);
+        violations.extend(self.old_epochs(findings, BootTime(Duration::MAX)).map(Violation::OldEpoch));
+        violations
+    }
+
+    /// How many of the records that were reported are found.
+    pub(crate) fn delivered(&self, findings: &Findings) -> usize {
+        findings.seen().filter(|(place, _)| self.durable.contains_key(place)).count()
     }
 
     /// Begins anew with what was found: from here on that is what must be there.
@@ -189,17 +228,24 @@ impl Account {
         self.acking.clear();
         self.durable.clear();
         for (place, seen) in findings.seen() {
-            self.streams.insert(place.stream);
             if let Seen::Piece(piece) = seen {
                 self.durable.insert(place, (*piece, BootTime::default()));
             }
         }
-        self.streams.extend(findings.streams.iter().map(|held| stream_id(&held.stream)));
+        let streams = findings.streams.iter().map(|held| (stream_id(&held.stream), BootTime::default()));
+        self.streams.extend(streams);
     }
 }
 
 fn is_policy(reason: &str) -> bool {
     matches!(reason, "evicted" | "expired")
+}
+
+/// By a Gap, or by a report where the stream itself is not there any more.
+fn is_declared(findings: &Findings, place: RecordId) -> bool {
+    let mut reports = findings.reports();
+    findings.gap_at(place).is_some()
+        || reports.any(|report| report.covers(place) || report.reason == "core_lost")
 }
 
 fn check_holes(found: &BTreeMap<RecordId, &Seen>, findings: &Findings, violations: &mut Vec<Violation>) {

@@ -1,7 +1,7 @@
 //! A hundred power cuts: fifty stops of a working process, and after each of them two disks, one as it stood and one as
 //! a volatile cache may have left it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -44,6 +44,8 @@ struct Tally {
     violations: Vec<String>,
     lost: usize,
     cuts_with_losses: u32,
+    /// The first disk with which something was wrong, before it was mounted again.
+    kept: Option<PathBuf>,
 }
 
 impl Cuts {
@@ -133,13 +135,18 @@ impl Cuts {
             .take(5)
             .map(|violation| format!("cut {} ({kind}): {violation}", self.tally.cuts));
         self.tally.violations.extend(shown);
+        if !violations.is_empty() && self.syncs == Syncs::Kept && self.tally.kept.is_none() {
+            let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cut-{}.img", self.producers));
+            image.save(&kept);
+            self.tally.kept = Some(kept);
+        }
         let mut account = self.account.clone();
         account.settle(&findings);
         (std::fs::read(&file).unwrap(), account)
     }
 }
 
-fn folder(parent: &Path, name: &str) -> std::path::PathBuf {
+fn folder(parent: &Path, name: &str) -> PathBuf {
     let path = parent.join(name);
     std::fs::create_dir_all(&path).unwrap();
     path

@@ -22,13 +22,13 @@ pub(crate) struct Examination {
     pub(crate) dir: PathBuf,
     /// Whose it is to be, as 16 bytes.
     pub(crate) agent: Option<[u8; 16]>,
-    /// Number of the first payload that is appended; one for each lane.
-    pub(crate) appends: u64,
+    /// Number of the first payload that is appended, one for each lane; none where nothing is.
+    pub(crate) appends: Option<u64>,
 }
 
 impl Examination {
     pub(crate) fn of(dir: &Path, appends: u64) -> Self {
-        Self { dir: dir.to_owned(), agent: None, appends }
+        Self { dir: dir.to_owned(), agent: None, appends: Some(appends) }
     }
 
     /// Runs it.
@@ -52,6 +52,7 @@ impl Examination {
         let mut findings = Findings::default();
         match Outbox::open(&self.dir, options) {
             Ok(outbox) => {
+                findings.jobs = jobs(&outbox).await;
                 read_all(&outbox, &mut findings).await;
                 self.append(&outbox, &mut findings).await;
                 read_all(&outbox, &mut findings).await;
@@ -61,11 +62,13 @@ impl Examination {
             }
             Err(error) => findings.refused = Some(error.to_string()),
         }
+        findings.blobs = blobs(&self.dir).unwrap();
         findings
     }
 
     async fn append(&self, outbox: &Outbox, findings: &mut Findings) {
-        for (lane, number) in Lane::ALL.into_iter().zip(self.appends..) {
+        let numbers = self.appends.map_or(0..0, |first| first..u64::MAX);
+        for (lane, number) in Lane::ALL.into_iter().zip(numbers) {
             match outbox.append(lane, vec![record(number)]).await {
                 Ok(appended) => {
                     read_stream(outbox, appended.first.stream, findings).await;
@@ -89,6 +92,30 @@ async fn examines_an_outbox() {
     let Some(examination) = child::order::<Examination>() else { return };
     let findings = examination.look().await;
     println!("\n{FOUND}{}", serde_json::to_string(&findings).unwrap());
+}
+
+/// The journal, a line for each job.
+async fn jobs(outbox: &Outbox) -> Vec<String> {
+    let line = |row: outpost::outbox::job::JobRow| format!("{} {:?} {:?}", row.job, row.row, row.spec);
+    outbox
+        .jobs()
+        .await
+        .map_or_else(|error| vec![error.to_string()], |rows| rows.jobs.into_iter().map(line).collect())
+}
+
+/// Files that a database keeps beside its log. It never syncs them, so after a cut they are empty, and all that was
+/// written after them is lost with them.
+fn blobs(dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for database in std::fs::read_dir(dir)? {
+        let blobs = database?.path().join("blobs");
+        if blobs.is_dir() {
+            for blob in std::fs::read_dir(&blobs)? {
+                found.push(blob?.path().strip_prefix(dir).unwrap_or(&blobs).display().to_string());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Control last: reading the others may bring losses to light, which are reported there.

@@ -18,6 +18,10 @@ pub(crate) struct Findings {
     pub(crate) gaps: Vec<Loss>,
     /// What failed while it was read and written.
     pub(crate) faults: Vec<String>,
+    /// The journal of jobs, a line for each.
+    pub(crate) jobs: Vec<String>,
+    /// Files that no sync covers.
+    pub(crate) blobs: Vec<String>,
 }
 
 /// One stream.

@@ -24,14 +24,18 @@
 //! they can run, and lists them as left out elsewhere. Those of kills and of damage need nothing and always run.
 
 mod account;
+mod backlog;
 mod block_log;
 mod child;
 mod cut;
+mod damage;
 mod disk;
 mod examine;
 mod findings;
+mod full;
 mod fuse;
 mod image;
+mod kill;
 mod payload;
 mod report;
 mod unsynced;

@@ -1,0 +1,159 @@
+//! An outbox worth damaging: two epochs, several generations of events and logs, control records, a journal, a gap,
+//! cursors; and which of its records lie where in its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use outpost::id::{AgentId, JobId, Lane, RecordId, StreamId};
+use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
+use outpost::outbox::{Options, Outbox, block};
+use outpost::time::BootTime;
+use outpost::wire::batch;
+use outpost::wire::message::{Gap, GapReason, StreamMark};
+
+use crate::account::Account;
+use crate::payload::record;
+use crate::report::{Event, Report, place};
+
+/// Whose it is.
+pub(crate) const AGENT: [u8; 16] = [7; 16];
+/// Generations of half a megabyte.
+const QUOTA: [u64; 3] = [64 << 20, 4 << 20, 4 << 20];
+const EPOCHS: u64 = 2;
+/// Appends of each epoch.
+const APPENDS: u64 = 220;
+const JOBS: u8 = 3;
+const MAGIC: &[u8] = b"OPBK";
+const HEADER_COUNT: std::ops::Range<usize> = 24..28;
+
+/// The folder and what is in it.
+pub(crate) struct Backlog {
+    pub(crate) dir: PathBuf,
+    pub(crate) account: Account,
+}
+
+impl Backlog {
+    /// Makes it, with a clean stop.
+    pub(crate) async fn make(dir: &Path) -> Self {
+        let mut account = Account::default();
+        let mut number = 1;
+        for _ in 0..EPOCHS {
+            let options =
+                Options { agent: Some(AgentId::from_bytes(AGENT)), quota: QUOTA, ..Options::default() };
+            let outbox = Outbox::open(dir, options).unwrap();
+            for _ in 0..APPENDS {
+                for (lane, count) in [(Lane::Logs, 10), (Lane::Events, 6), (Lane::Control, 1)] {
+                    let numbers = number..number + count;
+                    number = numbers.end;
+                    let appended = outbox.append(lane, numbers.clone().map(record).collect()).await.unwrap();
+                    take(&mut account, Event::Appended { first: appended.first, numbers });
+                }
+            }
+            outbox.close().await.unwrap();
+        }
+        let outbox = Outbox::open(dir, Options { quota: QUOTA, ..Options::default() }).unwrap();
+        finish(&outbox, &mut account).await;
+        outbox.close().await.unwrap();
+        Self { dir: dir.to_owned(), account }
+    }
+
+    /// A copy of the folder.
+    pub(crate) fn copy(&self, to: &Path) {
+        copy(&self.dir, to);
+    }
+
+    /// Every file of it, by its path in the folder.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path.strip_prefix(&self.dir).unwrap().to_owned());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// Cursors, a gap and jobs.
+async fn finish(outbox: &Outbox, account: &mut Account) {
+    let states = outbox.streams().await.unwrap();
+    for lane in Lane::ALL {
+        let stream = states.iter().find(|state| state.stream.lane == lane).unwrap().stream;
+        take(account, Event::Acking { upto: place(stream, 40) });
+        outbox.ack(vec![StreamMark { stream, acked: 40, acked_crc: 0 }]).await.unwrap();
+        let gap = Gap { stream, from: 3, to: 9, reason: GapReason::HubLost, records: 7, bytes: 0 };
+        outbox.add_gap(gap).await.unwrap();
+    }
+    for job in 1..=JOBS {
+        let change = JobChange {
+            job: JobId::from_bytes([job; 16]),
+            row: Bytes::from(vec![job; 300]),
+            spec: SpecChange::Put(Bytes::from(vec![job; 30_000])),
+            reservation: ReservationChange::Take,
+            forget: None,
+            records: Vec::new(),
+        };
+        outbox.change_job(change).await.unwrap();
+    }
+}
+
+fn take(account: &mut Account, event: Event) {
+    account.take(Report { at: BootTime::default(), event });
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copied = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &copied);
+        } else {
+            std::fs::copy(&path, &copied).unwrap();
+        }
+    }
+}
+
+/// Where the blocks of a database's file lie; a block may lie there more than once.
+pub(crate) struct Blocks(BTreeMap<(StreamId, u64, u64), Vec<std::ops::Range<usize>>>);
+
+impl Blocks {
+    pub(crate) fn of(file: &[u8]) -> Self {
+        let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let starts = (0..file.len()).filter(|at| file[*at..].starts_with(MAGIC));
+        for (start, header, end) in starts.filter_map(|start| block_at(file, start)) {
+            blocks.entry((header.stream, header.first, header.end())).or_default().push(start..end);
+        }
+        Self(blocks)
+    }
+
+    /// The records of which no copy is left whole where these bytes are damaged.
+    pub(crate) fn hit(&self, damaged: &std::ops::Range<usize>) -> BTreeSet<RecordId> {
+        let hit = self.0.iter().filter(|(_, copies)| {
+            copies.iter().all(|copy| copy.start < damaged.end && damaged.start < copy.end)
+        });
+        hit.flat_map(|((stream, first, end), _)| (*first..*end).map(|seq| place(*stream, seq))).collect()
+    }
+}
+
+fn block_at(file: &[u8], start: usize) -> Option<(usize, block::Header, usize)> {
+    let head = file.get(start..start + block::HEADER_BYTES)?;
+    let count = u32::from_be_bytes(head[HEADER_COUNT].try_into().ok()?);
+    let body = start + block::HEADER_BYTES;
+    let end = (body + outpost::limit::BLOCK_BYTES_MAX).min(file.len());
+    let mut rest = &file[body..end];
+    for _ in 0..count {
+        rest = batch::split_first(rest)?.1;
+    }
+    let end = end - rest.len();
+    let (header, _) = block::decode(&file[start..end]).ok()?;
+    Some((start, header, end))
+}
