@@ -6,28 +6,38 @@
 
 mod ack;
 mod ballast;
+mod carve;
 mod committer;
 mod core;
 mod database;
+mod figures;
 mod format;
+mod full;
+mod gap;
 mod generation;
+pub(crate) mod host;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;
+mod poison;
+mod quarantine;
 mod reader;
 mod recover;
 mod roll;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::id::{AgentId, Lane, RecordId, StreamId};
 use crate::limit;
@@ -35,9 +45,11 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
-use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
+use host::{Host, System};
 use inbox::Inbox;
 use thread::Store;
+use watch::Watch;
 
 /// How an outbox is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +77,10 @@ pub struct Outbox {
 
 struct Handle {
     inbox: Arc<Inbox>,
-    durable: watch::Receiver<[StreamState; 3]>,
+    durable: tokio::sync::watch::Receiver<[StreamState; 3]>,
+    watch: Arc<Watch>,
+    /// The figures that were asked for last.
+    stat: Mutex<Stat>,
 }
 
 impl Drop for Handle {
@@ -81,10 +96,11 @@ impl fmt::Debug for Outbox {
 }
 
 /// Ends what still waits when the thread ends, however it does.
-struct Guard(Arc<Inbox>);
+struct Guard(Arc<Inbox>, Arc<Watch>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.1.end();
         self.0.abort();
     }
 }
@@ -95,25 +111,53 @@ impl Outbox {
     /// # Errors
     /// The folder is in use, another agent's, of a newer format, damaged, or cannot be written.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(System), dir, options)
+    }
+
+    /// As [`Self::open`], on another machine.
+    pub(crate) fn open_on(host: Arc<dyn Host>, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
-        let inbox = Arc::new(Inbox::new());
-        let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
-        let work = move || {
-            let guard = Guard(queue);
-            match Store::open(folder, &options) {
-                Ok(store) => {
-                    let _ = sender.send(Ok(store.durable.subscribe()));
-                    store.run(&guard.0);
-                }
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                }
+        let (inbox, watch) = (Arc::new(Inbox::new()), Arc::new(Watch::new()));
+        let guard = Guard(Arc::clone(&inbox), Arc::clone(&watch));
+        let (folder, machine) = (dir.to_owned(), Arc::clone(&host));
+        let work = move || match Store::open(machine, folder, &options, Arc::clone(&guard.1)) {
+            Ok(store) => {
+                let _ = sender.send(Ok(store.durable.subscribe()));
+                store.run(&guard.0);
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
             }
         };
         let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
-        std::thread::Builder::new().name("outbox".to_owned()).spawn(work).map_err(io)?;
+        let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        start("outbox").spawn(work).map_err(io)?;
         let durable = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
-        Ok(Self { handle: Arc::new(Handle { inbox, durable }) })
+        let eyes = Arc::clone(&watch);
+        start("outbox-watch").spawn(move || eyes.stand(&*host)).map_err(io)?;
+        Ok(Self { handle: Arc::new(Handle { inbox, durable, watch, stat: Mutex::default() }) })
+    }
+
+    /// Waits for an answer of the thread, as long as that does not hang. An answer that is there counts all the same.
+    async fn answered<T>(&self, answer: impl Future<Output = T>) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            reason = self.handle.watch.hang() => Err(reason),
+        }
+    }
+
+    async fn queue(
+        &self,
+        lane: Lane,
+        encoded: admit::Encoded,
+        job: Option<JobChange>,
+    ) -> Result<Appended, AppendError> {
+        let queued = async {
+            let answer = self.handle.inbox.append(lane, encoded, job).await?;
+            answer.await.map_err(|_| AppendError::Closed)?
+        };
+        self.answered(queued).await.unwrap_or_else(|reason| Err(AppendError::Degraded { reason }))
     }
 
     /// Takes records in; returns once they are durable. All of one call are committed at once and numbered without a
@@ -123,8 +167,7 @@ impl Outbox {
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
-        let answer = self.handle.inbox.append(lane, encoded, None).await?;
-        answer.await.map_err(|_| AppendError::Closed)?
+        self.queue(lane, encoded, None).await
     }
 
     /// Commits a change of the journal of jobs with the control records that tell of it. Not undone where the future is
@@ -135,8 +178,7 @@ impl Outbox {
     pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
         job::check(&change)?;
         let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
-        let answer = self.handle.inbox.append(Lane::Control, encoded, Some(change)).await?;
-        answer.await.map_err(|_| AppendError::Closed)?.map(|_numbers| ())
+        self.queue(Lane::Control, encoded, Some(change)).await.map(|_numbers| ())
     }
 
     /// The journal as it was left.
@@ -148,7 +190,7 @@ impl Outbox {
     }
 
     /// The current stream of each lane, in the order of [`Lane::ALL`]; changes when records become durable.
-    pub fn durable(&self) -> watch::Receiver<[StreamState; 3]> {
+    pub fn durable(&self) -> tokio::sync::watch::Receiver<[StreamState; 3]> {
         self.handle.durable.clone()
     }
 
@@ -160,8 +202,11 @@ impl Outbox {
         let request = move |store: &mut Store| {
             let _ = reply.send(request(store));
         };
-        self.handle.inbox.request(Box::new(request)).await?;
-        answer.await.map_err(|_| StoreError::Closed)
+        let asked = async {
+            self.handle.inbox.request(Box::new(request)).await?;
+            answer.await.map_err(|_| StoreError::Closed)
+        };
+        self.answered(asked).await.unwrap_or_else(|reason| Err(StoreError::Degraded { reason }))
     }
 
     /// What a Register lists, oldest first within a lane.
@@ -188,8 +233,9 @@ impl Outbox {
         self.call(move |store| store.crc(record)).await?
     }
 
-    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
-    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
+    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one, or the gap `from`
+    /// lies in; `None` where `from` is not durable yet or the stream is not held. A batch may end early, where a
+    /// generation or a gap does.
     ///
     /// # Errors
     /// The generation of `from` cannot be read.
@@ -198,7 +244,7 @@ impl Outbox {
         stream: StreamId,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         self.call(move |store| store.read(stream, from, bytes_max)).await?
     }
 
@@ -244,7 +290,15 @@ impl Outbox {
     /// # Errors
     /// The outbox is closed.
     pub async fn stat(&self) -> Result<Stat, StoreError> {
-        self.call(Store::stat).await
+        let stat = self.call(Store::stat).await;
+        let mut last = self.handle.stat.lock().unwrap_or_else(PoisonError::into_inner);
+        match stat {
+            Ok(stat) => *last = stat,
+            // The thread hangs: what it said last, and that.
+            Err(StoreError::Degraded { .. }) => last.degraded = true,
+            Err(error) => return Err(error),
+        }
+        Ok(last.clone())
     }
 
     /// What is held, one contiguous range each.
@@ -288,6 +342,8 @@ impl Outbox {
     pub async fn close(self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.handle.inbox.close(Some(reply));
-        answer.await.map_err(|_| StoreError::Closed)?
+        let answered = self.answered(answer).await;
+        let answered = answered.map_err(|reason| StoreError::Degraded { reason })?;
+        answered.map_err(|_| StoreError::Closed)?
     }
 }

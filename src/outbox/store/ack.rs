@@ -4,14 +4,13 @@
 //! never one that is missing.
 
 use crate::id::{Lane, StreamId};
-use crate::obs::clock::boot_now;
 use crate::outbox::StoreError;
 use crate::outbox::name::GenerationName;
 use crate::wire::message::StreamMark;
 
-use super::database::Fault;
+use super::host::Fault;
 use super::thread::Store;
-use super::{core, generation};
+use super::{core, gap, generation};
 
 impl Store {
     /// Removes a lane's newest generation, all of which is acked.
@@ -44,7 +43,7 @@ impl Store {
     fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
         let gaps = self.ledger.take_gaps(mark);
         if let Some(core) = &mut self.core {
-            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
+            gap::put_rows_later(core, &gaps);
         }
         // One that is not held any more was acked whole.
         let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
@@ -54,18 +53,26 @@ impl Store {
         if mark.acked > stream.acked {
             (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
             if let Some(core) = &mut self.core {
-                core.put(&core::cursor_key(mark.stream), &core::cursor_value(mark.acked, mark.acked_crc));
+                core.put_later(
+                    &core::cursor_key(mark.stream),
+                    &core::cursor_value(mark.acked, mark.acked_crc),
+                );
             }
         } else if gaps.is_empty() {
             return Ok(());
         }
-        let result = self.release_reservations(&mark).and_then(|()| self.remove_covered(mark.stream));
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
+        match self.release_reservations(&mark).and_then(|()| self.remove_covered(mark.stream)) {
+            Err(fault @ Fault::Broken(_)) => Err(self.fail(fault)),
+            // The ack counts all the same; on a full disk its space comes back when that can be written down.
+            result => {
+                self.note(result);
+                Ok(())
+            }
+        }
     }
 
     /// Removes the spans of a stream that are acked whole: cursor first, then the folder or the rows.
-    fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
+    pub(super) fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
         let Some(stream) = self.ledger.stream(id) else { return Ok(()) };
         let drained = stream.unacked() == 0;
         let written =
@@ -73,22 +80,19 @@ impl Store {
         let mut covered = stream.covered();
         covered.retain(|first| written.is_none_or(|name| name.first != *first));
         if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
-            *self.drained_since.of_mut(id.lane) = Some(boot_now());
+            *self.drained_since.of_mut(id.lane) = Some(self.host.now());
         }
         if id.lane == Lane::Control {
             if let Some(core) = &mut self.core {
-                covered.iter().for_each(|first| core.remove(&core::control_key(id, *first)));
+                covered.iter().for_each(|first| core.remove_later(&core::control_key(id, *first)));
             }
         } else if !covered.is_empty() {
-            self.commit_core()?;
+            self.commit_core(None)?;
             for first in &covered {
                 let name = GenerationName { stream: id, first: *first };
-                if self.reader.as_ref().is_some_and(|reader| reader.name == name)
-                    && let Some(reader) = self.reader.take()
-                {
-                    reader.close()?;
-                }
-                generation::remove(&self.dir, name)?;
+                self.reader.take_if(|reader| reader.name == name);
+                generation::remove(&*self.host, &self.dir, name)?;
+                self.quarantined.remove(&name);
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {
@@ -97,8 +101,8 @@ impl Store {
         if self.ledger.forget_if_done(id)
             && let Some(core) = &mut self.core
         {
-            core.remove(&core::next_key(id));
-            core.remove(&core::cursor_key(id));
+            core.remove_later(&core::next_key(id));
+            core.remove_later(&core::cursor_key(id));
         }
         // Rows that only speak of removed things may wait, but not for ever: the mark's sync takes them along.
         self.mark.touch();

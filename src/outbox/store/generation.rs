@@ -2,24 +2,25 @@
 //!
 //! Blocks go into trees named by the number of their first record (8 bytes, big-endian); the key of a block is epoch and
 //! first number. A fresh tree is begun often, so that sled never rewrites a leaf. Only the newest generation of a lane is
-//! written.
+//! written, by the process that made it; every other one is read raw, see `carve`.
 
-use std::fs::{self, File};
 use std::path::Path;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use crate::id::StreamId;
 use crate::limit;
 use crate::outbox::block::{self, Header};
 use crate::outbox::name::GenerationName;
 
-use super::database::{Database, Fault, Scan, Tree};
+use super::host::{Database, Fault, Host, Scan, Tree};
 
 /// Prefix of a generation that is being made.
 pub(super) const NEW_PREFIX: &str = "new-";
 /// Prefix of one that is being removed.
 pub(super) const DEAD_PREFIX: &str = "dead-";
+/// Prefix of one in which something is missing.
+pub(super) const QUARANTINE_PREFIX: &str = "quarantine-";
 /// A file may grow past its generation's size by what sled writes beside the blocks.
 const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 
@@ -28,55 +29,65 @@ const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 pub(super) struct Generation {
     pub(super) name: GenerationName,
     trees: Vec<u64>,
-    tree: Option<(u64, Tree)>,
     tree_blocks: usize,
     tree_bytes: usize,
-    database: Database,
+    database: Box<dyn Database>,
 }
 
 impl Generation {
     /// Makes a new one with `bytes` reserved for it. A failure leaves nothing but a `new-` folder.
-    pub(super) fn create(dir: &Path, name: GenerationName, bytes: u64) -> Result<Self, Fault> {
+    pub(super) fn create(
+        host: &dyn Host,
+        dir: &Path,
+        name: GenerationName,
+        bytes: u64,
+    ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
-        fs::create_dir(&new)?;
-        let made = Database::open(&new).and_then(|database| {
-            database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
-            database.sync_new(&new)?;
-            fs::rename(&new, &path)?;
-            File::open(dir)?.sync_all()?;
-            Ok(database)
+        // What an earlier attempt left; nothing of it was accepted, or this one had another name.
+        host.remove_folder(&new)?;
+        if host.exists(&path) {
+            remove(host, dir, name)?;
+        }
+        host.create_folder(&new)?;
+        let made = host.open_database(&new).and_then(|mut database| {
+            let named = database
+                .reserve(Self::reservation(bytes))
+                .and_then(|()| database.sync_new())
+                .and_then(|()| Ok(host.rename(&new, &path)?))
+                .and_then(|()| Ok(host.sync_folder(dir)?));
+            match named {
+                Ok(()) => Ok(database),
+                Err(fault) => {
+                    let _ = database.close();
+                    Err(fault)
+                }
+            }
         });
         match made {
             Ok(database) => Ok(Self::new(name, database)),
             Err(fault) => {
                 // Tried again under the same name when there is room.
-                let _ = fs::remove_dir_all(&new);
+                let _ = host.remove_folder(&new);
                 Err(fault)
             }
         }
     }
 
-    /// Opens one that exists.
-    pub(super) fn open(dir: &Path, name: GenerationName) -> Result<Self, Fault> {
-        let path = dir.join(name.to_string());
-        if !path.join("db").exists() {
-            return Err(Fault::Broken("it has no database".to_owned()));
-        }
-        let database = Database::open(&path)?;
-        Ok(Self::new(name, database))
+    /// Bytes of the disk that making one of `bytes` takes.
+    pub(super) const fn reservation(bytes: u64) -> u64 {
+        bytes.saturating_add(RESERVE_SLACK_BYTES)
     }
 
-    fn new(name: GenerationName, database: Database) -> Self {
-        let trees = database.numbered_trees();
-        Self { name, trees, tree: None, tree_blocks: 0, tree_bytes: 0, database }
+    fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
+        let trees = database.trees();
+        Self { name, trees, tree_blocks: 0, tree_bytes: 0, database }
     }
 
     /// Writes one block; durable after [`Self::commit`].
     pub(super) fn insert(&mut self, header: &Header, value: &[u8]) -> Result<(), Fault> {
         let full = self.tree_blocks >= limit::TREE_BLOCKS_MAX && self.tree_bytes >= limit::TREE_BYTES_MAX;
         if full || self.trees.is_empty() {
-            self.tree = None;
             self.trees.push(header.first);
             (self.tree_blocks, self.tree_bytes) = (0, 0);
         }
@@ -84,10 +95,10 @@ impl Generation {
         self.tree_bytes += value.len();
         let name = self.trees.last().copied().unwrap_or(header.first);
         let key = key(header.stream, header.first);
-        self.tree(name)?.insert(&key, value)
+        self.database.insert(Tree::Numbered(name), &key, value)
     }
 
-    pub(super) fn commit(&self) -> Result<(), Fault> {
+    pub(super) fn commit(&mut self) -> Result<(), Fault> {
         self.database.commit()
     }
 
@@ -98,27 +109,14 @@ impl Generation {
 
     /// Closes it; what was reserved and not used goes back where it was the writer's.
     pub(super) fn close(self) -> Result<(), Fault> {
-        let Self { tree, database, .. } = self;
-        drop(tree);
+        let Self { mut database, .. } = self;
         database.release()?;
         database.close()
     }
 
     /// Leaves it as it is, for good.
     pub(super) fn abandon(self) {
-        std::mem::forget(self.tree);
         self.database.abandon();
-    }
-
-    /// The last block's header and its last record, as found after whatever happened.
-    pub(super) fn last_block(&mut self) -> Result<Option<(Header, BytesMut)>, Fault> {
-        for name in self.trees.clone().into_iter().rev() {
-            if let Some((_, value)) = self.tree(name)?.last()? {
-                let (header, body) = self.decode(&value)?;
-                return Ok(Some((header, BytesMut::from(body))));
-            }
-        }
-        Ok(None)
     }
 
     /// Visits blocks in order, beginning with the one that holds `from`, until told to stop.
@@ -132,12 +130,13 @@ impl Generation {
         let names: Vec<u64> = self.trees.iter().skip(begin).copied().collect();
         let mut next = from;
         for name in names {
-            let tree = self.tree(name)?;
-            let start = tree
-                .at_or_before(&key(stream, next))?
+            let tree = Tree::Numbered(name);
+            let start = self
+                .database
+                .at_or_before(tree, &key(stream, next))?
                 .map_or_else(|| key(stream, next).to_vec(), |(key, _)| key);
             let (mut fault, mut scan) = (None, Scan::Next);
-            tree.scan(&start, |_, value| {
+            self.database.scan(tree, &start, &mut |_, value| {
                 scan = match decode(stream, value) {
                     Ok((header, _)) if header.end() <= next => Scan::Next,
                     Ok((header, _)) if header.first > next => {
@@ -167,23 +166,10 @@ impl Generation {
         }
         Ok(())
     }
-
-    fn decode<'a>(&self, value: &'a [u8]) -> Result<(Header, &'a [u8]), Fault> {
-        decode(self.name.stream, value)
-    }
-
-    fn tree(&mut self, name: u64) -> Result<&Tree, Fault> {
-        let open = self.tree.take().filter(|(open, _)| *open == name);
-        let tree = match open {
-            Some((_, tree)) => tree,
-            None => self.database.tree(&name.to_be_bytes())?,
-        };
-        Ok(&self.tree.insert((name, tree)).1)
-    }
 }
 
 /// A value as a block of this stream.
-pub(super) fn decode(stream: StreamId, value: &[u8]) -> Result<(Header, &[u8]), Fault> {
+fn decode(stream: StreamId, value: &[u8]) -> Result<(Header, &[u8]), Fault> {
     let (header, body) = block::decode(value).map_err(|error| Fault::Broken(error.to_string()))?;
     if header.stream != stream {
         return Err(Fault::Broken(format!("a block of stream {} lies in {stream}", header.stream)));
@@ -200,10 +186,16 @@ pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
     key
 }
 
-/// Removes a generation's folder: renamed first, so that a half removed one is never opened.
-pub(super) fn remove(dir: &Path, name: GenerationName) -> Result<(), Fault> {
+/// Removes a generation's folder, whichever name it has: renamed first, so that a half removed one is never read. One that
+/// vanished by itself is removed as well, and one that was removed half way the rest of it.
+pub(super) fn remove(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<(), Fault> {
     let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
-    fs::rename(dir.join(name.to_string()), &dead)?;
-    File::open(dir)?.sync_all()?;
-    Ok(fs::remove_dir_all(&dead)?)
+    for folder in [dir.join(name.to_string()), dir.join(format!("{QUARANTINE_PREFIX}{name}"))] {
+        if host.exists(&folder) {
+            host.remove_folder(&dead)?;
+            host.rename(&folder, &dead)?;
+        }
+    }
+    host.sync_folder(dir)?;
+    Ok(host.remove_folder(&dead)?)
 }

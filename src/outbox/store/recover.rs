@@ -1,67 +1,121 @@
 //! Opening: what the folder holds, read from names, core rows and each lane's newest generation, whatever the backlog.
+//!
+//! Where the mark promises more records of a stream than are found, the end of it was lost: a gap says so.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::id::{Epoch, Lane, StreamId};
-use crate::obs::random;
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
+use crate::wire::message::{Gap, GapReason};
 
+use super::ballast::{self, Ballast};
+use super::carve::Carved;
 use super::core::{self, Core, Rows};
-use super::database::Fault;
-use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
-use super::mark::{End, Mark};
+use super::gap;
+use super::generation;
+use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
+use super::host::{Fault, Host, Scan};
+use super::job::{self, Reservations};
+use super::mark::{CoreState, End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
-pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
+pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
     let core = dir.join("core");
-    if core.exists() {
-        remove_folder(&dir.join("core.new"))?;
-    } else if dir.join("dead-core").exists() {
-        fs::rename(dir.join("dead-core"), &core)?;
+    if host.exists(&core) {
+        host.remove_folder(&dir.join("core.new"))?;
+    } else if host.exists(&dir.join("dead-core")) {
+        host.rename(&dir.join("dead-core"), &core)?;
     }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for name in host.list(dir)? {
         if name.starts_with(NEW_PREFIX) || name.starts_with(DEAD_PREFIX) {
-            remove_folder(&entry.path())?;
+            host.remove_folder(&dir.join(name))?;
         }
     }
     Ok(())
 }
 
-fn remove_folder(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// What an opened folder holds.
+pub(super) struct Found {
+    pub(super) core: Core,
+    pub(super) ledger: Ledger,
+    pub(super) reservations: Reservations,
+    pub(super) ballast: Ballast,
+}
+
+/// Opens the core, finds what is held, draws every lane's epoch and makes that durable. A full disk gets back what was
+/// kept for this: the ballast, and what the core has reserved ahead.
+pub(super) fn open(
+    host: &dyn Host,
+    dir: &Path,
+    mark: &mut Mark,
+    ballast: Ballast,
+) -> Result<Found, OpenError> {
+    match try_open(host, dir, mark, ballast) {
+        Err(OpenError::Store(StoreError::DiskFull { detail })) => {
+            tracing::warn!(detail, path = %dir.display(), "the outbox opens on a full disk");
+            let ballast = ballast::give_up(host, dir);
+            let path = dir.join("core").join("db");
+            host.release_file(&path).map_err(|source| OpenError::Io { action: "cut", path, source })?;
+            try_open(host, dir, mark, ballast)
+        }
+        other => other,
     }
 }
 
-/// Finds what is held, draws every lane's epoch and makes that durable.
-pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger, OpenError> {
-    let unreadable =
-        |fault: Fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() };
-    let rows = core.rows().map_err(unreadable)?;
-    let mut streams =
-        spans(dir, &rows).map_err(|source| OpenError::Io { action: "list", path: dir.to_owned(), source })?;
+fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> Result<Found, OpenError> {
+    let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
+    let commit = mark.found_core().map_or(0, |core| core.commit);
+    let mut core = Core::open(host, dir, commit).map_err(unreadable)?;
+    let found = recover(host, dir, &mut core, mark).and_then(|mut ledger| {
+        gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
+        let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        Ok((ledger, reservations))
+    });
+    match found {
+        Ok((ledger, reservations)) => Ok(Found { core, ledger, reservations, ballast }),
+        Err(error) => {
+            if let Err(fault) = core.close() {
+                tracing::debug!(%fault, "the core closed after its failure");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn recover(host: &dyn Host, dir: &Path, core: &mut Core, mark: &mut Mark) -> Result<Ledger, OpenError> {
+    let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
+    let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
+    let rows = core.rows(dirty.map(|core| core.commit)).map_err(unreadable)?;
+    for (key, value) in &rows.refused {
+        job::undo(core, key, value).map_err(unreadable)?;
+    }
+    let mut streams = spans(host, dir, &rows).map_err(|source| OpenError::Io {
+        action: "list",
+        path: dir.to_owned(),
+        source,
+    })?;
     let mut epochs = PerLane::from_fn(|_| Epoch::from_u64(0));
     for lane in Lane::ALL {
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
         let greatest = held.max(*rows.epochs.of(lane));
-        let random = u32::from_be_bytes(random::bytes());
+        let random = host.random();
         *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
     }
+    let mut lost = Vec::new();
     for (id, stream) in &mut streams {
-        complete(dir, &rows, core, mark, *id, stream)?;
+        lost.extend(complete(host, dir, &rows, core, mark, *id, stream)?);
     }
     let mut ledger = Ledger::new(epochs);
-    for gap in &rows.gaps {
+    for gap in rows.gaps.iter().chain(&lost) {
         ledger.insert_gap(*gap);
+    }
+    for gap in &lost {
+        let (key, value) = core::gap_row(gap);
+        core.put(&key, &value);
     }
     for lane in Lane::ALL {
         core.put(&core::epoch_key(lane), &epochs.of(lane).as_u64().to_be_bytes());
@@ -73,7 +127,7 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
             if id.lane == Lane::Control {
                 core.remove(&core::control_key(id, first));
             } else {
-                drop_unfinished(dir, mark, GenerationName { stream: id, first })?;
+                drop_unfinished(host, dir, mark, GenerationName { stream: id, first })?;
             }
         }
         ledger.insert(id, stream);
@@ -82,19 +136,21 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
             core.remove(&core::cursor_key(id));
         }
     }
-    core.commit().map_err(unreadable)?;
+    let commit = core.commit().map_err(unreadable)?;
+    let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
+    marked.map_err(|error| unreadable(error.into()))?;
+    core.settle();
     Ok(ledger)
 }
 
 /// Removes a generation in which no record was ever whole, or none at all: the process ended on the way to its first
-/// commit. One that the mark promises records of is damaged, and left for whoever looks into that.
-fn drop_unfinished(dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
+/// commit.
+fn drop_unfinished(host: &dyn Host, dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
     if promised(mark, name.stream) >= name.first {
         return Ok(());
     }
-    let (path, dead) = (dir.join(name.to_string()), dir.join(format!("{DEAD_PREFIX}{name}")));
-    let removed = fs::rename(&path, &dead).and_then(|()| remove_folder(&dead));
-    removed.map_err(|source| OpenError::Io { action: "remove", path, source })
+    let removed = generation::remove(host, dir, name);
+    removed.map_err(|fault| fault.unreadable(dir.join(name.to_string())).into())
 }
 
 /// The last number of a stream that the process before had reported durable, as far as its mark was written.
@@ -103,7 +159,7 @@ fn promised(mark: &Mark, id: StreamId) -> u64 {
 }
 
 /// Every stream that names or rows speak of, with its spans.
-fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
+fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     let gap_streams = rows.gaps.iter().map(|gap| &gap.stream);
     for id in rows.nexts.keys().chain(rows.cursors.keys()).chain(gap_streams) {
@@ -115,11 +171,9 @@ fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>>
         stream.spans.insert(header.first, span);
         stream.next = stream.next.max(header.end());
     }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().and_then(|name| name.parse::<GenerationName>().ok()) else { continue };
-        let disk_bytes = fs::metadata(entry.path().join("db")).map_or(0, |metadata| metadata.len());
+    for folder in host.list(dir)? {
+        let Some(name) = name_of(&folder) else { continue };
+        let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
         let span = Span { bytes: disk_bytes, disk_bytes };
         streams.entry(name.stream).or_default().spans.insert(name.first, span);
     }
@@ -131,56 +185,78 @@ fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>>
     Ok(streams)
 }
 
-/// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block.
+/// The generation that lies in a folder of this name, sound or set aside.
+fn name_of(folder: &str) -> Option<GenerationName> {
+    folder.strip_prefix(QUARANTINE_PREFIX).unwrap_or(folder).parse().ok()
+}
+
+/// The generations that were set aside.
+pub(super) fn quarantined(host: &dyn Host, dir: &Path) -> std::io::Result<BTreeSet<GenerationName>> {
+    let names = host.list(dir)?;
+    Ok(names
+        .iter()
+        .filter(|name| name.starts_with(QUARANTINE_PREFIX))
+        .filter_map(|name| name_of(name))
+        .collect())
+}
+
+/// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block. Gives what the
+/// mark promises beyond that.
 fn complete(
+    host: &dyn Host,
     dir: &Path,
     rows: &Rows,
-    core: &Core,
+    core: &mut Core,
     mark: &Mark,
     id: StreamId,
     stream: &mut Stream,
-) -> Result<(), OpenError> {
+) -> Result<Option<Gap>, OpenError> {
+    // What lies in a gap was numbered, though nothing of it may be left.
+    let lost = rows.gaps.iter().filter(|gap| gap.stream == id).map(|gap| gap.to.saturating_add(1)).max();
+    let least = stream.acked.saturating_add(1).max(lost.unwrap_or_default());
     if let Some(next) = rows.nexts.get(&id) {
-        stream.next = (*next).max(stream.acked.saturating_add(1));
-        return Ok(());
+        stream.next = (*next).max(least);
+        return Ok(None);
     }
-    if let Some(first) = stream.spans.keys().next_back().copied() {
+    // What lies above a seal was refused, whatever of it reached the disk.
+    let sealed = mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed);
+    let upto = sealed.map_or(u64::MAX, |sealed| sealed.upto);
+    if let Some(first) = stream.spans.range(..=upto).next_back().map(|(first, _)| *first) {
         let (path, last) = if id.lane == Lane::Control {
             (dir.join("core"), last_control(core, id, first))
         } else {
             let name = GenerationName { stream: id, first };
-            (dir.join(name.to_string()), last_number(dir, name))
+            (dir.join(name.to_string()), last_number(host, dir, name))
         };
-        let next = last
-            .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
-            .unwrap_or(first);
-        stream.next = next;
+        stream.next = last.map_err(|fault| fault.unreadable(path))?.unwrap_or(first);
     }
-    if let Some(sealed) =
-        mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed)
-    {
-        stream.next = stream.next.min(sealed.upto.saturating_add(1));
+    stream.next = stream.next.min(upto.saturating_add(1)).max(least);
+    let (from, to) = (stream.next, promised(mark, id));
+    if to < from {
+        return Ok(None);
     }
-    stream.next = stream.next.max(stream.acked.saturating_add(1));
-    let promised = promised(mark, id);
-    if promised >= stream.next {
-        tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
-    }
-    Ok(())
+    tracing::error!(stream = %id, from, to, "the end of a stream is missing on disk");
+    stream.next = to.saturating_add(1);
+    Ok(Some(Gap { stream: id, from, to, reason: GapReason::CutTail, records: to - from + 1, bytes: 0 }))
 }
 
-fn last_number(dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
-    let mut generation = Generation::open(dir, name)?;
-    let last = generation.last_block();
-    generation.close()?;
-    Ok(last?.map(|(header, body)| whole_end(header.end(), &body)))
+fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
+    let folder = folder(host, dir, name);
+    let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
+    Ok(last.map(|(header, body)| whole_end(header.end(), &body)))
 }
 
-fn last_control(core: &Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
+/// Where a generation lies.
+fn folder(host: &dyn Host, dir: &Path, name: GenerationName) -> PathBuf {
+    let aside = dir.join(format!("{QUARANTINE_PREFIX}{name}"));
+    if host.exists(&aside) { aside } else { dir.join(name.to_string()) }
+}
+
+fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
     let mut end = None;
     core.visit_control(id, first, |header, body| {
         end = Some(whole_end(header.end(), body));
-        super::database::Scan::Next
+        Scan::Next
     })?;
     Ok(end)
 }
@@ -205,6 +281,8 @@ fn whole_end(end: u64, body: &[u8]) -> u64 {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::generation::Generation;
+    use super::super::host::System;
     use super::*;
     use crate::outbox::{NewRecord, Options, Outbox};
     use crate::time::WallTime;
@@ -220,7 +298,7 @@ mod tests {
     }
 
     fn generations(dir: &Path) -> usize {
-        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_str().unwrap().parse::<GenerationName>().is_ok()).count()
     }
 
@@ -237,7 +315,7 @@ mod tests {
             GenerationName { stream: last.stream, first: last.seq + 1 },
             GenerationName { stream: StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(7) }, first: 1 },
         ] {
-            Generation::create(dir.path(), name, 1 << 20).unwrap().close().unwrap();
+            Generation::create(&System, dir.path(), name, 1 << 20).unwrap().close().unwrap();
         }
         let outbox = open(dir.path());
         assert_eq!(generations(dir.path()), 1, "only the one with records is left");

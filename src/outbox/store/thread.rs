@@ -1,8 +1,6 @@
 //! The thread that owns the folder, and what it does between rounds.
-//!
-//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
-//! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,28 +10,30 @@ use tokio::sync::watch;
 
 use crate::id::{AgentId, Lane};
 use crate::limit;
-use crate::obs::clock::boot_now;
-use crate::obs::folder;
 use crate::outbox::ledger::{Ledger, PerLane};
-use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
+use super::ballast::{self, Ballast};
+use super::carve::Carved;
 use super::core::{self, Core};
-use super::database::Fault;
 use super::format::Format;
 use super::generation::Generation;
-use super::inbox::Inbox;
-use super::job::{self, Reservations};
-use super::lock::Lock;
-use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, recover};
+use super::host::{Fault, Held, Host};
+use super::inbox::{CloseReply, Inbox, Work};
+use super::job::Reservations;
+use super::mark::Mark;
+use super::watch::Watch;
+use super::{Options, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Everything of one open outbox.
 pub(super) struct Store {
+    pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
     pub(super) quota: PerLane<u64>,
     pub(super) ledger: Ledger,
@@ -42,33 +42,45 @@ pub(super) struct Store {
     mark_synced: BootTime,
     pub(super) writers: PerLane<Option<Generation>>,
     pub(super) drained_since: PerLane<Option<BootTime>>,
-    pub(super) reader: Option<Generation>,
+    /// The one generation that is read and not written.
+    pub(super) reader: Option<Carved>,
+    /// Generations in which something is missing; the hub was told.
+    pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
+    pub(super) ballast: Ballast,
+    /// Since when the disk is too full for something, or when that was tried last.
+    pub(super) short_since: Option<BootTime>,
+    /// When a core that waits for space was tried last.
+    pub(super) core_tried: Option<BootTime>,
+    /// Why nothing durable is possible until the process restarts.
     pub(super) poisoned: Option<String>,
+    pub(super) watch: Arc<Watch>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     format: Format,
     // Last: released when everything else is closed.
-    _lock: Lock,
+    _lock: Box<dyn Held>,
 }
 
 impl Store {
-    pub(super) fn open(dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        host: Arc<dyn Host>,
+        dir: PathBuf,
+        options: &Options,
+        watch: Arc<Watch>,
+    ) -> Result<Self, OpenError> {
         let io = |action| {
             let path = dir.clone();
             move |source| OpenError::Io { action, path, source }
         };
-        folder::make(&dir).map_err(io("make"))?;
-        let lock = Lock::take(&dir)?;
-        let format = Format::open(&dir, options.agent)?;
-        recover::clean(&dir).map_err(io("clean"))?;
-        ballast::keep(&dir).map_err(io("write"))?;
-        let mark = Mark::open(&dir).map_err(io("read the mark of"))?;
-        let mut core = Core::open(&dir)
-            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&dir, &mut core, &mark)?;
-        let reservations = job::reservations(&core, &ledger)
-            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+        host.make_folder(&dir).map_err(io("make"))?;
+        let lock = host.lock(&dir)?;
+        let format = Format::open(&host, &dir, options.agent)?;
+        recover::clean(&*host, &dir).map_err(io("clean"))?;
+        let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
+        let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
+        let found = recover::open(&*host, &dir, &mut mark, ballast)?;
+        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
         Ok(Self {
             quota: PerLane::from_fn(|lane| match lane {
@@ -76,17 +88,23 @@ impl Store {
                 Lane::Events => events,
                 Lane::Logs => logs,
             }),
-            durable: watch::Sender::new(ledger.current_states()),
+            durable: watch::Sender::new(found.ledger.current_states()),
             dir,
-            ledger,
-            core: Some(core),
+            ledger: found.ledger,
+            core: Some(found.core),
             mark,
-            mark_synced: boot_now(),
+            mark_synced: host.now(),
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
-            reservations,
+            quarantined,
+            reservations: found.reservations,
+            ballast: found.ballast,
+            short_since: (found.ballast == Ballast::Missing).then(|| host.now()),
+            core_tried: None,
             poisoned: None,
+            watch,
+            host,
             format,
             _lock: lock,
         })
@@ -96,41 +114,59 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-            }
-            self.round(work.appends);
-            self.tend(boot_now());
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
+                self.watch.rest();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
+            self.watch.rest();
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        self.watch.begin(self.host.now());
+        for (request, _permit) in work.requests {
+            request(self);
+            self.step_done();
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        self.step_done();
+        work.close_reply
+    }
+
+    fn step_done(&mut self) {
+        let result = self.watch.progress(self.host.now());
+        self.note(result);
     }
 
     fn patience(&self) -> Duration {
         let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
-        match (self.mark.changed(), drained) {
+        let patience = match (self.mark.changed(), drained) {
             (true, _) => limit::MARK_SYNC_INTERVAL,
             (false, true) => limit::GENERATION_IDLE,
             (false, false) => IDLE,
-        }
+        };
+        if self.short_since.is_some() { patience.min(limit::DISK_RETRY_INTERVAL) } else { patience }
     }
 
-    /// What time brings: the mark's sync, and drained newest generations.
+    /// What time brings: the mark's sync, drained newest generations, and what a full disk kept from being done.
     pub(super) fn tend(&mut self, now: BootTime) {
         if self.poisoned.is_some() {
             return;
         }
+        self.mend(now);
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
-            let lazy = self.core.as_ref().is_some_and(Core::changed);
+            let lazy = self.core.as_ref().is_some_and(|core| core.changed() && !core.dirty());
             let synced = self.mark.sync().map_err(Fault::from);
             self.mark_synced = now;
-            let result = synced.and_then(|()| if lazy { self.commit_core() } else { Ok(()) });
+            let result = synced.and_then(|()| if lazy { self.commit_core(None) } else { Ok(()) });
             self.note(result);
         }
         for lane in Lane::ALL {
@@ -143,26 +179,21 @@ impl Store {
         }
     }
 
-    /// Makes pending core rows durable.
-    pub(super) fn commit_core(&mut self) -> Result<(), Fault> {
+    /// Makes pending core rows durable, and with them the control records up to `control`.
+    pub(super) fn commit_core(&mut self, control: Option<u64>) -> Result<(), Fault> {
         let Some(core) = &mut self.core else { return Ok(()) };
-        if core.changed() {
-            let commit = core.commit()?;
-            self.mark.write_core(commit)?;
+        if !core.changed() {
+            return Ok(());
         }
+        let commit = core.commit()?;
+        self.mark.write_core(commit)?;
+        if let Some(upto) = control {
+            let epoch = self.ledger.current(Lane::Control).epoch;
+            self.mark.write_lane(Lane::Control, epoch, upto)?;
+        }
+        self.watch.progress(self.host.now())?;
+        core.settle();
         Ok(())
-    }
-
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            store.ledger.insert_gap(gap);
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core()
-        })
     }
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -177,7 +208,7 @@ impl Store {
             if let Some(core) = &mut store.core {
                 core.put(&core::name_key(name), value);
             }
-            store.commit_core()
+            store.commit_core(None)
         })
     }
 
@@ -185,123 +216,54 @@ impl Store {
         let path = self.dir.join("core");
         let core = self.core.as_mut().ok_or(StoreError::Closed)?;
         let value = core.get(&core::name_key(name));
-        let unreadable = |fault: Fault| StoreError::Unreadable { path, detail: fault.to_string() };
-        value.map(|value| value.map(Bytes::from)).map_err(unreadable)
+        value.map(|value| value.map(Bytes::from)).map_err(|fault| fault.unreadable(path))
     }
 
     pub(super) fn bind(&mut self, agent: AgentId) -> Result<(), OpenError> {
         self.format.bind(agent)
     }
 
-    /// Runs a change of the core; a failure poisons.
+    /// Runs a change of the core.
     pub(super) fn durably(
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
-        let result = change(self);
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
-    }
-
-    /// Refuses changes of a poisoned store.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.poisoned.clone().map_or(Ok(()), |reason| Err(StoreError::Degraded { reason }))
-    }
-
-    pub(super) fn degraded(&self, fault: &Fault) -> StoreError {
-        StoreError::Degraded { reason: self.poisoned.clone().unwrap_or_else(|| fault.to_string()) }
-    }
-
-    /// Poisons the store where a write failed.
-    pub(super) fn note(&mut self, result: Result<(), Fault>) {
-        if let Err(fault) = result
-            && self.poisoned.is_none()
-        {
-            tracing::error!(%fault, path = %self.dir.display(), "the outbox is degraded until a restart");
-            self.poisoned = Some(fault.to_string());
-            if let Err(error) = self.seal() {
-                tracing::warn!(%error, "records that are refused from now on may still arrive after the restart");
-            }
-        }
-    }
-
-    /// Says durably that what lies above the watermarks was refused.
-    fn seal(&mut self) -> std::io::Result<()> {
-        for lane in Lane::ALL {
-            let (epoch, upto) = (self.ledger.current(lane).epoch, self.ledger.next(lane) - 1);
-            self.mark.write_lane(lane, Durable { epoch, upto, end: End::Sealed })?;
-        }
-        self.mark.sync()
-    }
-
-    pub(super) fn stat(&mut self) -> Stat {
-        let mut stat = Stat {
-            gaps: self.ledger.gaps().count() as u64,
-            degraded: self.poisoned.is_some(),
-            disk_bytes: limit::BALLAST_BYTES,
-            ..Stat::default()
-        };
-        let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();
-        for lane in Lane::ALL {
-            let (records, bytes) = self.ledger.depth(lane);
-            let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
-            stat.disk_bytes += disk_bytes;
-            let oldest_ms = self.oldest_ms(lane);
-            let quota_bytes = *self.quota.of(lane);
-            let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
-            stat.lanes.insert(lane.name().to_owned(), lane_stat);
-        }
-        stat
-    }
-
-    fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
-        drop(held);
-        self.first_ms(id, seq)
-    }
-
-    pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
+        change(self).map_err(|fault| self.fail(fault))
     }
 
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
-            // Databases in an unknown state are left as they are: a drop would write.
-            Lane::ALL
-                .into_iter()
-                .filter_map(|lane| self.writers.of_mut(lane).take())
-                .for_each(Generation::abandon);
-            self.reader.take().into_iter().for_each(Generation::abandon);
-            self.core.take().into_iter().for_each(Core::abandon);
+            self.abandon();
             return Err(StoreError::Degraded { reason });
         }
-        let result = self.stop_clean();
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
+        match self.stop_clean() {
+            Err(Fault::Broken(reason)) => {
+                self.poison(&reason);
+                self.abandon();
+                Err(StoreError::Degraded { reason })
+            }
+            // What a full disk keeps from being written are cursors: it is sent again.
+            result => result.and(self.close_all()).map_err(|fault| match fault {
+                Fault::Full(detail) => StoreError::DiskFull { detail },
+                Fault::Broken(reason) => StoreError::Degraded { reason },
+            }),
+        }
     }
 
     fn stop_clean(&mut self) -> Result<(), Fault> {
         for lane in Lane::ALL {
             self.remove_drained(lane)?;
-            if let Some(writer) = self.writers.of_mut(lane).take() {
-                writer.close()?;
-            }
         }
-        self.commit_core()?;
-        self.mark.sync()?;
-        self.reader.take().map_or(Ok(()), Generation::close)?;
-        self.core.take().map_or(Ok(()), Core::close)
+        self.commit_core(None)?;
+        Ok(self.mark.sync()?)
+    }
+
+    fn close_all(&mut self) -> Result<(), Fault> {
+        let mut result = Ok(());
+        for lane in Lane::ALL {
+            result = result.and(self.writers.of_mut(lane).take().map_or(Ok(()), Generation::close));
+        }
+        result.and(self.core.take().map_or(Ok(()), Core::close))
     }
 }

@@ -5,7 +5,8 @@ use crate::outbox::admit::Encoded;
 use crate::outbox::block::Packer;
 use crate::outbox::name::GenerationName;
 use crate::outbox::store::core::{self, Core};
-use crate::outbox::store::generation::Generation;
+use crate::outbox::store::generation::{self, Generation};
+use crate::outbox::store::host::{Host as _, Tree};
 use crate::outbox::store::mark::Mark;
 
 /// A record of five parts, and how many units of it are written.
@@ -22,17 +23,25 @@ fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encod
         encoded.iter().take(units).filter_map(|(unit, at_ms)| packer.push(unit, at_ms)).collect();
     blocks.extend(packer.finish());
     if stream.lane == Lane::Control {
-        let mut core = Core::open(dir).unwrap();
+        let mut core = Core::open(&System, dir, 0).unwrap();
         for (header, value) in &blocks {
             core.put(&core::control_key(stream, header.first), value);
         }
         core.commit().unwrap();
         return core.close().unwrap();
     }
-    let mut generation = match begin {
-        Begin::Newest => Generation::open(dir, GenerationName { stream, first: 1 }).unwrap(),
-        Begin::Next => Generation::create(dir, GenerationName { stream, first }, 1 << 20).unwrap(),
-    };
+    if begin == Begin::Newest {
+        let newest = dir.join(GenerationName { stream, first: 1 }.to_string());
+        let mut database = System.open_database(&newest).unwrap();
+        for (header, value) in &blocks {
+            let key = generation::key(stream, header.first);
+            database.insert(Tree::Numbered(header.first), &key, value).unwrap();
+        }
+        database.commit().unwrap();
+        return database.close().unwrap();
+    }
+    let name = GenerationName { stream, first };
+    let mut generation = Generation::create(&System, dir, name, 1 << 20).unwrap();
     for (header, value) in &blocks {
         generation.insert(header, value).unwrap();
     }
@@ -56,7 +65,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     let stream = outbox.append(lane, numbered(0..10)).await.unwrap().first.stream;
     outbox.close().await.unwrap();
     write(dir.path(), stream, 11, begin, &parts(), units);
-    let durable = Mark::open(dir.path()).unwrap().found(lane).unwrap();
+    let durable = Mark::open(&System, dir.path()).unwrap().found(lane).unwrap();
     assert_eq!((durable.epoch, durable.upto), (stream.epoch, 10), "they are above the watermark");
 
     let mut found = None;
@@ -76,7 +85,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     ack(&outbox, stream, next - 1).await.unwrap();
     outbox.close().await.unwrap();
     assert_eq!(folders(dir.path()), Vec::<String>::new(), "nothing stays behind");
-    assert!(Core::open(dir.path()).unwrap().rows().unwrap().control.is_empty());
+    assert!(Core::open(&System, dir.path(), 0).unwrap().rows(None).unwrap().control.is_empty());
     (next, records)
 }
 
