@@ -2,6 +2,7 @@
 //! cursors; and which of its records lie where in its files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use outpost::id::{AgentId, JobId, Lane, RecordId, StreamId};
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
 use outpost::outbox::{Options, Outbox, block};
 use outpost::time::BootTime;
-use outpost::wire::batch;
 use outpost::wire::message::{Gap, GapReason, StreamMark};
 
 use crate::account::Account;
@@ -20,12 +20,9 @@ use crate::report::{Event, Report, place};
 pub(crate) const AGENT: [u8; 16] = [7; 16];
 /// Generations of half a megabyte.
 const QUOTA: [u64; 3] = [64 << 20, 4 << 20, 4 << 20];
-const EPOCHS: u64 = 2;
 /// Appends of each epoch.
-const APPENDS: u64 = 220;
+const APPENDS: [u64; 2] = [170, 60];
 const JOBS: u8 = 3;
-const MAGIC: &[u8] = b"OPBK";
-const HEADER_COUNT: std::ops::Range<usize> = 24..28;
 
 /// The folder and what is in it.
 pub(crate) struct Backlog {
@@ -38,11 +35,11 @@ impl Backlog {
     pub(crate) async fn make(dir: &Path) -> Self {
         let mut account = Account::default();
         let mut number = 1;
-        for _ in 0..EPOCHS {
+        for appends in APPENDS {
             let options =
                 Options { agent: Some(AgentId::from_bytes(AGENT)), quota: QUOTA, ..Options::default() };
             let outbox = Outbox::open(dir, options).unwrap();
-            for _ in 0..APPENDS {
+            for _ in 0..appends {
                 for (lane, count) in [(Lane::Logs, 10), (Lane::Events, 6), (Lane::Control, 1)] {
                     let numbers = number..number + count;
                     number = numbers.end;
@@ -123,37 +120,31 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Where the blocks of a database's file lie; a block may lie there more than once.
-pub(crate) struct Blocks(BTreeMap<(StreamId, u64, u64), Vec<std::ops::Range<usize>>>);
+pub(crate) struct Blocks(BTreeMap<(StreamId, u64, u64), Vec<Range<usize>>>);
 
 impl Blocks {
+    /// Those of a file that has none.
+    pub(crate) const fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
     pub(crate) fn of(file: &[u8]) -> Self {
         let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let starts = (0..file.len()).filter(|at| file[*at..].starts_with(MAGIC));
-        for (start, header, end) in starts.filter_map(|start| block_at(file, start)) {
-            blocks.entry((header.stream, header.first, header.end())).or_default().push(start..end);
+        for start in (0..file.len()).filter(|at| file[*at..].starts_with(&block::MAGIC)) {
+            if let Ok((header, body)) = block::decode_first(&file[start..]) {
+                let end = start + block::HEADER_BYTES + body.len();
+                blocks.entry((header.stream, header.first, header.end())).or_default().push(start..end);
+            }
         }
+        assert!(!blocks.is_empty(), "a database of {} bytes without a block", file.len());
         Self(blocks)
     }
 
     /// The records of which no copy is left whole where these bytes are damaged.
-    pub(crate) fn hit(&self, damaged: &std::ops::Range<usize>) -> BTreeSet<RecordId> {
+    pub(crate) fn hit(&self, damaged: &Range<usize>) -> BTreeSet<RecordId> {
         let hit = self.0.iter().filter(|(_, copies)| {
             copies.iter().all(|copy| copy.start < damaged.end && damaged.start < copy.end)
         });
         hit.flat_map(|((stream, first, end), _)| (*first..*end).map(|seq| place(*stream, seq))).collect()
     }
-}
-
-fn block_at(file: &[u8], start: usize) -> Option<(usize, block::Header, usize)> {
-    let head = file.get(start..start + block::HEADER_BYTES)?;
-    let count = u32::from_be_bytes(head[HEADER_COUNT].try_into().ok()?);
-    let body = start + block::HEADER_BYTES;
-    let end = (body + outpost::limit::BLOCK_BYTES_MAX).min(file.len());
-    let mut rest = &file[body..end];
-    for _ in 0..count {
-        rest = batch::split_first(rest)?.1;
-    }
-    let end = end - rest.len();
-    let (header, _) = block::decode(&file[start..end]).ok()?;
-    Some((start, header, end))
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use outpost::id::{AgentId, Lane, StreamId};
-use outpost::outbox::{Options, Outbox};
+use outpost::outbox::{Batch, Options, Outbox, Reading};
 use outpost::wire::batch;
 use serde::{Deserialize, Serialize};
 
@@ -141,35 +141,37 @@ async fn read_stream(outbox: &Outbox, stream: StreamId, findings: &mut Findings)
     held.next = state.next;
     let mut from = held.seen.last_key_value().map_or(held.first_unacked, |(seq, _)| seq + 1);
     while from < held.next {
-        let batch = outbox.read(stream, from, READ_BYTES).await;
-        // A look into a generation may declare what is missing there.
-        findings.gaps = outbox.gaps().await.unwrap().into_iter().map(Loss::from).collect();
-        let gap = findings.gap_at(place(stream, from)).map(|gap| gap.to);
-        match (batch, gap) {
-            (Ok(Some(batch)), _) if batch.first == from => {
+        match outbox.read(stream, from, READ_BYTES).await {
+            Ok(Some(Reading::Records(batch))) if batch.first == from => {
                 take(&mut held, &batch);
                 from += u64::from(batch.count);
             }
-            (_, Some(to)) => from = to + 1,
-            (Ok(Some(batch)), None) => {
-                findings.faults.push(format!("{} instead of {}", batch.first, place(stream, from)));
+            Ok(Some(Reading::Gap(gap))) if gap.from <= from && from <= gap.to => from = gap.to + 1,
+            Ok(other) => {
+                let below = held.next;
+                findings.faults.push(format!("at {} below {below}: {}", place(stream, from), named(other)));
                 break;
             }
-            (Ok(None), None) => {
-                findings.faults.push(format!("nothing at {} below {}", place(stream, from), held.next));
-                break;
-            }
-            (Err(error), None) => {
+            Err(error) => {
                 findings.faults.push(format!("{}: {error}", place(stream, from)));
                 break;
             }
         }
     }
+    // A look into a generation may have declared what is missing there.
     findings.gaps = outbox.gaps().await.unwrap().into_iter().map(Loss::from).collect();
     findings.streams[index] = held;
 }
 
-fn take(held: &mut Held, batch: &outpost::outbox::Batch) {
+fn named(reading: Option<Reading>) -> String {
+    match reading {
+        Some(Reading::Records(batch)) => format!("records from {}", batch.first),
+        Some(Reading::Gap(gap)) => format!("{gap:?}"),
+        None => "nothing".to_owned(),
+    }
+}
+
+fn take(held: &mut Held, batch: &Batch) {
     match batch::decode(&batch.batch, batch.count) {
         Ok(records) => {
             for (record, seq) in records.iter().zip(batch.first..) {

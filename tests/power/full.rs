@@ -9,7 +9,7 @@ use bytes::Bytes;
 use outpost::id::{JobId, Lane};
 use outpost::obs::clock::boot_now;
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
-use outpost::outbox::{AppendError, Options, Outbox};
+use outpost::outbox::{AppendError, Options, Outbox, Reading};
 use outpost::time::BootTime;
 use outpost::wire::batch;
 use outpost::wire::message::StreamMark;
@@ -150,6 +150,7 @@ async fn drain(outbox: &Outbox) -> Result<(), String> {
         let stream = state.stream;
         let (mut from, mut before) = (state.first_unacked, None);
         while let Some(read) = outbox.read(stream, from, 256 * 1024).await.map_err(text)? {
+            let Reading::Records(read) = read else { return Err(format!("{read:?}")) };
             for record in batch::decode(&read.batch, read.count).map_err(text)? {
                 let seen = look(&record, before.as_ref());
                 if let Seen::Wrong(detail) = &seen {

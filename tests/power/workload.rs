@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use outpost::id::{Lane, StreamId};
-use outpost::outbox::{AppendError, Options, Outbox, StoreError};
+use outpost::outbox::{AppendError, Batch, Options, Outbox, Reading, StoreError};
 use outpost::wire::batch;
 use outpost::wire::message::{StreamMark, StreamState};
 use serde::{Deserialize, Serialize};
@@ -132,16 +132,14 @@ async fn drain(outbox: &Outbox, state: StreamState, batches: u32, random: &mut R
     let stream = state.stream;
     let mut from = state.first_unacked;
     for _ in 0..batches {
-        let Some(batch) = outbox.read(stream, from, READ_BYTES).await.map_err(text)? else {
-            let gaps = outbox.gaps().await.map_err(text)?;
-            let Some(gap) =
-                gaps.iter().find(|gap| gap.stream == stream && gap.from <= from && from <= gap.to)
-            else {
-                return Ok(());
-            };
-            from = gap.to + 1;
-            ack(outbox, StreamMark { stream, acked: gap.to, acked_crc: 0 }).await.map_err(text)?;
-            continue;
+        let batch = match outbox.read(stream, from, READ_BYTES).await.map_err(text)? {
+            Some(Reading::Records(batch)) => batch,
+            Some(Reading::Gap(gap)) => {
+                ack(outbox, StreamMark { stream, acked: gap.to, acked_crc: 0 }).await.map_err(text)?;
+                from = gap.to + 1;
+                continue;
+            }
+            None => return Ok(()),
         };
         let upto = batch.first + random.u64(..u64::from(batch.count));
         let crc = check(stream, &batch, upto)?;
@@ -157,7 +155,7 @@ async fn ack(outbox: &Outbox, mark: StreamMark) -> Result<(), StoreError> {
 }
 
 /// Checks what was read; gives the CRC of record `upto`.
-fn check(stream: StreamId, batch: &outpost::outbox::Batch, upto: u64) -> Result<u32, String> {
+fn check(stream: StreamId, batch: &Batch, upto: u64) -> Result<u32, String> {
     let records = batch::decode(&batch.batch, batch.count).map_err(|error| error.to_string())?;
     let (mut before, mut crc) = (None, 0);
     for (record, seq) in records.iter().zip(batch.first..) {
