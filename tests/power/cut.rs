@@ -122,10 +122,10 @@ impl Cuts {
 
     /// Looks at a disk; gives the disk after the look, and the account of what is on it.
     fn cut(&mut self, image: &Image, kind: &str) -> (Vec<u8>, Account) {
-        let (mounted, file) = disk::after_cut(image, self.folder.path());
+        self.tally.cuts += 1;
+        let (mounted, file) = disk::after_cut(image, self.folder.path(), self.tally.cuts);
         let findings = Examination::of(&mounted.path().join("outbox"), self.numbers()).run();
         drop(mounted);
-        self.tally.cuts += 1;
         let violations = self.account.check(&findings, image.cut_at);
         let lost = violations.iter().filter(|violation| matches!(violation, Violation::Lost(..))).count();
         self.tally.lost += lost;
@@ -142,7 +142,9 @@ impl Cuts {
         }
         let mut account = self.account.clone();
         account.settle(&findings);
-        (std::fs::read(&file).unwrap(), account)
+        let disk = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        (disk, account)
     }
 }
 

@@ -89,9 +89,10 @@ pub(crate) fn formatted(folder: &Path) -> Vec<u8> {
     std::fs::read(&file).unwrap()
 }
 
-/// Mounts a disk as a cut left it: the kernel replays its journal.
-pub(crate) fn after_cut(image: &Image, folder: &Path) -> (Mounted, PathBuf) {
-    let file = folder.join("cut.img");
+/// Mounts a disk as cut number `cut` left it: the kernel replays its journal. A file of its own for each, because `mount`
+/// takes a loop device that still stands on the same file, with what it remembers of it.
+pub(crate) fn after_cut(image: &Image, folder: &Path, cut: u32) -> (Mounted, PathBuf) {
+    let file = folder.join(format!("cut-{cut}.img"));
     image.save(&file);
     (Mounted::image(&file, &folder.join("cut")), file)
 }
