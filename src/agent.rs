@@ -14,7 +14,7 @@ pub mod pace;
 mod shutdown;
 mod snapshot;
 pub mod state;
-mod uplink;
+pub(crate) mod uplink;
 
 use std::path::PathBuf;
 

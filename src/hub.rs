@@ -5,10 +5,10 @@
 
 mod api;
 pub mod config;
-mod connection;
+pub(crate) mod connection;
 mod counters;
 mod departed;
-mod ingest;
+pub(crate) mod ingest;
 mod jobs;
 mod listen;
 mod registry;

@@ -74,6 +74,12 @@ pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };
 /// Bytes a sled tree takes before a fresh one begins; few in unit tests, too.
 pub const TREE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 40 * 1024 };
+/// A core below this size is not written anew, however little lives in it.
+pub const CORE_BYTES_LIVELY: u64 = 16 * 1024 * 1024;
+/// A core is written anew where its file has more than this many times the bytes of its rows.
+pub const CORE_GROWTH_MAX: u64 = 4;
+/// The core is written anew at most this often.
+pub const CORE_RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// How far `core` is fallocated ahead.
 pub const CORE_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
 /// The file that is given up to let a full disk open a generation.

@@ -78,10 +78,7 @@ pub(super) fn config_error(error: ConfigError) -> CliError {
 pub(super) fn open_error(error: &OpenError) -> CliError {
     let exit = match error {
         OpenError::Locked { .. } | OpenError::Foreign { .. } | OpenError::NewerFormat { .. } => Exit::Folder,
-        OpenError::Damaged { .. }
-        | OpenError::EpochsUsedUp { .. }
-        | OpenError::Io { .. }
-        | OpenError::Store(_) => Exit::Io,
+        OpenError::EpochsUsedUp { .. } | OpenError::Io { .. } | OpenError::Store(_) => Exit::Io,
     };
     CliError::new(exit, error)
 }

@@ -35,14 +35,6 @@ pub enum OpenError {
         /// The newest this program knows.
         known: u32,
     },
-    /// A small file of it is damaged.
-    #[error("{} is damaged ({detail}): restore it from a copy, or move the folder away to begin anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
     /// 2^32 openings are used up.
     #[error("lane {lane} has used up its epochs: move the outbox folder away to begin anew")]
     EpochsUsedUp {

@@ -4,7 +4,10 @@
 //!  0        8         12         28          44    48
 //!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over the first 44 bytes
 //! ```
-//! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed.
+//! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed. Every
+//! version begins with magic and version and ends with the checksum of all before it: what a later program wrote is
+//! refused, what is damaged is not taken for that. A damaged file never keeps the outbox from opening: it is written anew,
+//! and whose records they are is then for the next key to say.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use crate::id::{AgentId, OutboxId};
 use crate::obs::random;
 use crate::outbox::OpenError;
 
+use super::carve;
 use super::host::Host;
 
 const MAGIC: [u8; 8] = *b"OUTPOSTB";
@@ -33,19 +37,42 @@ impl Format {
     pub(super) fn open(host: &Arc<dyn Host>, dir: &Path, agent: Option<AgentId>) -> Result<Self, OpenError> {
         let path = dir.join("FORMAT");
         let mut format = match host.read(&path) {
-            Ok(bytes) => parse(host, dir, &path, &bytes)?,
+            Ok(bytes) => match parse(host, dir, &bytes)? {
+                Some(format) => format,
+                None => Self::repair(host, dir),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let outbox = OutboxId::from_bytes(random::bytes());
-                let format = Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox };
-                format.write()?;
-                format
+                if host.exists(&dir.join("core")) {
+                    Self::repair(host, dir)
+                } else {
+                    let format = Self::new(host, dir);
+                    format.write()?;
+                    format
+                }
             }
+            Err(error) if carve::is_damage(&error) => Self::repair(host, dir),
             Err(source) => return Err(OpenError::Io { action: "read", path, source }),
         };
         if let Some(agent) = agent {
             format.bind(agent)?;
         }
         Ok(format)
+    }
+
+    fn new(host: &Arc<dyn Host>, dir: &Path) -> Self {
+        let outbox = OutboxId::from_bytes(random::bytes());
+        Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox }
+    }
+
+    fn repair(host: &Arc<dyn Host>, dir: &Path) -> Self {
+        let format = Self::new(host, dir);
+        let written = format.write();
+        let state = if written.is_ok() { "written anew" } else { "not written anew yet" };
+        let path = dir.join("FORMAT");
+        tracing::error!(
+            path = %path.display(), state, "the outbox's FORMAT is damaged: its records go to the agent of the next key"
+        );
+        format
     }
 
     /// Makes the outbox this agent's; another one's is refused.
@@ -73,25 +100,26 @@ impl Format {
     }
 }
 
-fn parse(host: &Arc<dyn Host>, dir: &Path, path: &Path, bytes: &[u8]) -> Result<Format, OpenError> {
-    let damaged = |detail: &str| OpenError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
-    let (magic, rest) = bytes.split_first_chunk().ok_or_else(|| damaged("too short"))?;
-    if *magic != MAGIC {
-        return Err(damaged("it is no outbox format file"));
-    }
-    let (version, rest) = rest.split_first_chunk().ok_or_else(|| damaged("too short"))?;
+/// `None` where the file is damaged.
+fn parse(host: &Arc<dyn Host>, dir: &Path, bytes: &[u8]) -> Result<Option<Format>, OpenError> {
+    let Some((fields, _)) =
+        bytes.split_last_chunk::<4>().filter(|(fields, crc)| crc32c::crc32c(fields).to_be_bytes() == **crc)
+    else {
+        return Ok(None);
+    };
+    let version = fields.strip_prefix(&MAGIC).and_then(<[u8]>::split_first_chunk);
+    let Some((version, rest)) = version else { return Ok(None) };
     let found = u32::from_be_bytes(*version);
     if found > VERSION {
         return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: VERSION });
     }
-    let (agent, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
-    let (outbox, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
-    let crc = crc32c::crc32c(bytes.get(..LEN - 4).unwrap_or_default());
-    if rest != crc.to_be_bytes() {
-        return Err(damaged("its checksum is wrong"));
-    }
-    let agent = (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent));
-    Ok(Format { host: Arc::clone(host), dir: dir.to_owned(), agent, outbox: OutboxId::from_bytes(*outbox) })
+    let ids = rest.split_first_chunk::<16>().and_then(|(agent, rest)| Some((agent, rest.try_into().ok()?)));
+    Ok(ids.map(|(agent, outbox)| Format {
+        host: Arc::clone(host),
+        dir: dir.to_owned(),
+        agent: (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent)),
+        outbox: OutboxId::from_bytes(outbox),
+    }))
 }
 
 #[cfg(test)]
@@ -118,26 +146,41 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_damaged_format_is_refused() {
+    fn a_newer_format_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path(), None).unwrap());
         let path = dir.path().join("FORMAT");
-        let sound = fs::read(&path).unwrap();
-        let mut newer = sound.clone();
+        let mut newer = fs::read(&path).unwrap();
+        newer.truncate(LEN - 4);
         newer[11] = 2;
-        fs::write(&path, newer).unwrap();
+        newer.extend_from_slice(b"more");
+        newer.extend_from_slice(&crc32c::crc32c(&newer).to_be_bytes());
+        fs::write(&path, &newer).unwrap();
         let error = open(dir.path(), None).unwrap_err();
         assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
-        for at in [0, 12, 30, 47] {
-            let mut flipped = sound.clone();
-            flipped[at] ^= 1;
-            fs::write(&path, flipped).unwrap();
-            let error = open(dir.path(), None).unwrap_err();
-            assert!(matches!(error, OpenError::Damaged { .. }), "{at}: {error}");
-        }
-        for cut in 0..sound.len() {
-            fs::write(&path, &sound[..cut]).unwrap();
-            assert!(open(dir.path(), None).is_err(), "{cut}");
+        assert_eq!(fs::read(&path).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_damaged_format_is_written_anew_and_bound_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+        drop(open(dir.path(), Some(one)).unwrap());
+        let path = dir.path().join("FORMAT");
+        let sound = fs::read(&path).unwrap();
+        let flipped = (0..LEN).map(|at| {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        let cut = (0..LEN).map(|end| sound[..end].to_vec());
+        for damaged in flipped.chain(cut) {
+            fs::write(&path, &damaged).unwrap();
+            drop(open(dir.path(), None).unwrap());
+            assert_eq!(open(dir.path(), None).unwrap().agent, None, "{damaged:?}");
+            assert!(open(dir.path(), Some(one)).is_ok());
+            let error = open(dir.path(), Some(two)).unwrap_err();
+            assert!(matches!(error, OpenError::Foreign { held, .. } if held == one), "{error}");
         }
     }
 }

@@ -92,6 +92,9 @@ pub(crate) trait Host: Debug + Send + Sync {
     /// A small file's new content: a new file, synced, renamed over the old one, its name synced.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
 
+    /// Copies a file; the copy need not outlive the process.
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// A file's length.
     fn length(&self, path: &Path) -> io::Result<u64>;
 

@@ -53,6 +53,8 @@ pub(super) struct Store {
     pub(super) short_since: Option<BootTime>,
     /// When a core that waits for space was tried last.
     pub(super) core_tried: Option<BootTime>,
+    /// When the core was written anew, or that was tried.
+    renewed: Option<BootTime>,
     /// Why nothing durable is possible until the process restarts.
     pub(super) poisoned: Option<String>,
     pub(super) watch: Arc<Watch>,
@@ -82,7 +84,7 @@ impl Store {
         let found = recover::open(&*host, &dir, &mut mark, ballast)?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
-        Ok(Self {
+        let mut store = Self {
             quota: PerLane::from_fn(|lane| match lane {
                 Lane::Control => control,
                 Lane::Events => events,
@@ -106,8 +108,13 @@ impl Store {
             watch,
             host,
             format,
+            renewed: None,
             _lock: lock,
-        })
+        };
+        if let Some(report) = found.core_lost {
+            store.report_core_lost(report);
+        }
+        Ok(store)
     }
 
     /// Works until the inbox is closed and empty.
@@ -169,6 +176,7 @@ impl Store {
             let result = synced.and_then(|()| if lazy { self.commit_core(None) } else { Ok(()) });
             self.note(result);
         }
+        self.renew_core(now);
         for lane in Lane::ALL {
             let due =
                 self.drained_since.of(lane).is_some_and(|since| now.since(since) >= limit::GENERATION_IDLE);
@@ -176,6 +184,18 @@ impl Store {
                 let result = self.remove_drained(lane);
                 self.note(result);
             }
+        }
+    }
+
+    /// Writes the core anew where it holds little else than what its rows once were.
+    fn renew_core(&mut self, now: BootTime) {
+        let rests = self.renewed.is_some_and(|at| now.since(at) < limit::CORE_RENEW_INTERVAL);
+        let Some(core) = self.core.as_mut().filter(|core| !rests && core.is_bloated()) else { return };
+        self.renewed = Some(now);
+        match core.renew(&*self.host, &self.dir) {
+            Ok(()) => tracing::info!(path = %self.dir.display(), "the outbox's core was written anew"),
+            Err(Fault::Full(detail)) => tracing::warn!(detail, "no room to write the outbox's core anew"),
+            fault => self.note(fault),
         }
     }
 

@@ -1,11 +1,25 @@
-//! The envelope of a row's value: `| crc u32 | commit u64 | value |`. The CRC-32C covers key, commit and value, so that a
-//! row never passes for another one's; the commit number says which batch wrote it.
+//! The envelope of a row's value, which is found among raw bytes too.
+//!
+//! ```text
+//!  0      4            6              8        16    20
+//!  | OPRW | key length | value length | commit | crc | key | value |
+//! ```
+//! Numbers are big-endian; the CRC-32C covers everything else of it, so that a row never passes for another one's. The
+//! commit number says which batch wrote it.
 
 use bytes::BufMut;
 
+use crate::limit;
 use crate::outbox::store::host::Fault;
 
-const COMMIT_BYTES: usize = 8;
+/// What an envelope begins with.
+pub(in crate::outbox::store) const MAGIC: [u8; 4] = *b"OPRW";
+const CRC_AT: usize = 16;
+const HEADER_BYTES: usize = 20;
+/// The longest key of a row: a small value's name and its prefix.
+const KEY_BYTES_MAX: usize = 80;
+/// The longest envelope.
+pub(in crate::outbox::store) const BYTES_MAX: usize = HEADER_BYTES + KEY_BYTES_MAX + limit::BLOCK_BYTES_MAX;
 
 /// An opened row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,23 +31,59 @@ pub(in crate::outbox::store) struct Row<'a> {
 
 /// What is stored under `key`.
 pub(super) fn seal(key: &[u8], commit: u64, value: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(4 + COMMIT_BYTES + value.len());
-    sealed.put_u32(0);
+    let mut sealed = Vec::with_capacity(HEADER_BYTES + key.len() + value.len());
+    sealed.put_slice(&MAGIC);
+    sealed.put_u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
+    sealed.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
     sealed.put_u64(commit);
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&sealed), key), value);
+    sealed.put_u32(crc);
+    sealed.put_slice(key);
     sealed.put_slice(value);
-    let crc = sealed.get(4..).map_or(0, |rest| crc32c::crc32c_append(crc32c::crc32c(key), rest));
-    if let Some(place) = sealed.first_chunk_mut() {
-        *place = crc.to_be_bytes();
-    }
     sealed
 }
 
 /// Opens what was found under `key`.
 pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<Row<'a>, Fault> {
-    sealed
-        .split_first_chunk::<4>()
-        .filter(|(crc, rest)| u32::from_be_bytes(**crc) == crc32c::crc32c_append(crc32c::crc32c(key), rest))
-        .and_then(|(_, rest)| rest.split_first_chunk::<COMMIT_BYTES>())
-        .map(|(commit, value)| Row { commit: u64::from_be_bytes(*commit), value })
+    open_first(sealed)
+        .filter(|(found, _, length)| *found == key && *length == sealed.len())
+        .map(|(_, row, _)| row)
         .ok_or_else(|| Fault::Broken(format!("core row `{}`: its checksum is wrong", key.escape_ascii())))
+}
+
+/// The envelope that `bytes` begin with: its key, its row and its length.
+pub(super) fn open_first(bytes: &[u8]) -> Option<(&[u8], Row<'_>, usize)> {
+    let rest = bytes.strip_prefix(&MAGIC)?;
+    let (key_length, rest) = rest.split_first_chunk()?;
+    let (value_length, rest) = rest.split_first_chunk()?;
+    let (commit, rest) = rest.split_first_chunk()?;
+    let (crc, rest) = rest.split_first_chunk()?;
+    let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_length)))?;
+    let value = rest.get(..usize::from(u16::from_be_bytes(*value_length)))?;
+    let head = bytes.get(..CRC_AT)?;
+    let found = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(head), key), value);
+    let row = Row { commit: u64::from_be_bytes(*commit), value };
+    (found.to_be_bytes() == *crc).then_some((key, row, HEADER_BYTES + key.len() + value.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_found_among_other_bytes_and_only_where_it_is_whole() {
+        let sealed = seal(b"k/name", 7, b"value");
+        let row = Row { commit: 7, value: b"value".as_slice() };
+        assert_eq!(unseal(b"k/name", &sealed), Ok(row));
+        assert!(unseal(b"k/other", &sealed).is_err());
+        let among = [sealed.as_slice(), b"rest"].concat();
+        assert_eq!(open_first(&among), Some((b"k/name".as_slice(), row, sealed.len())));
+        assert!(unseal(b"k/name", &among).is_err());
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 0x10;
+            assert_eq!(open_first(&flipped), None, "{at}");
+            assert_eq!(open_first(&sealed[..at]), None, "{at}");
+        }
+    }
 }

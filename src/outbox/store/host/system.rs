@@ -88,6 +88,10 @@ impl Host for System {
         folder::sync_name(path)
     }
 
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::copy(from, to).map(|_bytes| ())
+    }
+
     fn length(&self, path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path)?.len())
     }

@@ -1,5 +1,7 @@
 //! Damaged files: the folder opens, what is sound in it arrives, what is not is declared, and the next start says the same.
 
+mod core;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
