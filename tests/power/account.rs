@@ -218,11 +218,6 @@ impl Account {
         violations
     }
 
-    /// How many of the records that were reported are found.
-    pub(crate) fn delivered(&self, findings: &Findings) -> usize {
-        findings.seen().filter(|(place, _)| self.durable.contains_key(place)).count()
-    }
-
     /// Begins anew with what was found: from here on that is what must be there.
     pub(crate) fn settle(&mut self, findings: &Findings) {
         self.acking.clear();

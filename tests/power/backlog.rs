@@ -4,17 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use outpost::id::{AgentId, JobId, Lane, RecordId, StreamId};
+use outpost::obs::clock::boot_now;
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
 use outpost::outbox::{Options, Outbox, block};
-use outpost::time::BootTime;
 use outpost::wire::message::{Gap, GapReason, StreamMark};
 
 use crate::account::Account;
+use crate::child::{self, Child};
 use crate::payload::record;
-use crate::report::{Event, Report, place};
+use crate::report::{Event, place, say};
 
 /// Whose it is.
 pub(crate) const AGENT: [u8; 16] = [7; 16];
@@ -23,6 +25,8 @@ const QUOTA: [u64; 3] = [64 << 20, 4 << 20, 4 << 20];
 /// Appends of each epoch.
 const APPENDS: [u64; 2] = [170, 60];
 const JOBS: u8 = 3;
+const MAKE_TIMEOUT: Duration = Duration::from_secs(120);
+const MADE: &str = "made";
 
 /// The folder and what is in it.
 pub(crate) struct Backlog {
@@ -30,28 +34,47 @@ pub(crate) struct Backlog {
     pub(crate) account: Account,
 }
 
-impl Backlog {
-    /// Makes it, with a clean stop.
-    pub(crate) async fn make(dir: &Path) -> Self {
-        let mut account = Account::default();
-        let mut number = 1;
-        for appends in APPENDS {
-            let options =
-                Options { agent: Some(AgentId::from_bytes(AGENT)), quota: QUOTA, ..Options::default() };
-            let outbox = Outbox::open(dir, options).unwrap();
-            for _ in 0..appends {
-                for (lane, count) in [(Lane::Logs, 10), (Lane::Events, 6), (Lane::Control, 1)] {
-                    let numbers = number..number + count;
-                    number = numbers.end;
-                    let appended = outbox.append(lane, numbers.clone().map(record).collect()).await.unwrap();
-                    take(&mut account, Event::Appended { first: appended.first, numbers });
-                }
+fn options() -> Options {
+    let small = Options { quota: QUOTA, ..Options::default() };
+    Options { agent: Some(AgentId::from_bytes(AGENT)), ..small }
+}
+
+/// Does nothing where `Backlog::make` did not start it.
+#[tokio::test]
+async fn makes_a_backlog() {
+    let Some(dir) = child::order::<PathBuf>() else { return };
+    let mut number = 1;
+    for appends in APPENDS {
+        let outbox = Outbox::open(&dir, options()).unwrap();
+        for _ in 0..appends {
+            for (lane, count) in [(Lane::Logs, 10), (Lane::Events, 6), (Lane::Control, 1)] {
+                let numbers = number..number + count;
+                number = numbers.end;
+                let appended = outbox.append(lane, numbers.clone().map(record).collect()).await.unwrap();
+                say(Event::Appended { first: appended.first, numbers });
             }
-            outbox.close().await.unwrap();
         }
-        let outbox = Outbox::open(dir, Options { quota: QUOTA, ..Options::default() }).unwrap();
-        finish(&outbox, &mut account).await;
         outbox.close().await.unwrap();
+    }
+    let outbox = Outbox::open(&dir, options()).unwrap();
+    finish(&outbox).await;
+    outbox.close().await.unwrap();
+    say(Event::Step { name: MADE.to_owned() });
+}
+
+impl Backlog {
+    /// Makes it, with a clean stop; in a process of its own, because one that starts others hands them its locks for a
+    /// moment.
+    pub(crate) fn make(dir: &Path) -> Self {
+        let mut account = Account::default();
+        let mut child = Child::start("backlog::makes_a_backlog", &dir);
+        let deadline = boot_now().after(MAKE_TIMEOUT);
+        let mut last = None;
+        while let Some(report) = child.next(deadline) {
+            last = Some(report.event.clone());
+            account.take(report);
+        }
+        assert_eq!(last, Some(Event::Step { name: MADE.to_owned() }));
         Self { dir: dir.to_owned(), account }
     }
 
@@ -80,11 +103,11 @@ impl Backlog {
 }
 
 /// Cursors, a gap and jobs.
-async fn finish(outbox: &Outbox, account: &mut Account) {
+async fn finish(outbox: &Outbox) {
     let states = outbox.streams().await.unwrap();
     for lane in Lane::ALL {
         let stream = states.iter().find(|state| state.stream.lane == lane).unwrap().stream;
-        take(account, Event::Acking { upto: place(stream, 40) });
+        say(Event::Acking { upto: place(stream, 40) });
         outbox.ack(vec![StreamMark { stream, acked: 40, acked_crc: 0 }]).await.unwrap();
         let gap = Gap { stream, from: 3, to: 9, reason: GapReason::HubLost, records: 7, bytes: 0 };
         outbox.add_gap(gap).await.unwrap();
@@ -100,10 +123,6 @@ async fn finish(outbox: &Outbox, account: &mut Account) {
         };
         outbox.change_job(change).await.unwrap();
     }
-}
-
-fn take(account: &mut Account, event: Event) {
-    account.take(Report { at: BootTime::default(), event });
 }
 
 fn copy(from: &Path, to: &Path) {

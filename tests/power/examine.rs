@@ -105,7 +105,7 @@ async fn jobs(outbox: &Outbox) -> Vec<String> {
 
 /// Files that a database keeps beside its log. It never syncs them, so after a cut they are empty, and all that was
 /// written after them is lost with them.
-fn blobs(dir: &Path) -> std::io::Result<Vec<String>> {
+pub(crate) fn blobs(dir: &Path) -> std::io::Result<Vec<String>> {
     let mut found = Vec::new();
     for database in std::fs::read_dir(dir)? {
         let blobs = database?.path().join("blobs");

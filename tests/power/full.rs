@@ -91,8 +91,10 @@ impl Filling {
         }
         change(&outbox, self.first, "finished", ReservationChange::Release, &mut numbers).await?;
         step("full");
-        while self.then == Then::Try {
-            append(&outbox, Lane::Logs, &mut numbers).await?;
+        if self.then == Then::Try {
+            loop {
+                append(&outbox, Lane::Logs, &mut numbers).await?;
+            }
         }
         drain(&outbox).await?;
         step("drained");

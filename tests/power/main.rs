@@ -23,8 +23,11 @@
 //! These tests need root, loop devices and FUSE, and are ignored by a plain `cargo test`; `scripts/test` runs them where
 //! they can run, and lists them as left out elsewhere. Those of kills and of damage need nothing and always run.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
+
 mod account;
 mod backlog;
+mod blob;
 mod block_log;
 mod child;
 mod cut;

@@ -16,21 +16,27 @@ const NUMBER_BYTES: usize = 8;
 
 /// The payload of this number: mostly short, seldom a block, now and then cut into parts.
 pub(crate) fn payload(number: u64) -> Bytes {
-    let mut random = Rng::with_seed(number);
-    let length = match random.u8(..) {
-        0..=1 => random.usize(14 * 1024..40 * 1024),
-        2..=7 => random.usize(2 * 1024..limit::RECORD_PART_BYTES_MAX),
-        _ => random.usize(..700),
-    };
+    let (length, mut random) = length(number);
     let mut bytes = number.to_be_bytes().to_vec();
-    bytes.resize(NUMBER_BYTES + length, 0);
+    bytes.resize(length, 0);
     random.fill(&mut bytes[NUMBER_BYTES..]);
     bytes.into()
 }
 
+/// Its length, and the source of what follows its number.
+fn length(number: u64) -> (usize, Rng) {
+    let mut random = Rng::with_seed(number);
+    let length = match random.u8(..) {
+        0..=1 => random.usize(14 * 1024..40 * 1024),
+        2..=7 => random.usize(2 * 1024..limit::RECORD_PART_BYTES_MAX - NUMBER_BYTES),
+        _ => random.usize(..700),
+    };
+    (NUMBER_BYTES + length, random)
+}
+
 /// How many numbers of its stream the payload of this number takes.
 pub(crate) fn parts(number: u64) -> u32 {
-    u32::try_from(payload(number).len().div_ceil(limit::RECORD_PART_BYTES_MAX)).unwrap()
+    u32::try_from(length(number).0.div_ceil(limit::RECORD_PART_BYTES_MAX)).unwrap()
 }
 
 /// A record with that payload.
