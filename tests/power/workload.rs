@@ -20,7 +20,7 @@ use crate::report::{Event, place, say};
 use crate::unsynced;
 
 /// Events and logs are full now and then, and their generations are as small as they can be.
-const QUOTA: [u64; 3] = [64 << 20, 4 << 20, 6 << 20];
+const QUOTA: [u64; 3] = [64 << 20, 2 << 20, 3 << 20];
 const READ_BYTES: usize = 128 * 1024;
 /// A producer that was refused looks again after this, or after an ack.
 const ROOM_PATIENCE: Duration = Duration::from_millis(50);
