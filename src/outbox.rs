@@ -13,6 +13,7 @@ mod error;
 pub mod job;
 pub mod ledger;
 pub mod name;
+pub mod policy;
 pub mod stat;
 #[cfg(feature = "agent")]
 pub mod store;
@@ -24,6 +25,7 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, RecordKind};
 
 pub use error::{AppendError, OpenError, StoreError};
+pub use policy::{Durability, LanePolicy, OnFull};
 pub use stat::{LaneStat, Range, RangeState, Stat};
 #[cfg(feature = "agent")]
 pub use store::{Options, Outbox};

@@ -3,6 +3,7 @@
 //! Precedence: flag > `OUTPOST_<SECTION>_<KEY>` > file > default. A wrong or unknown key is refused with the file or
 //! variable, the key, and what is expected: a setting is never ignored in silence.
 
+mod outbox;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::exec::{EnvAllow, ExecSettings};
 use crate::limit;
 use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
+use crate::outbox::Options;
 use crate::time::WallTime;
 use crate::unit;
 
@@ -131,8 +133,8 @@ pub struct Config {
     pub no_ack: Duration,
     /// Session settings.
     pub session: SessionSettings,
-    /// Bytes each lane may hold, in the order of [`crate::id::Lane::ALL`].
-    pub quota_bytes: [u64; 3],
+    /// What the outbox may take and keep; its agent is filled in from the key.
+    pub outbox: Options,
     /// Distance of heartbeats; `None` leaves it to the hub.
     pub heartbeat: Option<Duration>,
     /// How many jobs run, and how they end.
@@ -171,7 +173,7 @@ impl Config {
             reconnect: pace::Settings::default(),
             no_ack: limit::NO_ACK_TIMEOUT,
             session: SessionSettings::default(),
-            quota_bytes: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+            outbox: Options::default(),
             heartbeat: None,
             jobs: jobs::Settings::default(),
             exec: ExecSettings::default(),
@@ -246,7 +248,7 @@ impl Config {
             }
         };
         config.check_times(raw, origin)?;
-        config.check_outbox(raw, origin)?;
+        outbox::check(&mut config.outbox, &raw.outbox, origin)?;
         config.check_jobs(raw, origin)?;
         config.check_log(raw, origin)?;
         Ok(config)
@@ -287,26 +289,6 @@ impl Config {
             return Err(origin.wrong("heartbeat.interval", "must be at least 1s"));
         }
         self.heartbeat = raw.heartbeat.interval.as_ref().map(|_| interval);
-        Ok(())
-    }
-
-    fn check_outbox(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
-        let [control, events, logs] = &mut self.quota_bytes;
-        let lanes = [
-            ("outbox.control.max_bytes", &raw.outbox.control, control),
-            ("outbox.events.max_bytes", &raw.outbox.events, events),
-            ("outbox.logs.max_bytes", &raw.outbox.logs, logs),
-        ];
-        for (key, section, quota) in lanes {
-            if let Some(bytes) = origin.size(key, section.max_bytes.as_ref())? {
-                // Room for one record of the greatest size and what surrounds it.
-                let least = 2 * limit::RECORD_BYTES_MAX as u64;
-                if bytes < least {
-                    return Err(origin.wrong(key, format!("must be at least {least} bytes (2MiB)")));
-                }
-                *quota = bytes;
-            }
-        }
         Ok(())
     }
 

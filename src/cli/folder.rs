@@ -57,7 +57,7 @@ pub(super) fn open(config: &Config) -> Result<Outbox, CliError> {
     crate::obs::folder::make(&config.data).map_err(|error| {
         CliError::new(Exit::Io, format!("cannot make the data folder {}: {error}", config.data.display()))
     })?;
-    let options = Options { agent: None, quota: config.quota_bytes };
+    let options = Options { agent: None, ..config.outbox.clone() };
     Outbox::open(&outbox_folder(&config.data), options).map_err(|error| open_error(&error))
 }
 
@@ -89,7 +89,9 @@ pub(super) fn store_error(error: &StoreError) -> CliError {
 
 pub(super) fn append_error(error: &AppendError, accepted: u64) -> CliError {
     let exit = match error {
-        AppendError::LaneFull { .. } | AppendError::DiskFull { .. } => Exit::TempFail,
+        AppendError::LaneFull { .. } | AppendError::OutboxFull { .. } | AppendError::DiskFull { .. } => {
+            Exit::TempFail
+        }
         AppendError::Degraded { .. } | AppendError::Closed => Exit::Io,
         AppendError::Empty
         | AppendError::RecordTooLarge { .. }

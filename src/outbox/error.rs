@@ -106,6 +106,16 @@ pub enum AppendError {
         /// Its quota.
         quota: u64,
     },
+    /// What events and logs may take together is used up.
+    #[error(
+        "the outbox is full: {used} of {quota} bytes for events and logs are held until the hub acks them; retry later"
+    )]
+    OutboxFull {
+        /// Bytes on disk.
+        used: u64,
+        /// What the outbox may take, less what is set aside for control.
+        quota: u64,
+    },
     /// The disk is full; nothing was accepted. It mends itself when there is room.
     #[error("the disk is full, nothing was accepted: {detail}; make room, or retry later")]
     DiskFull {

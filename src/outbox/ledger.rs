@@ -130,6 +130,14 @@ impl Ledger {
         streams.flat_map(|(_, stream)| stream.spans.values()).map(|span| span.disk_bytes).sum()
     }
 
+    /// A lane's oldest span: its stream and first number.
+    pub fn oldest(&self, lane: Lane) -> Option<(StreamId, u64, Span)> {
+        let streams = self.streams.iter().filter(|(id, _)| id.lane == lane);
+        let mut spans =
+            streams.flat_map(|(id, stream)| stream.spans.iter().map(|(first, span)| (*id, *first, *span)));
+        spans.next()
+    }
+
     /// Gaps that wait for their ack.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter()

@@ -82,7 +82,8 @@ impl Agent {
             return;
         }
         self.disk.set_now(around.now);
-        let options = Options { agent: Some(fixture::agent_config().agent_id), quota: around.scenario.quota };
+        let agent = Some(fixture::agent_config().agent_id);
+        let options = Options { agent, lanes: around.scenario.lanes(), ..Options::default() };
         let opened = Outbox::open_inline(Arc::new(self.disk.clone()), Path::new(DIR), &options);
         if self.disk.is_stopped() {
             drop(opened);

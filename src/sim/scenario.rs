@@ -2,7 +2,10 @@
 
 use fastrand::Rng;
 
+use crate::id::Lane;
 use crate::limit;
+use crate::outbox::ledger::PerLane;
+use crate::outbox::{LanePolicy, OnFull};
 use crate::session::tests::fixture;
 use crate::wire::message::Limits;
 
@@ -92,6 +95,8 @@ pub(super) struct Scenario {
     pub(super) calm: u32,
     pub(super) troubles: Vec<Trouble>,
     pub(super) quota: [u64; 3],
+    /// What a full lane of events or logs does.
+    pub(super) on_full: OnFull,
     pub(super) disk_bytes: u64,
     pub(super) order: NameOrder,
     pub(super) limits: Limits,
@@ -124,7 +129,16 @@ impl Scenario {
             records_max: rng.usize(1..6),
             long_every: if rng.u8(0..8) == 0 { 20 } else { u32::MAX },
             jobs: rng.bool(),
+            on_full: if rng.bool() { OnFull::Evict } else { OnFull::Refuse },
         }
+    }
+
+    pub(super) fn lanes(&self) -> PerLane<LanePolicy> {
+        PerLane::from_fn(|lane| {
+            let policy = LanePolicy::of(lane);
+            let on_full = if lane == Lane::Control { policy.on_full } else { self.on_full };
+            LanePolicy { max_bytes: self.quota[lane.index()], on_full, ..policy }
+        })
     }
 
     pub(super) fn has(&self, trouble: Trouble) -> bool {

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
 mod commands;
+mod damage;
 mod delivery;
 mod demo;
+mod eviction;
 mod examples;
 mod folder;
 mod full_disk;

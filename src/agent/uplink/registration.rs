@@ -32,6 +32,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         if let Err(error) = self.persist(&saved, config).await {
             return self.outcome.store_failed(&error);
         }
+        // Records of before may have been made by the clock the last session saw.
+        let offset = offset.max(self.with.state.clock_offset());
+        if let Err(error) = self.with.outbox.learn_time(hub_time, offset).await {
+            return self.outcome.store_failed(&error);
+        }
         self.with.state.registered(saved, config_version);
         match self.settle(resolutions).await {
             Ok(flow) => {

@@ -110,6 +110,9 @@ pub(crate) trait Host: Debug + Send + Sync {
     /// Bytes of the file system that are free for this process.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 
+    /// Bytes of the whole file system.
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64>;
+
     /// Opens a file that is written in place, made where it is missing.
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>>;
 

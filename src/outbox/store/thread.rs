@@ -1,6 +1,6 @@
 //! The thread that owns the folder, and what it does between rounds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,13 @@ use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
+use crate::outbox::policy::{HubClock, LastRecord};
 use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
 
 use super::ballast::{self, Ballast};
+use super::buffer::Buffered;
 use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
@@ -25,6 +27,7 @@ use super::host::{Fault, Held, Host};
 use super::inbox::{CloseReply, Inbox, Work};
 use super::job::Reservations;
 use super::mark::Mark;
+use super::room::Rules;
 use super::watch::Watch;
 use super::{Options, recover};
 
@@ -35,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(super) struct Store {
     pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
-    pub(super) quota: PerLane<u64>,
+    pub(super) rules: Rules,
     pub(super) ledger: Ledger,
     pub(super) core: Option<Core>,
     pub(super) mark: Mark,
@@ -48,6 +51,17 @@ pub(super) struct Store {
     pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
+    /// Counts up when something went that took room.
+    pub(super) room: watch::Sender<u64>,
+    pub(super) buffered: Buffered,
+    /// Free bytes of the disk, and when that was looked up; `None` where it is to be looked up anew.
+    pub(super) free: Option<(BootTime, u64)>,
+    /// The newest record of generations, where it is known.
+    pub(super) last_records: BTreeMap<GenerationName, LastRecord>,
+    /// Hub time, once a session of this process learned it.
+    pub(super) clock: Option<HubClock>,
+    pub(super) expiry_looked: Option<BootTime>,
+    pub(super) opened: BootTime,
     pub(super) ballast: Ballast,
     /// Since when the disk is too full for something, or when that was tried last.
     pub(super) short_since: Option<BootTime>,
@@ -83,13 +97,16 @@ impl Store {
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let found = recover::open(&*host, &dir, &mut mark, ballast)?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
-        let [control, events, logs] = options.quota;
+        let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
         let mut store = Self {
-            quota: PerLane::from_fn(|lane| match lane {
-                Lane::Control => control,
-                Lane::Events => events,
-                Lane::Logs => logs,
-            }),
+            rules,
+            room: watch::Sender::new(0),
+            buffered: Buffered::default(),
+            free: None,
+            clock: None,
+            last_records: BTreeMap::new(),
+            expiry_looked: None,
+            opened: host.now(),
             durable: watch::Sender::new(found.ledger.current_states()),
             dir,
             ledger: found.ledger,
@@ -155,20 +172,29 @@ impl Store {
 
     fn patience(&self) -> Duration {
         let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
-        let patience = match (self.mark.changed(), drained) {
+        let mut patience = match (self.mark.changed(), drained) {
             (true, _) => limit::MARK_SYNC_INTERVAL,
             (false, true) => limit::GENERATION_IDLE,
             (false, false) => IDLE,
         };
-        if self.short_since.is_some() { patience.min(limit::DISK_RETRY_INTERVAL) } else { patience }
+        if self.short_since.is_some() {
+            patience = patience.min(limit::DISK_RETRY_INTERVAL);
+        }
+        if self.may_expire() {
+            patience = patience.min(limit::EXPIRY_LOOK);
+        }
+        self.buffered.due().map_or(patience, |due| patience.min(due.since(self.host.now())))
     }
 
-    /// What time brings: the mark's sync, drained newest generations, and what a full disk kept from being done.
+    /// What time brings: buffered records, what a full disk kept from being done, records that are too old, the mark's
+    /// sync, and drained newest generations.
     pub(super) fn tend(&mut self, now: BootTime) {
+        self.tend_buffered(now);
         if self.poisoned.is_some() {
             return;
         }
         self.mend(now);
+        self.expire(now);
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
             let lazy = self.core.as_ref().is_some_and(|core| core.changed() && !core.dirty());
             let synced = self.mark.sync().map_err(Fault::from);
@@ -253,6 +279,7 @@ impl Store {
 
     /// A clean stop: cursors and mark durable, everything closed.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.commit_buffered();
         if let Some(reason) = self.poisoned.clone() {
             self.abandon();
             return Err(StoreError::Degraded { reason });

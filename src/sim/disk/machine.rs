@@ -196,6 +196,10 @@ impl Host for Disk {
         Ok(self.state().room())
     }
 
+    fn disk_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.state().capacity)
+    }
+
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>> {
         let mut state = self.state();
         state.step()?;

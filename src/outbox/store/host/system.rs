@@ -127,6 +127,11 @@ impl Host for System {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Box::new(PlainFile(file)))

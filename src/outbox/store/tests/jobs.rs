@@ -43,7 +43,7 @@ fn finish(number: u8) -> JobChange {
 /// An outbox whose control lane has room for so many reservations and a little more.
 fn open_for(dir: &Path, reservations: u64) -> Outbox {
     let mut options = Options::default();
-    options.quota[Lane::Control.index()] = reservations * limit::JOB_RESERVATION_BYTES + 4096;
+    options.lanes.of_mut(Lane::Control).max_bytes = reservations * limit::JOB_RESERVATION_BYTES + 4096;
     Outbox::open(dir, options).unwrap()
 }
 
