@@ -9,19 +9,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use outpost::id::{AgentId, JobId, Lane, RecordId, StreamId};
 use outpost::obs::clock::boot_now;
+use outpost::outbox::OnFull;
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
 use outpost::outbox::{Options, Outbox, block};
 use outpost::wire::message::{Gap, GapReason, StreamMark};
 
 use crate::account::Account;
 use crate::child::{self, Child};
+use crate::lanes::options;
 use crate::payload::record;
 use crate::report::{Event, place, say};
 
 /// Whose it is.
 pub(crate) const AGENT: [u8; 16] = [7; 16];
 /// Generations of half a megabyte.
-const QUOTA: [u64; 3] = [64 << 20, 4 << 20, 4 << 20];
+const BYTES: [(Lane, u64); 2] = [(Lane::Events, 4 << 20), (Lane::Logs, 4 << 20)];
 /// Appends of each epoch.
 const APPENDS: [u64; 2] = [170, 60];
 const JOBS: u8 = 3;
@@ -34,9 +36,8 @@ pub(crate) struct Backlog {
     pub(crate) account: Account,
 }
 
-fn options() -> Options {
-    let small = Options { quota: QUOTA, ..Options::default() };
-    Options { agent: Some(AgentId::from_bytes(AGENT)), ..small }
+fn owned() -> Options {
+    Options { agent: Some(AgentId::from_bytes(AGENT)), ..options(&BYTES, OnFull::Refuse) }
 }
 
 /// Does nothing where `Backlog::make` did not start it.
@@ -45,7 +46,7 @@ async fn makes_a_backlog() {
     let Some(dir) = child::order::<PathBuf>() else { return };
     let mut number = 1;
     for appends in APPENDS {
-        let outbox = Outbox::open(&dir, options()).unwrap();
+        let outbox = Outbox::open(&dir, owned()).unwrap();
         for _ in 0..appends {
             for (lane, count) in [(Lane::Logs, 10), (Lane::Events, 6), (Lane::Control, 1)] {
                 let numbers = number..number + count;
@@ -56,7 +57,7 @@ async fn makes_a_backlog() {
         }
         outbox.close().await.unwrap();
     }
-    let outbox = Outbox::open(&dir, options()).unwrap();
+    let outbox = Outbox::open(&dir, owned()).unwrap();
     finish(&outbox).await;
     outbox.close().await.unwrap();
     say(Event::Step { name: MADE.to_owned() });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outpost::id::{JobId, Lane};
 use outpost::obs::clock::boot_now;
+use outpost::outbox::OnFull;
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
 use outpost::outbox::{AppendError, Options, Outbox, Reading};
 use outpost::time::BootTime;
@@ -19,6 +20,7 @@ use crate::account::Account;
 use crate::child::{self, Child};
 use crate::disk::{self, Mounted};
 use crate::examine::Examination;
+use crate::lanes::options;
 use crate::payload::{Seen, look, record};
 use crate::report::{Event, place, say};
 
@@ -78,7 +80,9 @@ fn job(first: u64, row: &'static str, reservation: ReservationChange, number: u6
 
 impl Filling {
     async fn run(&self) -> Result<(), String> {
-        let outbox = Outbox::open(&self.dir, Options::default()).map_err(text)?;
+        // The others leave nothing free: what a drain gives back is all there is.
+        let options = Options { min_free: Some(0), ..options(&[], OnFull::Refuse) };
+        let outbox = Outbox::open(&self.dir, options).map_err(text)?;
         say(Event::Opened);
         let mut numbers = self.first..self.first + NUMBERS;
         change(&outbox, self.first, "accepted", ReservationChange::Take, &mut numbers).await?;

@@ -39,6 +39,7 @@ mod full;
 mod fuse;
 mod image;
 mod kill;
+mod lanes;
 mod payload;
 mod report;
 mod unsynced;

@@ -1,5 +1,5 @@
 //! The process whose power is cut: producers that append to every lane, and a consumer that reads, checks and acks, so
-//! that generations begin and go all the time. It works until it is killed.
+//! that generations begin and go all the time; when events are full they refuse, logs evict. It works until it is killed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use outpost::id::{Lane, StreamId};
-use outpost::outbox::{AppendError, Batch, Options, Outbox, Reading, StoreError};
+use outpost::outbox::OnFull;
+use outpost::outbox::{AppendError, Batch, Outbox, Reading, StoreError};
 use outpost::wire::batch;
 use outpost::wire::message::{StreamMark, StreamState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::child::{self, Child};
+use crate::lanes::{SMALL, options};
 use crate::payload::{Seen, look, record};
 use crate::report::{Event, place, say};
 use crate::unsynced;
 
-/// Events and logs are full now and then, and their generations are as small as they can be.
-const QUOTA: [u64; 3] = [64 << 20, 2 << 20, 3 << 20];
 const READ_BYTES: usize = 128 * 1024;
 /// A producer that was refused looks again after this, or after an ack.
 const ROOM_PATIENCE: Duration = Duration::from_millis(50);
@@ -65,8 +65,7 @@ async fn works_until_it_is_killed() {
 }
 
 async fn run(work: Work) -> String {
-    let options = Options { quota: QUOTA, ..Options::default() };
-    let outbox = match Outbox::open(&work.dir, options) {
+    let outbox = match Outbox::open(&work.dir, options(&SMALL, OnFull::Evict)) {
         Ok(outbox) => outbox,
         Err(error) => return error.to_string(),
     };
