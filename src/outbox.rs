@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::id::RecordId;
 use crate::time::WallTime;
-use crate::wire::message::RecordKind;
+use crate::wire::message::{Gap, RecordKind};
 
 pub use error::{AppendError, OpenError, StoreError};
 pub use stat::{LaneStat, Range, RangeState, Stat};
@@ -65,4 +65,13 @@ pub struct Batch {
     pub batch: Bytes,
     /// Bytes of their payloads.
     pub payload_bytes: u64,
+}
+
+/// What a reader meets at a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// Records from that number on.
+    Records(Batch),
+    /// The number lies in this gap: it will not come, and what follows begins after it.
+    Gap(Gap),
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limit;
 use crate::net::ws::{Link, Want};
 use crate::obs::clock::boot_now;
-use crate::outbox::{Batch, Outbox, Stat, StoreError};
+use crate::outbox::{Outbox, Reading, Stat, StoreError};
 use crate::session::{AgentSession, ReadRequest, Transmit};
 use crate::time::{BootTime, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
@@ -62,7 +62,7 @@ pub(super) struct Uplink<S> {
     outcome: Outcome,
     pending: Option<Transmit>,
     frame: BytesMut,
-    reading: Work<(ReadRequest, Result<Option<Batch>, StoreError>)>,
+    reading: Work<(ReadRequest, Result<Option<Reading>, StoreError>)>,
     acks: Vec<StreamMark>,
     acking: Work<Result<(), StoreError>>,
     beating: Work<Result<Stat, StoreError>>,
@@ -124,9 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                     self.session.close(now);
                     Flow::On
                 }
-                (request, batch) = finish(&mut self.reading) => {
+                (request, reading) = finish(&mut self.reading) => {
                     self.reading = None;
-                    self.batch_read(request, batch)
+                    self.was_read(request, reading)
                 }
                 result = finish(&mut self.acking) => {
                     self.acking = None;
@@ -228,14 +228,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         next.unwrap_or(WAKE_MAX).min(WAKE_MAX)
     }
 
-    fn batch_read(&mut self, request: ReadRequest, batch: Result<Option<Batch>, StoreError>) -> Flow {
-        match batch {
-            Ok(batch) => {
-                self.session.handle_batch(request, batch);
-                Flow::On
+    fn was_read(&mut self, request: ReadRequest, reading: Result<Option<Reading>, StoreError>) -> Flow {
+        match reading {
+            Ok(Some(Reading::Records(batch))) => self.session.handle_batch(request, Some(batch)),
+            Ok(Some(Reading::Gap(gap))) => {
+                self.session.handle_batch(request, None);
+                self.session.send_gap(gap);
             }
-            Err(error) => self.outcome.store_failed(&error),
+            Ok(None) => self.session.handle_batch(request, None),
+            Err(error) => return self.outcome.store_failed(&error),
         }
+        Flow::On
     }
 
     fn beat(&mut self, now: BootTime) {

@@ -4,6 +4,7 @@
 //! span of its stream begins, the last one at the stream's `next`. A stream leaves the ledger when its epoch is closed,
 //! everything is acked, its spans are gone and no gap of it waits.
 
+mod gaps;
 mod per_lane;
 mod stream;
 
@@ -12,6 +13,9 @@ use std::collections::BTreeMap;
 use crate::id::{Epoch, Lane, StreamId};
 use crate::wire::message::{Gap, StreamMark, StreamState};
 
+use gaps::Gaps;
+
+pub use gaps::GapChange;
 pub use per_lane::PerLane;
 pub use stream::{Span, Stream};
 
@@ -20,13 +24,13 @@ pub use stream::{Span, Stream};
 pub struct Ledger {
     current: PerLane<Epoch>,
     streams: BTreeMap<StreamId, Stream>,
-    gaps: BTreeMap<(StreamId, u64), Gap>,
+    gaps: Gaps,
 }
 
 impl Ledger {
     /// A ledger whose lanes have these current epochs and nothing else.
     pub fn new(current: PerLane<Epoch>) -> Self {
-        let mut ledger = Self { current, streams: BTreeMap::new(), gaps: BTreeMap::new() };
+        let mut ledger = Self { current, streams: BTreeMap::new(), gaps: Gaps::default() };
         for lane in Lane::ALL {
             ledger.streams.insert(ledger.current(lane), Stream::default());
         }
@@ -104,12 +108,20 @@ impl Ledger {
         })
     }
 
-    /// Unacked records and bytes of a lane.
+    /// Unacked records and bytes of a lane, without what will not come.
     pub fn depth(&self, lane: Lane) -> (u64, u64) {
         let streams = self.streams.iter().filter(|(id, _)| id.lane == lane);
-        streams.fold((0, 0), |(records, bytes), (_, stream)| {
-            (records.saturating_add(stream.unacked()), bytes.saturating_add(stream.unacked_bytes()))
+        streams.fold((0, 0), |(records, bytes), (id, stream)| {
+            let held = self.held(*id).into_iter().map(|(first, last)| last.saturating_sub(first) + 1);
+            (held.fold(records, u64::saturating_add), bytes.saturating_add(stream.unacked_bytes()))
         })
+    }
+
+    /// The unacked numbers of a stream that will come: first and last of each range.
+    pub fn held(&self, id: StreamId) -> Vec<(u64, u64)> {
+        self.streams
+            .get(&id)
+            .map_or_else(Vec::new, |stream| self.gaps.around(id, stream.acked.saturating_add(1), stream.next))
     }
 
     /// Bytes a lane takes on disk.
@@ -120,27 +132,55 @@ impl Ledger {
 
     /// Gaps that wait for their ack.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.gaps.values()
+        self.gaps.iter()
     }
 
-    /// Takes a gap in; a newer one from the same number replaces it.
+    /// Takes a gap in as it is; one from the same number is replaced.
     pub fn insert_gap(&mut self, gap: Gap) {
-        self.gaps.insert((gap.stream, gap.from), gap);
+        self.gaps.insert(gap);
     }
 
-    /// Takes the gaps out that a mark of the hub covers.
-    pub fn take_gaps(&mut self, mark: StreamMark) -> Vec<Gap> {
-        let covered = self.gaps.values().filter(|gap| gap.stream == mark.stream && gap.to <= mark.acked);
-        let covered: Vec<Gap> = covered.copied().collect();
-        for gap in &covered {
-            self.gaps.remove(&(gap.stream, gap.from));
+    /// What declaring a gap changes, once its rows are durable: only unacked numbers that exist and that no gap covers
+    /// yet count.
+    pub fn plan_gap(&self, gap: &Gap) -> GapChange {
+        let Some(stream) = self.streams.get(&gap.stream) else { return GapChange::default() };
+        let first = gap.from.max(stream.acked.saturating_add(1));
+        let last = gap.to.min(stream.next.saturating_sub(1));
+        if first > last {
+            return GapChange::default();
         }
-        covered
+        self.gaps.plan(&gap.part(first, last))
+    }
+
+    /// Takes note of a change that is durable.
+    pub fn apply_gaps(&mut self, change: &GapChange) {
+        self.gaps.apply(change);
+    }
+
+    /// Takes the gaps out that a mark of the hub covers, and cuts the one it stands in.
+    pub fn take_gaps(&mut self, mark: StreamMark) -> GapChange {
+        self.gaps.take(mark)
+    }
+
+    /// The gap a number lies in.
+    pub fn gap_at(&self, id: StreamId, seq: u64) -> Option<&Gap> {
+        self.gaps.at(id, seq)
+    }
+
+    /// Whether every number from `from` on and below `end` lies in a gap.
+    pub fn is_lost(&self, id: StreamId, from: u64, end: u64) -> bool {
+        self.gaps.around(id, from, end).is_empty()
+    }
+
+    /// The number where the next gap begins after `seq`, or the stream's `next`.
+    pub fn end_of_run(&self, id: StreamId, seq: u64) -> u64 {
+        let next = self.streams.get(&id).map_or(seq, |stream| stream.next);
+        self.gaps.after(id, seq).map_or(next, |gap| gap.from.min(next))
     }
 
     /// Whether a gap of the stream waits for its ack.
     pub fn has_gaps(&self, id: StreamId) -> bool {
-        self.gaps.range((id, 0)..=(id, u64::MAX)).next().is_some()
+        self.gaps.of(id).next().is_some()
     }
 
     /// Drops a stream that is closed and done; says whether it did.
@@ -207,9 +247,35 @@ mod tests {
         ledger.insert_gap(gap);
         assert!(!ledger.forget_if_done(id));
         assert!(ledger.states().iter().any(|state| state.stream == id));
-        assert_eq!(ledger.take_gaps(StreamMark { stream: id, acked: 1, acked_crc: 0 }), []);
-        assert_eq!(ledger.take_gaps(StreamMark { stream: id, acked: 2, acked_crc: 0 }), [gap]);
+        let mark = |acked| StreamMark { stream: id, acked, acked_crc: 0 };
+        assert_eq!(ledger.take_gaps(mark(1)).put, [Gap { from: 2, records: 1, ..gap }]);
+        assert!(!ledger.forget_if_done(id));
+        assert!(ledger.take_gaps(mark(2)).put.is_empty());
         assert!(ledger.forget_if_done(id));
         assert!(!ledger.forget_if_done(ledger.current(Lane::Events)));
+    }
+
+    #[test]
+    fn only_unacked_numbers_that_exist_are_lost_and_they_are_no_depth() {
+        let mut ledger = ledger();
+        let id = StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(4) };
+        ledger.insert(id, Stream { acked: 5, ..stream(31, &[1, 11, 21]) });
+        let gap = |from, to| {
+            let (reason, records) = (GapReason::Evicted, to - from + 1);
+            Gap { stream: id, from, to, reason, records, bytes: 10 * records }
+        };
+        assert!(ledger.plan_gap(&gap(1, 5)).is_empty(), "below the cursor");
+        assert!(ledger.plan_gap(&gap(31, 40)).is_empty(), "numbers that do not exist");
+        let change = ledger.plan_gap(&gap(1, 10));
+        assert_eq!(change.put, [gap(6, 10)]);
+        assert_eq!(ledger.gap_at(id, 6), None, "not before it is durable");
+        ledger.apply_gaps(&change);
+        assert_eq!(ledger.gap_at(id, 6), Some(&gap(6, 10)));
+        assert_eq!((ledger.end_of_run(id, 1), ledger.end_of_run(id, 11)), (6, 31));
+        assert_eq!((ledger.depth(Lane::Logs).0, ledger.held(id)), (20, vec![(11, 30)]));
+        let rest = ledger.plan_gap(&gap(11, 40));
+        ledger.apply_gaps(&rest);
+        assert_eq!((ledger.held(id), ledger.gaps().count()), (vec![], 1));
+        assert!(ledger.states().iter().any(|state| state.stream == id), "its end has to be told");
     }
 }

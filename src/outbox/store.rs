@@ -10,7 +10,9 @@ mod committer;
 mod core;
 mod database;
 mod format;
+mod gap;
 mod generation;
+pub(crate) mod host;
 mod inbox;
 mod job;
 mod lock;
@@ -35,7 +37,8 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
-use super::{AppendError, Appended, Batch, NewRecord, OpenError, Range, Stat, StoreError, admit};
+use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
+use host::System;
 use inbox::Inbox;
 use thread::Store;
 
@@ -100,7 +103,7 @@ impl Outbox {
         let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
         let work = move || {
             let guard = Guard(queue);
-            match Store::open(folder, &options) {
+            match Store::open(Arc::new(System), folder, &options) {
                 Ok(store) => {
                     let _ = sender.send(Ok(store.durable.subscribe()));
                     store.run(&guard.0);
@@ -188,8 +191,9 @@ impl Outbox {
         self.call(move |store| store.crc(record)).await?
     }
 
-    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one; `None` where
-    /// `from` is not durable yet or the stream is not held. A batch may end early, where a generation does.
+    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one, or the gap `from`
+    /// lies in; `None` where `from` is not durable yet or the stream is not held. A batch may end early, where a
+    /// generation or a gap does.
     ///
     /// # Errors
     /// The generation of `from` cannot be read.
@@ -198,7 +202,7 @@ impl Outbox {
         stream: StreamId,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         self.call(move |store| store.read(stream, from, bytes_max)).await?
     }
 

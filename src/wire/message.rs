@@ -197,6 +197,19 @@ pub struct Gap {
     pub bytes: u64,
 }
 
+impl Gap {
+    /// The numbers `from ..= to` of it, with their share of what it counts.
+    #[must_use]
+    pub fn part(&self, from: u64, to: u64) -> Self {
+        let numbers = |from: u64, to: u64| u128::from(to.saturating_sub(from)) + 1;
+        let share = |of: u64| {
+            let share = u128::from(of) * numbers(from, to) / numbers(self.from, self.to);
+            u64::try_from(share).unwrap_or(u64::MAX)
+        };
+        Self { from, to, records: share(self.records), bytes: share(self.bytes), ..*self }
+    }
+}
+
 /// Why records will not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GapReason {

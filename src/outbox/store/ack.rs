@@ -4,14 +4,13 @@
 //! never one that is missing.
 
 use crate::id::{Lane, StreamId};
-use crate::obs::clock::boot_now;
 use crate::outbox::StoreError;
 use crate::outbox::name::GenerationName;
 use crate::wire::message::StreamMark;
 
-use super::database::Fault;
+use super::host::Fault;
 use super::thread::Store;
-use super::{core, generation};
+use super::{core, gap, generation};
 
 impl Store {
     /// Removes a lane's newest generation, all of which is acked.
@@ -44,7 +43,7 @@ impl Store {
     fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
         let gaps = self.ledger.take_gaps(mark);
         if let Some(core) = &mut self.core {
-            gaps.iter().for_each(|gap| core.remove(&core::gap_row(gap).0));
+            gap::put_rows(core, &gaps);
         }
         // One that is not held any more was acked whole.
         let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
@@ -73,7 +72,7 @@ impl Store {
         let mut covered = stream.covered();
         covered.retain(|first| written.is_none_or(|name| name.first != *first));
         if drained && written.is_some() && self.drained_since.of(id.lane).is_none() {
-            *self.drained_since.of_mut(id.lane) = Some(boot_now());
+            *self.drained_since.of_mut(id.lane) = Some(self.host.now());
         }
         if id.lane == Lane::Control {
             if let Some(core) = &mut self.core {
@@ -88,7 +87,7 @@ impl Store {
                 {
                     reader.close()?;
                 }
-                generation::remove(&self.dir, name)?;
+                generation::remove(&*self.host, &self.dir, name)?;
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {

@@ -12,8 +12,8 @@ use crate::outbox::name::GenerationName;
 use crate::outbox::{AppendError, Appended};
 
 use super::core;
-use super::database::Fault;
 use super::generation::Generation;
+use super::host::Fault;
 use super::inbox::Append;
 use super::job;
 use super::mark::{Durable, End};
@@ -176,7 +176,7 @@ impl Store {
         if let Some((header, value)) = packer.finish() {
             spans.push(self.write_block(&header, &value)?);
         }
-        let length = match self.writers.of(stream.lane) {
+        let length = match self.writers.of_mut(stream.lane) {
             Some(writer) => {
                 writer.commit()?;
                 writer.length()?
@@ -227,7 +227,7 @@ impl Store {
             return Err(AppendError::Degraded { reason });
         }
         let name = GenerationName { stream, first };
-        match Generation::create(&self.dir, name, size.max(bytes)) {
+        match Generation::create(&*self.host, &self.dir, name, size.max(bytes)) {
             Ok(writer) => *self.writers.of_mut(lane) = Some(writer),
             Err(Fault::Full(detail)) => return Err(AppendError::DiskFull { detail }),
             Err(fault) => {

@@ -20,14 +20,13 @@ use crate::outbox::block::{self, Header};
 use crate::outbox::ledger::PerLane;
 use crate::wire::message::{Gap, GapReason};
 
-use super::database::{Batch, Database, Fault, Scan, Tree};
 use super::generation;
+use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 
 /// The open core.
 #[derive(Debug)]
 pub(super) struct Core {
-    tree: Tree,
-    database: Database,
+    database: Box<dyn Database>,
     batch: Batch,
     reserved: u64,
     commits: u64,
@@ -45,21 +44,18 @@ pub(super) struct Rows {
 }
 
 impl Core {
-    pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(host: &dyn Host, dir: &Path) -> Result<Self, Fault> {
         let path = dir.join("core");
-        let fresh = !path.join("db").exists();
-        let database = Database::open(&path)?;
-        let mut core = Self {
-            tree: database.default_tree(),
-            database,
-            batch: Batch::default(),
-            reserved: 0,
-            commits: 0,
-        };
+        let fresh = !host.exists(&path.join("db"));
+        if !host.exists(&path) {
+            host.create_folder(&path)?;
+        }
+        let database = host.open_database(&path)?;
+        let mut core = Self { database, batch: Batch::default(), reserved: 0, commits: 0 };
         core.reserve()?;
         if fresh {
-            core.database.sync_new(&path)?;
-            std::fs::File::open(dir)?.sync_all()?;
+            core.database.sync_new()?;
+            host.sync_folder(dir)?;
         }
         Ok(core)
     }
@@ -74,55 +70,55 @@ impl Core {
     }
 
     /// Reads every row; control blocks only as far as their headers.
-    pub(super) fn rows(&self) -> Result<Rows, Fault> {
+    pub(super) fn rows(&mut self) -> Result<Rows, Fault> {
         let mut rows = Rows::default();
         let mut fault = None;
-        self.tree.scan(&[], |key, sealed| {
-            match unseal(key, sealed).and_then(|value| rows.take(key, value)) {
-                Ok(()) => Scan::Next,
-                Err(found) => {
-                    fault = Some(found);
-                    Scan::Stop
-                }
+        self.database.scan(Tree::Main, &[], &mut |key, sealed| match unseal(key, sealed)
+            .and_then(|value| rows.take(key, value))
+        {
+            Ok(()) => Scan::Next,
+            Err(found) => {
+                fault = Some(found);
+                Scan::Stop
             }
         })?;
         fault.map_or(Ok(rows), Err)
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.batch.insert(key, seal(key, value));
+        self.batch.push((key.to_vec(), Some(seal(key, value))));
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) {
-        self.batch.remove(key);
+        self.batch.push((key.to_vec(), None));
     }
 
     /// Whether changes wait for a commit.
     pub(super) const fn changed(&self) -> bool {
-        self.batch.len > 0
+        !self.batch.is_empty()
     }
 
     /// Makes every change durable; gives the commit's number.
     pub(super) fn commit(&mut self) -> Result<u64, Fault> {
         self.reserve()?;
-        self.tree.apply(std::mem::take(&mut self.batch))?;
+        self.database.apply(std::mem::take(&mut self.batch))?;
         self.database.commit()?;
         self.commits += 1;
         Ok(self.commits)
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.tree.get(key)?.map(|sealed| unseal(key, &sealed).map(<[u8]>::to_vec)).transpose()
+        self.database.get(Tree::Main, key)?.map(|sealed| unseal(key, &sealed).map(<[u8]>::to_vec)).transpose()
     }
 
     /// Visits the rows under a prefix in their order.
     pub(super) fn visit(
-        &self,
+        &mut self,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut fault = None;
-        self.tree.scan(prefix, |key, sealed| {
+        self.database.scan(Tree::Main, prefix, &mut |key, sealed| {
             if !key.starts_with(prefix) {
                 return Scan::Stop;
             }
@@ -139,16 +135,16 @@ impl Core {
 
     /// Visits control blocks in order, beginning with the one that holds `from`.
     pub(super) fn visit_control(
-        &self,
+        &mut self,
         stream: StreamId,
         from: u64,
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), Fault> {
-        let Some((start, _)) = self.tree.at_or_before(&control_key(stream, from))? else {
+        let Some((start, _)) = self.database.at_or_before(Tree::Main, &control_key(stream, from))? else {
             return Ok(());
         };
         let mut fault = None;
-        self.tree.scan(&start, |key, sealed| {
+        self.database.scan(Tree::Main, &start, &mut |key, sealed| {
             if !key.starts_with(b"r/") {
                 return Scan::Stop;
             }
@@ -171,13 +167,10 @@ impl Core {
     }
 
     pub(super) fn close(self) -> Result<(), Fault> {
-        let Self { tree, database, .. } = self;
-        drop(tree);
-        database.close()
+        self.database.close()
     }
 
     pub(super) fn abandon(self) {
-        std::mem::forget(self.tree);
         self.database.abandon();
     }
 }

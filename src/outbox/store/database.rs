@@ -19,31 +19,13 @@ use rustix::fs::FallocateFlags;
 
 use crate::obs::heap;
 
+use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
+
 const SEGMENT_BYTES: usize = 512 * 1024;
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// A closed database's lock may outlive it for a moment, while one of sled's threads drops its last reference.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
-
-/// Why a database call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    /// No space on the device.
-    #[error("no space left: {0}")]
-    Full(String),
-    /// Anything else.
-    #[error("{0}")]
-    Broken(String),
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
-            _ => Self::Broken(error.to_string()),
-        }
-    }
-}
 
 impl From<sled::Error> for Fault {
     fn from(error: sled::Error) -> Self {
@@ -68,65 +50,40 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
 
 /// An open database.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct SledDatabase {
+    /// The numbered tree that was used last.
+    open: Option<(u64, sled::Tree)>,
     db: sled::Db,
     file: File,
+    dir: PathBuf,
 }
 
-/// One tree of a database; dropped before it.
-#[derive(Debug)]
-pub(super) struct Tree(sled::Tree);
-
-/// Changes that become durable together or not at all.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    batch: sled::Batch,
-    pub(super) len: usize,
-}
-
-/// A key and its value.
-pub(super) type Entry = (Vec<u8>, Vec<u8>);
-
-/// Whether a scan goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scan {
-    Next,
-    Stop,
-}
-
-impl Batch {
-    pub(super) fn insert(&mut self, key: &[u8], value: Vec<u8>) {
-        self.batch.insert(key, value);
-        self.len += 1;
-    }
-
-    pub(super) fn remove(&mut self, key: &[u8]) {
-        self.batch.remove(key);
-        self.len += 1;
-    }
-}
-
-impl Database {
+impl SledDatabase {
     /// Opens or makes the database in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
         remove_half_snapshots(dir)?;
         let db = guarded(|| open_sled(dir))?;
         let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
-        Ok(Self { db, file })
+        Ok(Self { open: None, db, file, dir: dir.to_owned() })
     }
 
-    /// The tree of this name, made where it is missing.
-    pub(super) fn tree(&self, name: &[u8]) -> Result<Tree, Fault> {
-        guarded(|| Ok(Tree(self.db.open_tree(name)?)))
+    /// Runs a call on one of its trees, made where it is missing.
+    fn on<T>(&mut self, tree: Tree, call: impl FnOnce(&sled::Tree) -> Result<T, Fault>) -> Result<T, Fault> {
+        guarded(|| match tree {
+            Tree::Main => call(&self.db),
+            Tree::Numbered(number) => {
+                let open = match self.open.take().filter(|(open, _)| *open == number) {
+                    Some(open) => open,
+                    None => (number, self.db.open_tree(number.to_be_bytes())?),
+                };
+                call(&self.open.insert(open).1)
+            }
+        })
     }
+}
 
-    /// The tree every database has.
-    pub(super) fn default_tree(&self) -> Tree {
-        Tree((*self.db).clone())
-    }
-
-    /// Names of all 8-byte-named trees, as numbers in ascending order.
-    pub(super) fn numbered_trees(&self) -> Vec<u64> {
+impl Database for SledDatabase {
+    fn trees(&self) -> Vec<u64> {
         let names = self.db.tree_names();
         let numbers = names.iter().filter_map(|name| name.as_ref().try_into().ok().map(u64::from_be_bytes));
         let mut numbers: Vec<u64> = numbers.collect();
@@ -134,19 +91,58 @@ impl Database {
         numbers
     }
 
-    /// Returns once everything written before is on the medium.
-    pub(super) fn commit(&self) -> Result<(), Fault> {
+    fn insert(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.on(tree, |tree| {
+            tree.insert(key, value)?;
+            Ok(())
+        })
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), Fault> {
+        let mut changes = sled::Batch::default();
+        for (key, value) in batch {
+            match value {
+                Some(value) => changes.insert(key, value),
+                None => changes.remove(key),
+            }
+        }
+        self.on(Tree::Main, |tree| Ok(tree.apply_batch(changes)?))
+    }
+
+    fn get(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.on(tree, |tree| Ok(tree.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault> {
+        self.on(tree, |tree| Ok(tree.range(..=key).next_back().transpose()?.map(owned)))
+    }
+
+    fn last(&mut self, tree: Tree) -> Result<Option<Entry>, Fault> {
+        self.on(tree, |tree| Ok(tree.last()?.map(owned)))
+    }
+
+    fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        self.on(tree, |tree| {
+            for entry in tree.range(key..) {
+                let (key, value) = entry?;
+                if visit(&key, &value) == Scan::Stop {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
         guarded(|| Ok(self.db.flush()?))
             .and_then(|_| Ok(rustix::fs::fdatasync(&self.file).map_err(io::Error::from)?))
     }
 
-    /// Real length of the data file.
-    pub(super) fn length(&self) -> Result<u64, Fault> {
+    fn length(&self) -> Result<u64, Fault> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Reserves disk space up to `bytes` without changing the file's length.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<(), Fault> {
+    fn reserve(&mut self, bytes: u64) -> Result<(), Fault> {
         let result = rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes);
         match result {
             // A file system without fallocate: the reservation is a help, not a promise.
@@ -155,23 +151,21 @@ impl Database {
         }
     }
 
-    /// Gives back what was reserved beyond the file's length.
-    pub(super) fn release(&self) -> Result<(), Fault> {
+    fn release(&mut self) -> Result<(), Fault> {
         Ok(self.file.set_len(self.file.metadata()?.len())?)
     }
 
-    /// Syncs what a new database consists of, the folder last.
-    pub(super) fn sync_new(&self, dir: &Path) -> Result<(), Fault> {
-        self.db.flush()?;
+    fn sync_new(&mut self) -> Result<(), Fault> {
+        guarded(|| Ok(self.db.flush()?))?;
         self.file.sync_all()?;
-        File::open(dir.join("conf"))?.sync_all()?;
-        File::open(dir.join("blobs"))?.sync_all()?;
-        Ok(File::open(dir)?.sync_all()?)
+        File::open(self.dir.join("conf"))?.sync_all()?;
+        File::open(self.dir.join("blobs"))?.sync_all()?;
+        Ok(File::open(&self.dir)?.sync_all()?)
     }
 
-    /// Closes it; the lock is free afterwards or in a moment.
-    pub(super) fn close(self) -> Result<(), Fault> {
-        let Self { db, file } = self;
+    fn close(self: Box<Self>) -> Result<(), Fault> {
+        let Self { open, db, file, .. } = *self;
+        drop(open);
         guarded(move || {
             drop(db);
             Ok(())
@@ -181,53 +175,13 @@ impl Database {
         Ok(())
     }
 
-    /// Leaves it as it is, without the writes a drop would make.
-    pub(super) fn abandon(self) {
+    fn abandon(self: Box<Self>) {
         std::mem::forget(self);
     }
 }
 
-impl Tree {
-    pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        guarded(|| {
-            self.0.insert(key, value)?;
-            Ok(())
-        })
-    }
-
-    pub(super) fn apply(&self, batch: Batch) -> Result<(), Fault> {
-        guarded(|| Ok(self.0.apply_batch(batch.batch)?))
-    }
-
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        guarded(|| Ok(self.0.get(key)?.map(|value| value.to_vec())))
-    }
-
-    /// The last entry whose key is `key` or before it.
-    pub(super) fn at_or_before(&self, key: &[u8]) -> Result<Option<Entry>, Fault> {
-        guarded(|| {
-            let found = self.0.range(..=key).next_back().transpose()?;
-            Ok(found.map(|(key, value)| (key.to_vec(), value.to_vec())))
-        })
-    }
-
-    /// The last entry.
-    pub(super) fn last(&self) -> Result<Option<Entry>, Fault> {
-        guarded(|| Ok(self.0.last()?.map(|(key, value)| (key.to_vec(), value.to_vec()))))
-    }
-
-    /// Visits entries from `key` on in order.
-    pub(super) fn scan(&self, key: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Scan) -> Result<(), Fault> {
-        guarded(|| {
-            for entry in self.0.range(key..) {
-                let (key, value) = entry?;
-                if visit(&key, &value) == Scan::Stop {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
+fn owned((key, value): (sled::IVec, sled::IVec)) -> Entry {
+    (key.to_vec(), value.to_vec())
 }
 
 fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {

@@ -6,13 +6,14 @@
 //! ```
 //! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::id::{AgentId, OutboxId};
 use crate::obs::random;
 use crate::outbox::OpenError;
+
+use super::host::Host;
 
 const MAGIC: [u8; 8] = *b"OUTPOSTB";
 const VERSION: u32 = 1;
@@ -21,6 +22,7 @@ const LEN: usize = 48;
 /// The file's content, and where it lies.
 #[derive(Debug)]
 pub(super) struct Format {
+    host: Arc<dyn Host>,
     dir: PathBuf,
     agent: Option<AgentId>,
     outbox: OutboxId,
@@ -28,13 +30,13 @@ pub(super) struct Format {
 
 impl Format {
     /// Reads it, or makes it in a folder without one; binds `agent` where one is given.
-    pub(super) fn open(dir: &Path, agent: Option<AgentId>) -> Result<Self, OpenError> {
+    pub(super) fn open(host: &Arc<dyn Host>, dir: &Path, agent: Option<AgentId>) -> Result<Self, OpenError> {
         let path = dir.join("FORMAT");
-        let mut format = match fs::read(&path) {
-            Ok(bytes) => parse(dir, &path, &bytes)?,
+        let mut format = match host.read(&path) {
+            Ok(bytes) => parse(host, dir, &path, &bytes)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let outbox = OutboxId::from_bytes(random::bytes());
-                let format = Self { dir: dir.to_owned(), agent: None, outbox };
+                let format = Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox };
                 format.write()?;
                 format
             }
@@ -65,19 +67,13 @@ impl Format {
         bytes.extend_from_slice(&self.agent.map_or([0; 16], |agent| *agent.as_bytes()));
         bytes.extend_from_slice(self.outbox.as_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
-        let (new, path) = (self.dir.join("FORMAT.new"), self.dir.join("FORMAT"));
-        let write = || {
-            let mut file = File::create(&new)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|source| OpenError::Io { action: "write", path: path.clone(), source })
+        let path = self.dir.join("FORMAT");
+        let written = self.host.replace(&path, &bytes);
+        written.map_err(|source| OpenError::Io { action: "write", path, source })
     }
 }
 
-fn parse(dir: &Path, path: &Path, bytes: &[u8]) -> Result<Format, OpenError> {
+fn parse(host: &Arc<dyn Host>, dir: &Path, path: &Path, bytes: &[u8]) -> Result<Format, OpenError> {
     let damaged = |detail: &str| OpenError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
     let (magic, rest) = bytes.split_first_chunk().ok_or_else(|| damaged("too short"))?;
     if *magic != MAGIC {
@@ -95,45 +91,53 @@ fn parse(dir: &Path, path: &Path, bytes: &[u8]) -> Result<Format, OpenError> {
         return Err(damaged("its checksum is wrong"));
     }
     let agent = (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent));
-    Ok(Format { dir: dir.to_owned(), agent, outbox: OutboxId::from_bytes(*outbox) })
+    Ok(Format { host: Arc::clone(host), dir: dir.to_owned(), agent, outbox: OutboxId::from_bytes(*outbox) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::host::System;
     use super::*;
+
+    fn open(dir: &Path, agent: Option<AgentId>) -> Result<Format, OpenError> {
+        let host: Arc<dyn Host> = Arc::new(System);
+        Format::open(&host, dir, agent)
+    }
 
     #[test]
     fn an_outbox_is_bound_once() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
-        drop(Format::open(dir.path(), None).unwrap());
-        drop(Format::open(dir.path(), Some(one)).unwrap());
-        drop(Format::open(dir.path(), None).unwrap());
-        let error = Format::open(dir.path(), Some(two)).unwrap_err();
+        drop(open(dir.path(), None).unwrap());
+        drop(open(dir.path(), Some(one)).unwrap());
+        drop(open(dir.path(), None).unwrap());
+        let error = open(dir.path(), Some(two)).unwrap_err();
         assert!(matches!(error, OpenError::Foreign { held, wanted, .. } if held == one && wanted == two));
     }
 
     #[test]
     fn a_newer_or_damaged_format_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Format::open(dir.path(), None).unwrap());
+        drop(open(dir.path(), None).unwrap());
         let path = dir.path().join("FORMAT");
         let sound = fs::read(&path).unwrap();
         let mut newer = sound.clone();
         newer[11] = 2;
         fs::write(&path, newer).unwrap();
-        let error = Format::open(dir.path(), None).unwrap_err();
+        let error = open(dir.path(), None).unwrap_err();
         assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
         for at in [0, 12, 30, 47] {
             let mut flipped = sound.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            let error = Format::open(dir.path(), None).unwrap_err();
+            let error = open(dir.path(), None).unwrap_err();
             assert!(matches!(error, OpenError::Damaged { .. }), "{at}: {error}");
         }
         for cut in 0..sound.len() {
             fs::write(&path, &sound[..cut]).unwrap();
-            assert!(Format::open(dir.path(), None).is_err(), "{cut}");
+            assert!(open(dir.path(), None).is_err(), "{cut}");
         }
     }
 }

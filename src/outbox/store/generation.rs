@@ -4,7 +4,6 @@
 //! first number. A fresh tree is begun often, so that sled never rewrites a leaf. Only the newest generation of a lane is
 //! written.
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use bytes::{BufMut, BytesMut};
@@ -14,7 +13,7 @@ use crate::limit;
 use crate::outbox::block::{self, Header};
 use crate::outbox::name::GenerationName;
 
-use super::database::{Database, Fault, Scan, Tree};
+use super::host::{Database, Fault, Host, Scan, Tree};
 
 /// Prefix of a generation that is being made.
 pub(super) const NEW_PREFIX: &str = "new-";
@@ -28,55 +27,57 @@ const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 pub(super) struct Generation {
     pub(super) name: GenerationName,
     trees: Vec<u64>,
-    tree: Option<(u64, Tree)>,
     tree_blocks: usize,
     tree_bytes: usize,
-    database: Database,
+    database: Box<dyn Database>,
 }
 
 impl Generation {
     /// Makes a new one with `bytes` reserved for it. A failure leaves nothing but a `new-` folder.
-    pub(super) fn create(dir: &Path, name: GenerationName, bytes: u64) -> Result<Self, Fault> {
+    pub(super) fn create(
+        host: &dyn Host,
+        dir: &Path,
+        name: GenerationName,
+        bytes: u64,
+    ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
-        fs::create_dir(&new)?;
-        let made = Database::open(&new).and_then(|database| {
+        host.create_folder(&new)?;
+        let made = host.open_database(&new).and_then(|mut database| {
             database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
-            database.sync_new(&new)?;
-            fs::rename(&new, &path)?;
-            File::open(dir)?.sync_all()?;
+            database.sync_new()?;
+            host.rename(&new, &path)?;
+            host.sync_folder(dir)?;
             Ok(database)
         });
         match made {
             Ok(database) => Ok(Self::new(name, database)),
             Err(fault) => {
                 // Tried again under the same name when there is room.
-                let _ = fs::remove_dir_all(&new);
+                let _ = host.remove_folder(&new);
                 Err(fault)
             }
         }
     }
 
     /// Opens one that exists.
-    pub(super) fn open(dir: &Path, name: GenerationName) -> Result<Self, Fault> {
+    pub(super) fn open(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Self, Fault> {
         let path = dir.join(name.to_string());
-        if !path.join("db").exists() {
+        if !host.exists(&path.join("db")) {
             return Err(Fault::Broken("it has no database".to_owned()));
         }
-        let database = Database::open(&path)?;
-        Ok(Self::new(name, database))
+        Ok(Self::new(name, host.open_database(&path)?))
     }
 
-    fn new(name: GenerationName, database: Database) -> Self {
-        let trees = database.numbered_trees();
-        Self { name, trees, tree: None, tree_blocks: 0, tree_bytes: 0, database }
+    fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
+        let trees = database.trees();
+        Self { name, trees, tree_blocks: 0, tree_bytes: 0, database }
     }
 
     /// Writes one block; durable after [`Self::commit`].
     pub(super) fn insert(&mut self, header: &Header, value: &[u8]) -> Result<(), Fault> {
         let full = self.tree_blocks >= limit::TREE_BLOCKS_MAX && self.tree_bytes >= limit::TREE_BYTES_MAX;
         if full || self.trees.is_empty() {
-            self.tree = None;
             self.trees.push(header.first);
             (self.tree_blocks, self.tree_bytes) = (0, 0);
         }
@@ -84,10 +85,10 @@ impl Generation {
         self.tree_bytes += value.len();
         let name = self.trees.last().copied().unwrap_or(header.first);
         let key = key(header.stream, header.first);
-        self.tree(name)?.insert(&key, value)
+        self.database.insert(Tree::Numbered(name), &key, value)
     }
 
-    pub(super) fn commit(&self) -> Result<(), Fault> {
+    pub(super) fn commit(&mut self) -> Result<(), Fault> {
         self.database.commit()
     }
 
@@ -98,22 +99,20 @@ impl Generation {
 
     /// Closes it; what was reserved and not used goes back where it was the writer's.
     pub(super) fn close(self) -> Result<(), Fault> {
-        let Self { tree, database, .. } = self;
-        drop(tree);
+        let Self { mut database, .. } = self;
         database.release()?;
         database.close()
     }
 
     /// Leaves it as it is, for good.
     pub(super) fn abandon(self) {
-        std::mem::forget(self.tree);
         self.database.abandon();
     }
 
     /// The last block's header and its last record, as found after whatever happened.
     pub(super) fn last_block(&mut self) -> Result<Option<(Header, BytesMut)>, Fault> {
         for name in self.trees.clone().into_iter().rev() {
-            if let Some((_, value)) = self.tree(name)?.last()? {
+            if let Some((_, value)) = self.database.last(Tree::Numbered(name))? {
                 let (header, body) = self.decode(&value)?;
                 return Ok(Some((header, BytesMut::from(body))));
             }
@@ -132,12 +131,13 @@ impl Generation {
         let names: Vec<u64> = self.trees.iter().skip(begin).copied().collect();
         let mut next = from;
         for name in names {
-            let tree = self.tree(name)?;
-            let start = tree
-                .at_or_before(&key(stream, next))?
+            let tree = Tree::Numbered(name);
+            let start = self
+                .database
+                .at_or_before(tree, &key(stream, next))?
                 .map_or_else(|| key(stream, next).to_vec(), |(key, _)| key);
             let (mut fault, mut scan) = (None, Scan::Next);
-            tree.scan(&start, |_, value| {
+            self.database.scan(tree, &start, &mut |_, value| {
                 scan = match decode(stream, value) {
                     Ok((header, _)) if header.end() <= next => Scan::Next,
                     Ok((header, _)) if header.first > next => {
@@ -171,15 +171,6 @@ impl Generation {
     fn decode<'a>(&self, value: &'a [u8]) -> Result<(Header, &'a [u8]), Fault> {
         decode(self.name.stream, value)
     }
-
-    fn tree(&mut self, name: u64) -> Result<&Tree, Fault> {
-        let open = self.tree.take().filter(|(open, _)| *open == name);
-        let tree = match open {
-            Some((_, tree)) => tree,
-            None => self.database.tree(&name.to_be_bytes())?,
-        };
-        Ok(&self.tree.insert((name, tree)).1)
-    }
 }
 
 /// A value as a block of this stream.
@@ -201,9 +192,9 @@ pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
 }
 
 /// Removes a generation's folder: renamed first, so that a half removed one is never opened.
-pub(super) fn remove(dir: &Path, name: GenerationName) -> Result<(), Fault> {
+pub(super) fn remove(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<(), Fault> {
     let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
-    fs::rename(dir.join(name.to_string()), &dead)?;
-    File::open(dir)?.sync_all()?;
-    Ok(fs::remove_dir_all(&dead)?)
+    host.rename(&dir.join(name.to_string()), &dead)?;
+    host.sync_folder(dir)?;
+    Ok(host.remove_folder(&dead)?)
 }

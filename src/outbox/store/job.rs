@@ -18,7 +18,7 @@ use crate::outbox::{AppendError, StoreError};
 use crate::wire::message::StreamMark;
 
 use super::core::{self, Core};
-use super::database::Fault;
+use super::host::Fault;
 use super::thread::Store;
 
 const REMEMBERED: &str = "jobs";
@@ -158,7 +158,7 @@ fn read(core: &mut Core) -> Result<JobRows, Fault> {
 
 /// What is reserved, as rows say it. One whose record was acked just before the process ended is over: its row says
 /// otherwise until it is written the next time.
-pub(super) fn reservations(core: &Core, ledger: &Ledger) -> Result<Reservations, Fault> {
+pub(super) fn reservations(core: &mut Core, ledger: &Ledger) -> Result<Reservations, Fault> {
     let mut reservations = Reservations::default();
     let waits = |id: &RecordId| ledger.stream(id.stream).is_some_and(|stream| stream.acked < id.seq);
     core.visit(PREFIX, |key, value| {

@@ -8,9 +8,13 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::outbox::OpenError;
 
+use super::host::Held;
+
 /// Held while this lives.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "holds the lock until it is dropped")] File);
+
+impl Held for Lock {}
 
 impl Lock {
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {

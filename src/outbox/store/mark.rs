@@ -9,13 +9,13 @@
 //! a clean stop. `sealed` is 1 after a commit that failed: what lies above `upto` was refused, whatever of it reached
 //! the disk, and the next start drops it.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::id::{Epoch, Lane};
 use crate::outbox::ledger::PerLane;
+
+use super::host::{Cells, Host};
 
 const SLOT_BYTES: u64 = 32;
 const CORE_AT: u64 = 6 * SLOT_BYTES;
@@ -40,21 +40,20 @@ pub(super) enum End {
 /// The open mark file.
 #[derive(Debug)]
 pub(super) struct Mark {
-    file: File,
+    cells: Box<dyn Cells>,
     slots: PerLane<u64>,
     found: PerLane<Option<Durable>>,
     changed: bool,
 }
 
 impl Mark {
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("mark"))?;
+    pub(super) fn open(host: &dyn Host, dir: &Path) -> io::Result<Self> {
+        let cells = host.open_cells(&dir.join("mark"))?;
         let found = PerLane::from_fn(|lane| {
-            let slots = [read_slot(&file, lane, 0), read_slot(&file, lane, 1)];
+            let slots = [read_slot(&*cells, lane, 0), read_slot(&*cells, lane, 1)];
             slots.into_iter().flatten().max_by_key(|durable| (durable.epoch, durable.upto, durable.end))
         });
-        Ok(Self { file, slots: PerLane::default(), found, changed: false })
+        Ok(Self { cells, slots: PerLane::default(), found, changed: false })
     }
 
     /// What the last process had reported durable.
@@ -89,11 +88,11 @@ impl Mark {
     fn write(&mut self, mut bytes: Vec<u8>, at: u64) -> io::Result<()> {
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         self.changed = true;
-        self.file.write_all_at(&bytes, at)
+        self.cells.write_at(at, &bytes)
     }
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        rustix::fs::fdatasync(&self.file)?;
+        self.cells.sync()?;
         self.changed = false;
         Ok(())
     }
@@ -110,9 +109,9 @@ fn slot_at(lane: Lane, slot: u64) -> u64 {
     (2 * lane.index() as u64 + slot) * SLOT_BYTES
 }
 
-fn read_slot(file: &File, lane: Lane, slot: u64) -> Option<Durable> {
+fn read_slot(cells: &dyn Cells, lane: Lane, slot: u64) -> Option<Durable> {
     let mut bytes = [0; 28];
-    file.read_exact_at(&mut bytes, slot_at(lane, slot)).ok()?;
+    cells.read_exact_at(slot_at(lane, slot), &mut bytes).ok()?;
     let (fields, crc) = bytes.split_last_chunk::<4>()?;
     let (epoch, rest) = fields.split_first_chunk()?;
     let (upto, sealed) = rest.split_first_chunk()?;
@@ -125,19 +124,20 @@ fn read_slot(file: &File, lane: Lane, slot: u64) -> Option<Durable> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host::System;
     use super::*;
 
     #[test]
     fn a_torn_slot_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let mut mark = Mark::open(dir.path()).unwrap();
+        let mut mark = Mark::open(&System, dir.path()).unwrap();
         let durable = |upto| Durable { epoch: Epoch::from_u64(3), upto, end: End::Open };
         mark.write_lane(Lane::Logs, durable(1)).unwrap();
         mark.write_lane(Lane::Logs, durable(2)).unwrap();
         mark.sync().unwrap();
         let torn = slot_at(Lane::Logs, *mark.slots.of(Lane::Logs));
-        mark.file.write_all_at(&[9], torn).unwrap();
-        let again = Mark::open(dir.path()).unwrap();
+        mark.cells.write_at(torn, &[9]).unwrap();
+        let again = Mark::open(&System, dir.path()).unwrap();
         assert_eq!(again.found(Lane::Logs), Some(durable(1)));
         assert_eq!(again.found(Lane::Events), None);
     }
@@ -145,10 +145,10 @@ mod tests {
     #[test]
     fn a_seal_counts_although_the_number_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let mut mark = Mark::open(dir.path()).unwrap();
+        let mut mark = Mark::open(&System, dir.path()).unwrap();
         for end in [End::Open, End::Sealed] {
             mark.write_lane(Lane::Logs, Durable { epoch: Epoch::from_u64(3), upto: 2, end }).unwrap();
-            assert_eq!(Mark::open(dir.path()).unwrap().found(Lane::Logs).unwrap().end, end);
+            assert_eq!(Mark::open(&System, dir.path()).unwrap().found(Lane::Logs).unwrap().end, end);
         }
     }
 }

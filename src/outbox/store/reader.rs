@@ -6,34 +6,40 @@ use crate::id::{Lane, RecordId, StreamId};
 use crate::limit;
 use crate::outbox::block::Header;
 use crate::outbox::name::GenerationName;
-use crate::outbox::{Batch, StoreError};
+use crate::outbox::{Batch, Reading, StoreError};
 use crate::wire::batch;
 
-use super::database::{Fault, Scan};
 use super::generation::Generation;
+use super::host::{Fault, Scan};
 use super::thread::Store;
 
 impl Store {
-    /// Records from exactly `from`, as many whole ones as fit into `bytes_max` and one batch, at least one.
+    /// Records from exactly `from`, as many whole ones as fit into `bytes_max` and one batch, at least one, and none from
+    /// beyond a gap; or the gap that `from` lies in.
     pub(super) fn read(
         &mut self,
         stream: StreamId,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         // One that is not held any more was acked whole: there is nothing to read.
         let Some(held) = self.ledger.stream(stream) else { return Ok(None) };
-        let next = held.next;
-        if from == 0 || from >= next {
+        if from == 0 || from >= held.next {
             return Ok(None);
         }
+        if let Some(gap) = self.ledger.gap_at(stream, from) {
+            return Ok(Some(Reading::Gap(*gap)));
+        }
+        let next = self.ledger.end_of_run(stream, from);
         let mut gather = Gather { from, next, bytes_max, batch: BytesMut::new(), count: 0, payload_bytes: 0 };
         self.visit(stream, from, |header, body| gather.take(header, body))?;
-        Ok((gather.count > 0).then(|| Batch {
-            first: from,
-            count: gather.count,
-            batch: gather.batch.freeze(),
-            payload_bytes: gather.payload_bytes,
+        Ok((gather.count > 0).then(|| {
+            Reading::Records(Batch {
+                first: from,
+                count: gather.count,
+                batch: gather.batch.freeze(),
+                payload_bytes: gather.payload_bytes,
+            })
         }))
     }
 
@@ -47,8 +53,8 @@ impl Store {
         if record.seq == 0 || stream.span_of(record.seq).is_none() {
             return Ok(None);
         }
-        let batch = self.read(record.stream, record.seq, 1)?;
-        let first = batch.as_ref().and_then(|batch| batch::split_first(&batch.batch));
+        let Some(Reading::Records(batch)) = self.read(record.stream, record.seq, 1)? else { return Ok(None) };
+        let first = batch::split_first(&batch.batch);
         Ok(first.map(|(lying, _)| batch::record_crc(record.seq, lying.payload)))
     }
 
@@ -69,7 +75,7 @@ impl Store {
         visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
         if stream.lane == Lane::Control {
-            let core = self.core.as_ref().ok_or(StoreError::Closed)?;
+            let core = self.core.as_mut().ok_or(StoreError::Closed)?;
             let path = self.dir.join("core");
             return core.visit_control(stream, from, visit).map_err(|fault| unreadable(path, &fault));
         }
@@ -90,7 +96,7 @@ impl Store {
             Some(reader) if reader.name == name => reader,
             other => {
                 other.map_or(Ok(()), Generation::close)?;
-                Generation::open(&self.dir, name)?
+                Generation::open(&*self.host, &self.dir, name)?
             }
         };
         Ok(self.reader.insert(reader))
@@ -132,8 +138,13 @@ impl Gather {
             }
             seq += 1;
         }
-        // A block that ends before its count says, or just where the batch is full: the next read tells which.
-        if seq != header.end() || self.is_full_for(&[]) || self.batch.len() >= self.bytes_max {
+        // A block that ends before its count says, or just where the batch is full: the next read tells which. What lies
+        // beyond a gap may not even be there.
+        if seq != header.end()
+            || seq >= self.next
+            || self.is_full_for(&[])
+            || self.batch.len() >= self.bytes_max
+        {
             Scan::Stop
         } else {
             Scan::Next

@@ -1,63 +1,59 @@
 //! Opening: what the folder holds, read from names, core rows and each lane's newest generation, whatever the backlog.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use crate::id::{Epoch, Lane, StreamId};
-use crate::obs::random;
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
 
 use super::core::{self, Core, Rows};
-use super::database::Fault;
 use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
+use super::host::{Fault, Host, Scan};
 use super::mark::{End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
-pub(super) fn clean(dir: &Path) -> std::io::Result<()> {
+pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
     let core = dir.join("core");
-    if core.exists() {
-        remove_folder(&dir.join("core.new"))?;
-    } else if dir.join("dead-core").exists() {
-        fs::rename(dir.join("dead-core"), &core)?;
+    if host.exists(&core) {
+        host.remove_folder(&dir.join("core.new"))?;
+    } else if host.exists(&dir.join("dead-core")) {
+        host.rename(&dir.join("dead-core"), &core)?;
     }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for name in host.list(dir)? {
         if name.starts_with(NEW_PREFIX) || name.starts_with(DEAD_PREFIX) {
-            remove_folder(&entry.path())?;
+            host.remove_folder(&dir.join(name))?;
         }
     }
     Ok(())
 }
 
-fn remove_folder(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Finds what is held, draws every lane's epoch and makes that durable.
-pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger, OpenError> {
+pub(super) fn recover(
+    host: &dyn Host,
+    dir: &Path,
+    core: &mut Core,
+    mark: &Mark,
+) -> Result<Ledger, OpenError> {
     let unreadable =
         |fault: Fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() };
     let rows = core.rows().map_err(unreadable)?;
-    let mut streams =
-        spans(dir, &rows).map_err(|source| OpenError::Io { action: "list", path: dir.to_owned(), source })?;
+    let mut streams = spans(host, dir, &rows).map_err(|source| OpenError::Io {
+        action: "list",
+        path: dir.to_owned(),
+        source,
+    })?;
     let mut epochs = PerLane::from_fn(|_| Epoch::from_u64(0));
     for lane in Lane::ALL {
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
         let greatest = held.max(*rows.epochs.of(lane));
-        let random = u32::from_be_bytes(random::bytes());
+        let random = host.random();
         *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
     }
     for (id, stream) in &mut streams {
-        complete(dir, &rows, core, mark, *id, stream)?;
+        complete(host, dir, &rows, core, mark, *id, stream)?;
     }
     let mut ledger = Ledger::new(epochs);
     for gap in &rows.gaps {
@@ -73,7 +69,7 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
             if id.lane == Lane::Control {
                 core.remove(&core::control_key(id, first));
             } else {
-                drop_unfinished(dir, mark, GenerationName { stream: id, first })?;
+                drop_unfinished(host, dir, mark, GenerationName { stream: id, first })?;
             }
         }
         ledger.insert(id, stream);
@@ -88,12 +84,12 @@ pub(super) fn recover(dir: &Path, core: &mut Core, mark: &Mark) -> Result<Ledger
 
 /// Removes a generation in which no record was ever whole, or none at all: the process ended on the way to its first
 /// commit. One that the mark promises records of is damaged, and left for whoever looks into that.
-fn drop_unfinished(dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
+fn drop_unfinished(host: &dyn Host, dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
     if promised(mark, name.stream) >= name.first {
         return Ok(());
     }
     let (path, dead) = (dir.join(name.to_string()), dir.join(format!("{DEAD_PREFIX}{name}")));
-    let removed = fs::rename(&path, &dead).and_then(|()| remove_folder(&dead));
+    let removed = host.rename(&path, &dead).and_then(|()| host.remove_folder(&dead));
     removed.map_err(|source| OpenError::Io { action: "remove", path, source })
 }
 
@@ -103,7 +99,7 @@ fn promised(mark: &Mark, id: StreamId) -> u64 {
 }
 
 /// Every stream that names or rows speak of, with its spans.
-fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
+fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     let gap_streams = rows.gaps.iter().map(|gap| &gap.stream);
     for id in rows.nexts.keys().chain(rows.cursors.keys()).chain(gap_streams) {
@@ -115,11 +111,9 @@ fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>>
         stream.spans.insert(header.first, span);
         stream.next = stream.next.max(header.end());
     }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().and_then(|name| name.parse::<GenerationName>().ok()) else { continue };
-        let disk_bytes = fs::metadata(entry.path().join("db")).map_or(0, |metadata| metadata.len());
+    for folder in host.list(dir)? {
+        let Ok(name) = folder.parse::<GenerationName>() else { continue };
+        let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
         let span = Span { bytes: disk_bytes, disk_bytes };
         streams.entry(name.stream).or_default().spans.insert(name.first, span);
     }
@@ -133,15 +127,19 @@ fn spans(dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>>
 
 /// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block.
 fn complete(
+    host: &dyn Host,
     dir: &Path,
     rows: &Rows,
-    core: &Core,
+    core: &mut Core,
     mark: &Mark,
     id: StreamId,
     stream: &mut Stream,
 ) -> Result<(), OpenError> {
+    // What lies in a gap was numbered, though nothing of it may be left.
+    let lost = rows.gaps.iter().filter(|gap| gap.stream == id).map(|gap| gap.to.saturating_add(1)).max();
+    let least = stream.acked.saturating_add(1).max(lost.unwrap_or_default());
     if let Some(next) = rows.nexts.get(&id) {
-        stream.next = (*next).max(stream.acked.saturating_add(1));
+        stream.next = (*next).max(least);
         return Ok(());
     }
     if let Some(first) = stream.spans.keys().next_back().copied() {
@@ -149,7 +147,7 @@ fn complete(
             (dir.join("core"), last_control(core, id, first))
         } else {
             let name = GenerationName { stream: id, first };
-            (dir.join(name.to_string()), last_number(dir, name))
+            (dir.join(name.to_string()), last_number(host, dir, name))
         };
         let next = last
             .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
@@ -161,7 +159,7 @@ fn complete(
     {
         stream.next = stream.next.min(sealed.upto.saturating_add(1));
     }
-    stream.next = stream.next.max(stream.acked.saturating_add(1));
+    stream.next = stream.next.max(least);
     let promised = promised(mark, id);
     if promised >= stream.next {
         tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
@@ -169,18 +167,18 @@ fn complete(
     Ok(())
 }
 
-fn last_number(dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
-    let mut generation = Generation::open(dir, name)?;
+fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
+    let mut generation = Generation::open(host, dir, name)?;
     let last = generation.last_block();
     generation.close()?;
     Ok(last?.map(|(header, body)| whole_end(header.end(), &body)))
 }
 
-fn last_control(core: &Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
+fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
     let mut end = None;
     core.visit_control(id, first, |header, body| {
         end = Some(whole_end(header.end(), body));
-        super::database::Scan::Next
+        Scan::Next
     })?;
     Ok(end)
 }
@@ -205,6 +203,7 @@ fn whole_end(end: u64, body: &[u8]) -> u64 {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::host::System;
     use super::*;
     use crate::outbox::{NewRecord, Options, Outbox};
     use crate::time::WallTime;
@@ -220,7 +219,7 @@ mod tests {
     }
 
     fn generations(dir: &Path) -> usize {
-        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_str().unwrap().parse::<GenerationName>().is_ok()).count()
     }
 
@@ -237,7 +236,7 @@ mod tests {
             GenerationName { stream: last.stream, first: last.seq + 1 },
             GenerationName { stream: StreamId { lane: Lane::Logs, epoch: Epoch::from_u64(7) }, first: 1 },
         ] {
-            Generation::create(dir.path(), name, 1 << 20).unwrap().close().unwrap();
+            Generation::create(&System, dir.path(), name, 1 << 20).unwrap().close().unwrap();
         }
         let outbox = open(dir.path());
         assert_eq!(generations(dir.path()), 1, "only the one with records is left");

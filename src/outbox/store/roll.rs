@@ -4,12 +4,11 @@
 //! the old cursor follows each piece. A crash between sends records twice, never not at all.
 
 use crate::id::{Epoch, Lane, StreamId};
-use crate::obs::random;
 use crate::outbox::admit::Encoded;
-use crate::outbox::{AppendError, StoreError};
+use crate::outbox::{AppendError, Batch, Reading, StoreError};
 use crate::time::WallTime;
 use crate::wire::batch;
-use crate::wire::message::{LossReport, StreamMark};
+use crate::wire::message::{Gap, LossReport, StreamMark};
 
 use super::core;
 use super::thread::Store;
@@ -32,15 +31,17 @@ impl Store {
         encoded.push(batch::loss_record(report, recorded_at));
         self.append_encoded(Lane::Control, &encoded)?;
         while from < end {
-            let Some(piece) = self.read(stream, from, PIECE_BYTES)? else { break };
-            let mut encoded = Encoded::default();
-            let mut rest: &[u8] = &piece.batch;
-            while let Some((lying, after)) = batch::split_first(rest) {
-                encoded.push_encoded(lying.encoded, recorded_at.0);
-                rest = after;
-            }
-            self.append_encoded(stream.lane, &encoded)?;
-            from = from.saturating_add(u64::from(piece.count));
+            from = match self.read(stream, from, PIECE_BYTES)? {
+                Some(Reading::Records(piece)) => {
+                    self.append_again(stream.lane, &piece, recorded_at)?;
+                    from.saturating_add(u64::from(piece.count))
+                }
+                Some(Reading::Gap(gap)) => {
+                    self.skip_lost(stream.lane, &Gap { from, ..gap })?;
+                    gap.to.saturating_add(1)
+                }
+                None => break,
+            };
             self.ack(&[StreamMark { stream, acked: from - 1, acked_crc: 0 }])?;
         }
         self.durably(Self::commit_core)?;
@@ -51,7 +52,7 @@ impl Store {
     /// Closes a lane's epoch and begins the next, durably.
     fn begin_epoch(&mut self, lane: Lane) -> Result<(), StoreError> {
         let old = self.ledger.current(lane);
-        let random = u32::from_be_bytes(random::bytes());
+        let random = self.host.random();
         let used_up = || StoreError::Invalid { detail: format!("lane {lane} has used up its epochs") };
         let epoch = Epoch::after(Some(old.epoch), random).ok_or_else(used_up)?;
         let next = self.ledger.next(lane);
@@ -70,6 +71,31 @@ impl Store {
             self.ack(&[acked])?;
         }
         Ok(())
+    }
+
+    fn append_again(&mut self, lane: Lane, piece: &Batch, recorded_at: WallTime) -> Result<(), StoreError> {
+        let mut encoded = Encoded::default();
+        let mut rest: &[u8] = &piece.batch;
+        while let Some((lying, after)) = batch::split_first(rest) {
+            encoded.push_encoded(lying.encoded, recorded_at.0);
+            rest = after;
+        }
+        self.append_encoded(lane, &encoded)
+    }
+
+    /// What was lost of the old epoch and not told yet is told of the new one, which skips as many numbers. A generation
+    /// ends there: its blocks have no holes.
+    fn skip_lost(&mut self, lane: Lane, lost: &Gap) -> Result<(), StoreError> {
+        self.durably(|store| {
+            store.retire_writer(lane)?;
+            let stream = store.ledger.current(lane);
+            let from = store.ledger.next(lane);
+            let to = from.saturating_add(lost.to.saturating_sub(lost.from));
+            if let Some(held) = store.ledger.stream_mut(stream) {
+                held.next = to.saturating_add(1);
+            }
+            store.declare(Gap { stream, from, to, ..*lost })
+        })
     }
 
     fn append_encoded(&mut self, lane: Lane, encoded: &Encoded) -> Result<(), StoreError> {

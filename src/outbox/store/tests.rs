@@ -1,6 +1,7 @@
 //! The store against real folders.
 
 mod failure;
+mod gaps;
 mod generation;
 mod jobs;
 mod lanes;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use super::*;
 use crate::id::Epoch;
-use crate::outbox::{RangeState, StoreError};
+use crate::outbox::{Batch, RangeState, StoreError};
 use crate::wire::batch;
 use crate::wire::message::{GapReason, LossReason, Record, RecordKind};
 
@@ -36,9 +37,18 @@ fn current(outbox: &Outbox, lane: Lane) -> StreamState {
     outbox.durable().borrow()[lane.index()]
 }
 
+/// Records from `from` on, where they are.
+async fn batch_at(outbox: &Outbox, stream: StreamId, from: u64) -> Option<Batch> {
+    match outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap() {
+        Some(Reading::Records(batch)) => Some(batch),
+        Some(Reading::Gap(gap)) => panic!("a gap: {gap:?}"),
+        None => None,
+    }
+}
+
 async fn drain(outbox: &Outbox, stream: StreamId, mut from: u64) -> Vec<Record> {
     let mut records = Vec::new();
-    while let Some(batch) = outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap() {
+    while let Some(batch) = batch_at(outbox, stream, from).await {
         assert_eq!(batch.first, from);
         from += u64::from(batch.count);
         records.extend(batch::decode(&batch.batch, batch.count).unwrap());

@@ -12,28 +12,26 @@ use tokio::sync::watch;
 
 use crate::id::{AgentId, Lane};
 use crate::limit;
-use crate::obs::clock::boot_now;
-use crate::obs::folder;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
 use crate::time::BootTime;
-use crate::wire::message::{Gap, StreamState};
+use crate::wire::message::StreamState;
 
 use super::core::{self, Core};
-use super::database::Fault;
 use super::format::Format;
 use super::generation::Generation;
+use super::host::{Fault, Held, Host};
 use super::inbox::Inbox;
 use super::job::{self, Reservations};
-use super::lock::Lock;
 use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, recover};
+use super::{Options, ballast, gap, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Everything of one open outbox.
 pub(super) struct Store {
+    pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
     pub(super) quota: PerLane<u64>,
     pub(super) ledger: Ledger,
@@ -49,25 +47,27 @@ pub(super) struct Store {
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     format: Format,
     // Last: released when everything else is closed.
-    _lock: Lock,
+    _lock: Box<dyn Held>,
 }
 
 impl Store {
-    pub(super) fn open(dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(host: Arc<dyn Host>, dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
         let io = |action| {
             let path = dir.clone();
             move |source| OpenError::Io { action, path, source }
         };
-        folder::make(&dir).map_err(io("make"))?;
-        let lock = Lock::take(&dir)?;
-        let format = Format::open(&dir, options.agent)?;
-        recover::clean(&dir).map_err(io("clean"))?;
-        ballast::keep(&dir).map_err(io("write"))?;
-        let mark = Mark::open(&dir).map_err(io("read the mark of"))?;
-        let mut core = Core::open(&dir)
+        host.make_folder(&dir).map_err(io("make"))?;
+        let lock = host.lock(&dir)?;
+        let format = Format::open(&host, &dir, options.agent)?;
+        recover::clean(&*host, &dir).map_err(io("clean"))?;
+        ballast::keep(&*host, &dir).map_err(io("write"))?;
+        let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
+        let mut core = Core::open(&*host, &dir)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
-        let ledger = recover::recover(&dir, &mut core, &mark)?;
-        let reservations = job::reservations(&core, &ledger)
+        let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
+        gap::remove_declared(&*host, &dir, &mut ledger)
+            .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
+        let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
         let [control, events, logs] = options.quota;
         Ok(Self {
@@ -81,7 +81,8 @@ impl Store {
             ledger,
             core: Some(core),
             mark,
-            mark_synced: boot_now(),
+            mark_synced: host.now(),
+            host,
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
@@ -100,7 +101,7 @@ impl Store {
                 request(&mut self);
             }
             self.round(work.appends);
-            self.tend(boot_now());
+            self.tend(self.host.now());
             if work.closed {
                 let result = self.stop();
                 drop(self);
@@ -151,18 +152,6 @@ impl Store {
             self.mark.write_core(commit)?;
         }
         Ok(())
-    }
-
-    pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
-        self.check()?;
-        let (key, value) = core::gap_row(&gap);
-        self.durably(|store| {
-            store.ledger.insert_gap(gap);
-            if let Some(core) = &mut store.core {
-                core.put(&key, &value);
-            }
-            store.commit_core()
-        })
     }
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -255,24 +244,34 @@ impl Store {
     }
 
     fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let mut held = self.ledger.streams().filter(|(id, stream)| id.lane == lane && stream.unacked() > 0);
-        let (id, seq) = held.next().map(|(id, stream)| (id, stream.acked + 1))?;
+        let streams = self.ledger.streams().filter(|(id, _)| id.lane == lane);
+        let mut held = streams.filter_map(|(id, _)| Some((id, self.ledger.held(id).first()?.0)));
+        let (id, seq) = held.next()?;
         drop(held);
         self.first_ms(id, seq)
     }
 
     pub(super) fn ranges(&self) -> Vec<Range> {
-        let held = self.ledger.streams().filter(|(_, stream)| stream.unacked() > 0);
-        held.map(|(id, stream)| Range {
-            lane: id.lane.name().to_owned(),
-            epoch: id.epoch.to_string(),
-            first: stream.acked + 1,
-            last: stream.next - 1,
-            count: stream.unacked(),
-            bytes: stream.unacked_bytes(),
-            state: RangeState::Unacked,
-        })
-        .collect()
+        let mut ranges = Vec::new();
+        for (id, stream) in self.ledger.streams() {
+            let held = self.ledger.held(id);
+            let count = |(first, last): &(u64, u64)| last.saturating_sub(*first).saturating_add(1);
+            let all: u64 = held.iter().map(count).sum();
+            let share = |count: u64| {
+                let share = u128::from(stream.unacked_bytes()) * u128::from(count) / u128::from(all.max(1));
+                u64::try_from(share).unwrap_or(u64::MAX)
+            };
+            ranges.extend(held.iter().map(|range| Range {
+                lane: id.lane.name().to_owned(),
+                epoch: id.epoch.to_string(),
+                first: range.0,
+                last: range.1,
+                count: count(range),
+                bytes: share(count(range)),
+                state: RangeState::Unacked,
+            }));
+        }
+        ranges
     }
 
     /// A clean stop: cursors and mark durable, everything closed.

@@ -69,7 +69,8 @@ impl Intake {
         };
         let from = gap.from.max(received.saturating_add(1));
         let numbers = gap.to.saturating_sub(from).saturating_add(1);
-        Ok(Some(HubEvent::Gap(Gap { from, records: gap.records.min(numbers), ..gap })))
+        let new = gap.part(from, gap.to);
+        Ok(Some(HubEvent::Gap(Gap { records: gap.records.min(numbers), ..new })))
     }
 
     /// Takes `first ..= last` in and returns what was received before; `None` where nothing of it is new.

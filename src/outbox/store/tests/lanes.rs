@@ -118,7 +118,7 @@ async fn a_batch_of_tiny_records_ends_at_the_most_records_one_may_hold() {
     outbox.append(Lane::Logs, (0..2 * most + 1).map(tiny).collect()).await.unwrap();
     let stream = current(&outbox, Lane::Logs).stream;
     let counts = [1, 1 + most, 1 + 2 * most].map(u64::from).map(async |from| {
-        let batch = outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap().unwrap();
+        let batch = batch_at(&outbox, stream, from).await.unwrap();
         assert!(batch.batch.len() < limit::BATCH_BYTES, "its bytes would let it hold more");
         batch.count
     });

@@ -106,7 +106,7 @@ async fn a_large_backlog_opens_without_reading_it() {
     assert_eq!((state.first_unacked, state.next), (1, 200_001));
     let began = crate::obs::clock::boot_now();
     let (mut from, mut records) = (1, 0u64);
-    while let Some(batch) = outbox.read(stream, from, limit::BATCH_BYTES).await.unwrap() {
+    while let Some(batch) = batch_at(&outbox, stream, from).await {
         assert_eq!(batch.first, from);
         from += u64::from(batch.count);
         records += u64::from(batch.count);

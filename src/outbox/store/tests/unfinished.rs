@@ -22,7 +22,7 @@ fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encod
         encoded.iter().take(units).filter_map(|(unit, at_ms)| packer.push(unit, at_ms)).collect();
     blocks.extend(packer.finish());
     if stream.lane == Lane::Control {
-        let mut core = Core::open(dir).unwrap();
+        let mut core = Core::open(&System, dir).unwrap();
         for (header, value) in &blocks {
             core.put(&core::control_key(stream, header.first), value);
         }
@@ -30,8 +30,8 @@ fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encod
         return core.close().unwrap();
     }
     let mut generation = match begin {
-        Begin::Newest => Generation::open(dir, GenerationName { stream, first: 1 }).unwrap(),
-        Begin::Next => Generation::create(dir, GenerationName { stream, first }, 1 << 20).unwrap(),
+        Begin::Newest => Generation::open(&System, dir, GenerationName { stream, first: 1 }).unwrap(),
+        Begin::Next => Generation::create(&System, dir, GenerationName { stream, first }, 1 << 20).unwrap(),
     };
     for (header, value) in &blocks {
         generation.insert(header, value).unwrap();
@@ -56,7 +56,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     let stream = outbox.append(lane, numbered(0..10)).await.unwrap().first.stream;
     outbox.close().await.unwrap();
     write(dir.path(), stream, 11, begin, &parts(), units);
-    let durable = Mark::open(dir.path()).unwrap().found(lane).unwrap();
+    let durable = Mark::open(&System, dir.path()).unwrap().found(lane).unwrap();
     assert_eq!((durable.epoch, durable.upto), (stream.epoch, 10), "they are above the watermark");
 
     let mut found = None;
@@ -76,7 +76,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     ack(&outbox, stream, next - 1).await.unwrap();
     outbox.close().await.unwrap();
     assert_eq!(folders(dir.path()), Vec::<String>::new(), "nothing stays behind");
-    assert!(Core::open(dir.path()).unwrap().rows().unwrap().control.is_empty());
+    assert!(Core::open(&System, dir.path()).unwrap().rows().unwrap().control.is_empty());
     (next, records)
 }
 
