@@ -3,9 +3,9 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::agent::mark::local_mark;
 use crate::agent::snapshot;
 use crate::agent::state::{SAVED_ROW, Saved};
-use crate::id::RecordId;
 use crate::outbox::StoreError;
 use crate::session::{AgentEvent, LocalMark, Resolution};
 use crate::time::BootTime;
@@ -18,13 +18,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) async fn local_marks(&mut self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
         let mut local = Vec::with_capacity(marks.len());
         for mark in marks {
-            let stream = mark.stream;
-            let cursor = self.with.outbox.cursor(stream).await?.acked;
-            let crc = match mark.acked {
-                0 => None,
-                seq => self.with.outbox.crc(RecordId { stream, seq }).await?,
-            };
-            local.push(LocalMark { stream, cursor, crc });
+            local.push(local_mark(&self.with.outbox, mark).await?);
         }
         Ok(local)
     }
