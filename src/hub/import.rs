@@ -7,6 +7,8 @@
 mod error;
 mod feed;
 mod spool;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::sync::Arc;
