@@ -10,7 +10,7 @@ impl World {
         std::fs::write(self.path("input"), input).unwrap();
         let stdin = std::fs::File::open(self.path("input")).unwrap();
         let mut command = self.command(&format!("emit --lane {lane} --data {data}"));
-        assert!(command.stdin(stdin).status().unwrap().success());
+        assert!(command.stdin(stdin).stdout(std::process::Stdio::null()).status().unwrap().success());
     }
 
     /// Runs a command that must succeed; the object it prints.
