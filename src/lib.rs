@@ -21,6 +21,9 @@ pub mod obs;
 pub mod outbox;
 pub mod secret;
 pub mod session;
+#[cfg(test)]
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod sim;
 pub mod time;
 pub mod unit;
 pub mod wire;

@@ -1,21 +1,22 @@
 //! The stored block: consecutive records of one stream, as one database value.
 //!
 //! ```text
-//!  0      4       5    6     7        8     16    24    28       36      44  48
-//!  | OPBK | version | lane | flags | 0 | epoch | first | count | first_ms | last_ms | crc | RecordBatch ... |
+//!  0      4         5      6       7   8        12      20      28      32         40        48    52
+//!  | OPBK | version | lane | flags | 0 | length | epoch | first | count | first_ms | last_ms | crc | RecordBatch ... |
 //! ```
-//! Numbers are big-endian. `flags`: 1 compressed, 2 encrypted; this version writes 0 and reads nothing else. `crc` is
-//! CRC-32C over everything else of the value. The body is what travels in a `Records` envelope, so blocks are joined
+//! Numbers are big-endian. `flags`: 1 compressed, 2 encrypted; this version writes 0 and reads nothing else. `length` is
+//! the body's: a block is found and read whole among raw bytes. `crc` is CRC-32C over everything else of the value. The body is what travels in a `Records` envelope, so blocks are joined
 //! by concatenating their bodies. A block has at most `limit::BLOCK_BYTES_MAX` bytes. Its key is epoch and first.
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
 
 /// Bytes before the body.
-pub const HEADER_BYTES: usize = 48;
-const MAGIC: [u8; 4] = *b"OPBK";
+pub const HEADER_BYTES: usize = 52;
+/// What a block begins with.
+pub const MAGIC: [u8; 4] = *b"OPBK";
 const VERSION: u8 = 1;
-const CRC_AT: usize = 44;
+const CRC_AT: usize = 48;
 
 /// What a block says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Header {
 /// A value that is not a sound block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// Shorter than a header or longer than a block.
+    /// Shorter than a header, longer than a block, or not as long as it says.
     #[error("a block of {0} bytes")]
     Length(usize),
     /// Not a block at all.
@@ -69,6 +70,8 @@ pub fn encode(header: &Header, body: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER_BYTES + body.len());
     value.extend_from_slice(&MAGIC);
     value.extend_from_slice(&[VERSION, lane_code(header.stream.lane), 0, 0]);
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    value.extend_from_slice(&length.to_be_bytes());
     value.extend_from_slice(&header.stream.epoch.as_u64().to_be_bytes());
     value.extend_from_slice(&header.first.to_be_bytes());
     value.extend_from_slice(&header.count.to_be_bytes());
@@ -96,6 +99,10 @@ pub fn decode(value: &[u8]) -> Result<(Header, &[u8]), BlockError> {
         return Err(BlockError::Magic);
     }
     let [version, lane, flags, _] = fields.take().unwrap_or_default();
+    let length = u32::from_be_bytes(fields.take().unwrap_or_default());
+    if usize::try_from(length) != Ok(body.len()) {
+        return Err(BlockError::Length(value.len()));
+    }
     let header = fields.header(lane).ok_or(BlockError::Bounds);
     let stored = u32::from_be_bytes(fields.take().unwrap_or_default());
     let signed = head.get(..CRC_AT).unwrap_or_default();
@@ -106,6 +113,17 @@ pub fn decode(value: &[u8]) -> Result<(Header, &[u8]), BlockError> {
         return Err(BlockError::Version { version, flags });
     }
     header.map(|header| (header, body))
+}
+
+/// The block that `bytes` begin with, whatever follows it.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_first(bytes: &[u8]) -> Result<(Header, &[u8]), BlockError> {
+    let says = bytes.get(8..).and_then(<[u8]>::first_chunk).copied().map(u32::from_be_bytes);
+    let length = says.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+    let value = bytes.get(..length.saturating_add(HEADER_BYTES));
+    decode(value.ok_or(BlockError::Length(length))?)
 }
 
 struct Fields<'a>(&'a [u8]);
@@ -202,6 +220,8 @@ mod tests {
         fn a_block_survives_its_encoding(body in proptest::collection::vec(any::<u8>(), 0..4096), count in 1u32..9) {
             let value = encode(&header(count), &body);
             prop_assert_eq!(decode(&value), Ok((header(count), body.as_slice())));
+            let among = [value.as_slice(), b"what follows"].concat();
+            prop_assert_eq!(decode_first(&among), Ok((header(count), body.as_slice())));
         }
 
         #[test]
@@ -214,7 +234,7 @@ mod tests {
 
         #[test]
         fn arbitrary_and_cut_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
-            prop_assert!(decode(&bytes).is_err());
+            prop_assert!(decode(&bytes).is_err() && decode_first(&bytes).is_err());
             let value = encode(&header(1), &bytes);
             let cut = cut.min(value.len());
             prop_assert_eq!(decode(&value[..cut]).is_ok(), cut == value.len());

@@ -6,17 +6,22 @@
 
 mod ack;
 mod ballast;
+mod carve;
 mod committer;
 mod core;
 mod database;
+mod figures;
 mod format;
 mod gap;
 mod generation;
 pub(crate) mod host;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod inline;
 mod job;
 mod lock;
 mod mark;
+mod quarantine;
 mod reader;
 mod recover;
 mod roll;

@@ -82,12 +82,9 @@ impl Store {
             self.commit_core()?;
             for first in &covered {
                 let name = GenerationName { stream: id, first: *first };
-                if self.reader.as_ref().is_some_and(|reader| reader.name == name)
-                    && let Some(reader) = self.reader.take()
-                {
-                    reader.close()?;
-                }
+                self.reader.take_if(|reader| reader.name == name);
                 generation::remove(&*self.host, &self.dir, name)?;
+                self.quarantined.remove(&name);
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {

@@ -19,9 +19,6 @@ use super::job;
 use super::mark::{Durable, End};
 use super::thread::Store;
 
-/// The least size of a generation, whatever the quota: one segment of the database.
-const GENERATION_BYTES_MIN: u64 = 512 * 1024;
-
 type Answer = Result<Appended, AppendError>;
 type Reply = oneshot::Sender<Answer>;
 
@@ -210,7 +207,7 @@ impl Store {
     /// Sees to it that the lane has a generation with room for `bytes`.
     fn ready_writer(&mut self, stream: StreamId, first: u64, bytes: u64) -> Result<(), AppendError> {
         let lane = stream.lane;
-        let size = (*self.quota.of(lane) / 8).clamp(GENERATION_BYTES_MIN, limit::GENERATION_BYTES);
+        let size = (*self.quota.of(lane) / 8).clamp(self.host.segment_bytes(), limit::GENERATION_BYTES);
         let rotate = self.writers.of(lane).as_ref().map(|writer| {
             let length = writer.length().unwrap_or(u64::MAX);
             writer.name.stream != stream || (length.saturating_add(bytes) > size && writer.name.first < first)

@@ -21,7 +21,8 @@ use crate::obs::heap;
 
 use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
-const SEGMENT_BYTES: usize = 512 * 1024;
+/// The file grows by this.
+pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// A closed database's lock may outlive it for a moment, while one of sled's threads drops its last reference.
 const LOCK_TRIES: u32 = 200;
@@ -115,10 +116,6 @@ impl Database for SledDatabase {
 
     fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault> {
         self.on(tree, |tree| Ok(tree.range(..=key).next_back().transpose()?.map(owned)))
-    }
-
-    fn last(&mut self, tree: Tree) -> Result<Option<Entry>, Fault> {
-        self.on(tree, |tree| Ok(tree.last()?.map(owned)))
     }
 
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {

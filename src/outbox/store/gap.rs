@@ -32,7 +32,7 @@ pub(super) fn remove_declared(host: &dyn Host, dir: &Path, ledger: &mut Ledger) 
         for first in held.spans.keys().copied() {
             let from = first.max(held.acked.saturating_add(1));
             let name = GenerationName { stream, first };
-            if ledger.is_lost(stream, from, held.end_of(first)) && host.exists(&dir.join(name.to_string())) {
+            if ledger.is_lost(stream, from, held.end_of(first)) {
                 declared.push(name);
             }
         }

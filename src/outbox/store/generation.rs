@@ -2,11 +2,11 @@
 //!
 //! Blocks go into trees named by the number of their first record (8 bytes, big-endian); the key of a block is epoch and
 //! first number. A fresh tree is begun often, so that sled never rewrites a leaf. Only the newest generation of a lane is
-//! written.
+//! written, by the process that made it; every other one is read raw, see `carve`.
 
 use std::path::Path;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use crate::id::StreamId;
 use crate::limit;
@@ -19,6 +19,8 @@ use super::host::{Database, Fault, Host, Scan, Tree};
 pub(super) const NEW_PREFIX: &str = "new-";
 /// Prefix of one that is being removed.
 pub(super) const DEAD_PREFIX: &str = "dead-";
+/// Prefix of one in which something is missing.
+pub(super) const QUARANTINE_PREFIX: &str = "quarantine-";
 /// A file may grow past its generation's size by what sled writes beside the blocks.
 const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 
@@ -60,15 +62,6 @@ impl Generation {
         }
     }
 
-    /// Opens one that exists.
-    pub(super) fn open(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Self, Fault> {
-        let path = dir.join(name.to_string());
-        if !host.exists(&path.join("db")) {
-            return Err(Fault::Broken("it has no database".to_owned()));
-        }
-        Ok(Self::new(name, host.open_database(&path)?))
-    }
-
     fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
         let trees = database.trees();
         Self { name, trees, tree_blocks: 0, tree_bytes: 0, database }
@@ -107,17 +100,6 @@ impl Generation {
     /// Leaves it as it is, for good.
     pub(super) fn abandon(self) {
         self.database.abandon();
-    }
-
-    /// The last block's header and its last record, as found after whatever happened.
-    pub(super) fn last_block(&mut self) -> Result<Option<(Header, BytesMut)>, Fault> {
-        for name in self.trees.clone().into_iter().rev() {
-            if let Some((_, value)) = self.database.last(Tree::Numbered(name))? {
-                let (header, body) = self.decode(&value)?;
-                return Ok(Some((header, BytesMut::from(body))));
-            }
-        }
-        Ok(None)
     }
 
     /// Visits blocks in order, beginning with the one that holds `from`, until told to stop.
@@ -167,14 +149,10 @@ impl Generation {
         }
         Ok(())
     }
-
-    fn decode<'a>(&self, value: &'a [u8]) -> Result<(Header, &'a [u8]), Fault> {
-        decode(self.name.stream, value)
-    }
 }
 
 /// A value as a block of this stream.
-pub(super) fn decode(stream: StreamId, value: &[u8]) -> Result<(Header, &[u8]), Fault> {
+fn decode(stream: StreamId, value: &[u8]) -> Result<(Header, &[u8]), Fault> {
     let (header, body) = block::decode(value).map_err(|error| Fault::Broken(error.to_string()))?;
     if header.stream != stream {
         return Err(Fault::Broken(format!("a block of stream {} lies in {stream}", header.stream)));
@@ -191,10 +169,16 @@ pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
     key
 }
 
-/// Removes a generation's folder: renamed first, so that a half removed one is never opened.
+/// Removes a generation's folder, whichever name it has: renamed first, so that a half removed one is never read.
 pub(super) fn remove(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<(), Fault> {
     let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
-    host.rename(&dir.join(name.to_string()), &dead)?;
-    host.sync_folder(dir)?;
-    Ok(host.remove_folder(&dead)?)
+    for folder in [dir.join(name.to_string()), dir.join(format!("{QUARANTINE_PREFIX}{name}"))] {
+        // One that vanished by itself is removed as well.
+        if host.exists(&folder) {
+            host.rename(&folder, &dead)?;
+            host.sync_folder(dir)?;
+            host.remove_folder(&dead)?;
+        }
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 
 use crate::outbox::OpenError;
-use crate::time::BootTime;
+use crate::time::{BootTime, WallTime};
 
 pub(crate) use system::System;
 
@@ -40,8 +40,14 @@ pub(crate) trait Host: Debug + Send + Sync {
     /// Time since boot.
     fn now(&self) -> BootTime;
 
+    /// This machine's own date, right or wrong.
+    fn wall(&self) -> WallTime;
+
     /// Random bits, for the low half of an epoch.
     fn random(&self) -> u32;
+
+    /// A database grows by so much at least: a generation that is to take less makes no sense.
+    fn segment_bytes(&self) -> u64;
 
     /// Makes a folder and those above it where they are missing, durably.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
@@ -151,9 +157,6 @@ pub(crate) trait Database: Debug + Send {
 
     /// The last entry whose key is `key` or before it.
     fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault>;
-
-    /// The last entry.
-    fn last(&mut self, tree: Tree) -> Result<Option<Entry>, Fault>;
 
     /// Visits entries from `key` on in order.
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault>;

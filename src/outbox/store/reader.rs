@@ -1,4 +1,7 @@
-//! Reading durable records as they travel, through the writer of the newest generation or one reader for all others.
+//! Reading durable records as they travel, through the writer of the newest generation or raw, see `carve`. What no sound
+//! block holds is declared lost when reading reaches it, never skipped.
+
+use std::sync::Arc;
 
 use bytes::BytesMut;
 
@@ -9,8 +12,8 @@ use crate::outbox::name::GenerationName;
 use crate::outbox::{Batch, Reading, StoreError};
 use crate::wire::batch;
 
-use super::generation::Generation;
-use super::host::{Fault, Scan};
+use super::carve::Visited;
+use super::host::Scan;
 use super::thread::Store;
 
 impl Store {
@@ -32,7 +35,9 @@ impl Store {
         }
         let next = self.ledger.end_of_run(stream, from);
         let mut gather = Gather { from, next, bytes_max, batch: BytesMut::new(), count: 0, payload_bytes: 0 };
-        self.visit(stream, from, |header, body| gather.take(header, body))?;
+        if let Visited::Missing { to } = self.visit(stream, from, |header, body| gather.take(header, body))? {
+            return self.declare_missing(stream, from, to.min(next - 1));
+        }
         Ok((gather.count > 0).then(|| {
             Reading::Records(Batch {
                 first: from,
@@ -41,6 +46,23 @@ impl Store {
                 payload_bytes: gather.payload_bytes,
             })
         }))
+    }
+
+    fn declare_missing(
+        &mut self,
+        stream: StreamId,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<Reading>, StoreError> {
+        if self.ledger.mark(stream).acked >= from {
+            // Nobody misses it: it was acked.
+            return Ok(None);
+        }
+        self.check()?;
+        let gap = self.lost(stream, from, to);
+        self.durably(|store| store.declare(gap))?;
+        tracing::error!(%stream, from, to, reason = gap.reason.name(), "records are lost on disk");
+        Ok(self.ledger.gap_at(stream, from).copied().map(Reading::Gap))
     }
 
     /// The CRC of a record that is held, or of the one the cursor stands on.
@@ -68,43 +90,54 @@ impl Store {
         visited.ok().and(first_ms)
     }
 
+    /// Visits blocks in order, beginning with the one that holds `from`.
     fn visit(
         &mut self,
         stream: StreamId,
         from: u64,
-        visit: impl FnMut(&Header, &[u8]) -> Scan,
-    ) -> Result<(), StoreError> {
+        mut visit: impl FnMut(&Header, &[u8]) -> Scan,
+    ) -> Result<Visited, StoreError> {
         if stream.lane == Lane::Control {
-            let core = self.core.as_mut().ok_or(StoreError::Closed)?;
-            let path = self.dir.join("core");
-            return core.visit_control(stream, from, visit).map_err(|fault| unreadable(path, &fault));
+            return self.visit_control(stream, from, visit);
         }
-        let span = self.ledger.stream(stream).and_then(|held| held.span_of(from));
-        let Some((first, _)) = span else { return Ok(()) };
-        let name = GenerationName { stream, first };
-        let path = self.dir.join(name.to_string());
-        let generation = self.generation(name).map_err(|fault| unreadable(path.clone(), &fault))?;
-        generation.visit(from, visit).map_err(|fault| unreadable(path, &fault))
-    }
-
-    fn generation(&mut self, name: GenerationName) -> Result<&mut Generation, Fault> {
-        let is_writer = self.writers.of(name.stream.lane).as_ref().is_some_and(|writer| writer.name == name);
-        if is_writer && let Some(writer) = self.writers.of_mut(name.stream.lane) {
-            return Ok(writer);
-        }
-        let reader = match self.reader.take() {
-            Some(reader) if reader.name == name => reader,
-            other => {
-                other.map_or(Ok(()), Generation::close)?;
-                Generation::open(&*self.host, &self.dir, name)?
-            }
+        let Some(held) = self.ledger.stream(stream) else { return Ok(Visited::Sound) };
+        let Some((first, _)) = held.span_of(from) else {
+            return Ok(Visited::Missing { to: held.end_of(from).saturating_sub(1) });
         };
-        Ok(self.reader.insert(reader))
+        let name = GenerationName { stream, first };
+        if let Some(writer) = self.writers.of_mut(stream.lane).as_mut().filter(|writer| writer.name == name) {
+            match writer.visit(from, &mut visit) {
+                Ok(()) => return Ok(Visited::Sound),
+                Err(fault) => self.give_up_writer(name, &fault),
+            }
+        }
+        let (host, path) = (Arc::clone(&self.host), self.dir.join(name.to_string()));
+        let visited = self.carved(name)?.visit(&*host, from, visit);
+        visited.map_err(|error| StoreError::Unreadable { path, detail: error.to_string() })
     }
-}
 
-fn unreadable(path: std::path::PathBuf, fault: &Fault) -> StoreError {
-    StoreError::Unreadable { path, detail: fault.to_string() }
+    fn visit_control(
+        &mut self,
+        stream: StreamId,
+        from: u64,
+        mut visit: impl FnMut(&Header, &[u8]) -> Scan,
+    ) -> Result<Visited, StoreError> {
+        let end = self.ledger.stream(stream).map_or(from, |held| held.next);
+        let path = self.dir.join("core");
+        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
+        let (mut next, mut found) = (from, end);
+        let visited = core.visit_control(stream, from, |header, body| {
+            if header.first > next {
+                found = header.first;
+                return Scan::Stop;
+            }
+            next = header.end();
+            visit(header, body)
+        });
+        visited.map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?;
+        let sound = next > from;
+        Ok(if sound { Visited::Sound } else { Visited::Missing { to: found.saturating_sub(1) } })
+    }
 }
 
 struct Gather {

@@ -1,16 +1,21 @@
 //! Opening: what the folder holds, read from names, core rows and each lane's newest generation, whatever the backlog.
+//!
+//! Where the mark promises more records of a stream than are found, the end of it was lost: a gap says so.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
+use crate::wire::message::{Gap, GapReason};
 
+use super::carve::Carved;
 use super::core::{self, Core, Rows};
-use super::generation::{DEAD_PREFIX, Generation, NEW_PREFIX};
+use super::generation;
+use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::mark::{End, Mark};
 
@@ -52,12 +57,17 @@ pub(super) fn recover(
         let random = host.random();
         *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
     }
+    let mut lost = Vec::new();
     for (id, stream) in &mut streams {
-        complete(host, dir, &rows, core, mark, *id, stream)?;
+        lost.extend(complete(host, dir, &rows, core, mark, *id, stream)?);
     }
     let mut ledger = Ledger::new(epochs);
-    for gap in &rows.gaps {
+    for gap in rows.gaps.iter().chain(&lost) {
         ledger.insert_gap(*gap);
+    }
+    for gap in &lost {
+        let (key, value) = core::gap_row(gap);
+        core.put(&key, &value);
     }
     for lane in Lane::ALL {
         core.put(&core::epoch_key(lane), &epochs.of(lane).as_u64().to_be_bytes());
@@ -83,14 +93,14 @@ pub(super) fn recover(
 }
 
 /// Removes a generation in which no record was ever whole, or none at all: the process ended on the way to its first
-/// commit. One that the mark promises records of is damaged, and left for whoever looks into that.
+/// commit.
 fn drop_unfinished(host: &dyn Host, dir: &Path, mark: &Mark, name: GenerationName) -> Result<(), OpenError> {
     if promised(mark, name.stream) >= name.first {
         return Ok(());
     }
-    let (path, dead) = (dir.join(name.to_string()), dir.join(format!("{DEAD_PREFIX}{name}")));
-    let removed = host.rename(&path, &dead).and_then(|()| host.remove_folder(&dead));
-    removed.map_err(|source| OpenError::Io { action: "remove", path, source })
+    generation::remove(host, dir, name).map_err(|fault| {
+        StoreError::Unreadable { path: dir.join(name.to_string()), detail: fault.to_string() }.into()
+    })
 }
 
 /// The last number of a stream that the process before had reported durable, as far as its mark was written.
@@ -112,7 +122,7 @@ fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<S
         stream.next = stream.next.max(header.end());
     }
     for folder in host.list(dir)? {
-        let Ok(name) = folder.parse::<GenerationName>() else { continue };
+        let Some(name) = name_of(&folder) else { continue };
         let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
         let span = Span { bytes: disk_bytes, disk_bytes };
         streams.entry(name.stream).or_default().spans.insert(name.first, span);
@@ -125,7 +135,23 @@ fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<S
     Ok(streams)
 }
 
-/// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block.
+/// The generation that lies in a folder of this name, sound or set aside.
+fn name_of(folder: &str) -> Option<GenerationName> {
+    folder.strip_prefix(QUARANTINE_PREFIX).unwrap_or(folder).parse().ok()
+}
+
+/// The generations that were set aside.
+pub(super) fn quarantined(host: &dyn Host, dir: &Path) -> std::io::Result<BTreeSet<GenerationName>> {
+    let names = host.list(dir)?;
+    Ok(names
+        .iter()
+        .filter(|name| name.starts_with(QUARANTINE_PREFIX))
+        .filter_map(|name| name_of(name))
+        .collect())
+}
+
+/// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block. Gives what the
+/// mark promises beyond that.
 fn complete(
     host: &dyn Host,
     dir: &Path,
@@ -134,13 +160,13 @@ fn complete(
     mark: &Mark,
     id: StreamId,
     stream: &mut Stream,
-) -> Result<(), OpenError> {
+) -> Result<Option<Gap>, OpenError> {
     // What lies in a gap was numbered, though nothing of it may be left.
     let lost = rows.gaps.iter().filter(|gap| gap.stream == id).map(|gap| gap.to.saturating_add(1)).max();
     let least = stream.acked.saturating_add(1).max(lost.unwrap_or_default());
     if let Some(next) = rows.nexts.get(&id) {
         stream.next = (*next).max(least);
-        return Ok(());
+        return Ok(None);
     }
     if let Some(first) = stream.spans.keys().next_back().copied() {
         let (path, last) = if id.lane == Lane::Control {
@@ -160,18 +186,25 @@ fn complete(
         stream.next = stream.next.min(sealed.upto.saturating_add(1));
     }
     stream.next = stream.next.max(least);
-    let promised = promised(mark, id);
-    if promised >= stream.next {
-        tracing::error!(stream = %id, promised, next = stream.next, "the end of a stream is missing on disk");
+    let (from, to) = (stream.next, promised(mark, id));
+    if to < from {
+        return Ok(None);
     }
-    Ok(())
+    tracing::error!(stream = %id, from, to, "the end of a stream is missing on disk");
+    stream.next = to.saturating_add(1);
+    Ok(Some(Gap { stream: id, from, to, reason: GapReason::CutTail, records: to - from + 1, bytes: 0 }))
 }
 
 fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
-    let mut generation = Generation::open(host, dir, name)?;
-    let last = generation.last_block();
-    generation.close()?;
-    Ok(last?.map(|(header, body)| whole_end(header.end(), &body)))
+    let folder = folder(host, dir, name);
+    let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
+    Ok(last.map(|(header, body)| whole_end(header.end(), &body)))
+}
+
+/// Where a generation lies.
+fn folder(host: &dyn Host, dir: &Path, name: GenerationName) -> PathBuf {
+    let aside = dir.join(format!("{QUARANTINE_PREFIX}{name}"));
+    if host.exists(&aside) { aside } else { dir.join(name.to_string()) }
 }
 
 fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
@@ -203,6 +236,7 @@ fn whole_end(end: u64, body: &[u8]) -> u64 {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::generation::Generation;
     use super::super::host::System;
     use super::*;
     use crate::outbox::{NewRecord, Options, Outbox};

@@ -98,7 +98,7 @@ impl Store {
         })
     }
 
-    fn append_encoded(&mut self, lane: Lane, encoded: &Encoded) -> Result<(), StoreError> {
+    pub(super) fn append_encoded(&mut self, lane: Lane, encoded: &Encoded) -> Result<(), StoreError> {
         let stream = self.ledger.current(lane);
         let first = self.ledger.next(lane);
         let bytes = encoded.bytes.len() as u64;

@@ -1,5 +1,6 @@
 //! The store against real folders.
 
+mod damage;
 mod failure;
 mod gaps;
 mod generation;
@@ -11,7 +12,6 @@ mod unfinished;
 use std::path::Path;
 
 use super::*;
-use crate::id::Epoch;
 use crate::outbox::{Batch, RangeState, StoreError};
 use crate::wire::batch;
 use crate::wire::message::{GapReason, LossReason, Record, RecordKind};

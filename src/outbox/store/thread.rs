@@ -3,6 +3,7 @@
 //! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
 //! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,17 @@ use tokio::sync::watch;
 use crate::id::{AgentId, Lane};
 use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane};
-use crate::outbox::{LaneStat, OpenError, Range, RangeState, Stat, StoreError};
+use crate::outbox::name::GenerationName;
+use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
 
+use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
-use super::inbox::Inbox;
+use super::inbox::{CloseReply, Inbox, Work};
 use super::job::{self, Reservations};
 use super::mark::{Durable, End, Mark};
 use super::{Options, ballast, gap, recover};
@@ -40,7 +43,10 @@ pub(super) struct Store {
     mark_synced: BootTime,
     pub(super) writers: PerLane<Option<Generation>>,
     pub(super) drained_since: PerLane<Option<BootTime>>,
-    pub(super) reader: Option<Generation>,
+    /// The one generation that is read and not written.
+    pub(super) reader: Option<Carved>,
+    /// Generations in which something is missing; the hub was told.
+    pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
     pub(super) poisoned: Option<String>,
@@ -69,6 +75,7 @@ impl Store {
             .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
         let reservations = job::reservations(&mut core, &ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
         Ok(Self {
             quota: PerLane::from_fn(|lane| match lane {
@@ -86,6 +93,7 @@ impl Store {
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
+            quarantined,
             reservations,
             poisoned: None,
             format,
@@ -97,20 +105,26 @@ impl Store {
     pub(super) fn run(mut self, inbox: &Arc<Inbox>) {
         loop {
             let work = inbox.take(self.patience());
-            for (request, _permit) in work.requests {
-                request(&mut self);
-            }
-            self.round(work.appends);
-            self.tend(self.host.now());
-            if work.closed {
+            let (closed, reply) = (work.closed, self.turn(work));
+            if closed {
                 let result = self.stop();
                 drop(self);
-                if let Some(reply) = work.close_reply {
+                if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
         }
+    }
+
+    /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
+    pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        for (request, _permit) in work.requests {
+            request(self);
+        }
+        self.round(work.appends);
+        self.tend(self.host.now());
+        work.close_reply
     }
 
     fn patience(&self) -> Duration {
@@ -223,66 +237,14 @@ impl Store {
         self.mark.sync()
     }
 
-    pub(super) fn stat(&mut self) -> Stat {
-        let mut stat = Stat {
-            gaps: self.ledger.gaps().count() as u64,
-            degraded: self.poisoned.is_some(),
-            disk_bytes: limit::BALLAST_BYTES,
-            ..Stat::default()
-        };
-        let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();
-        for lane in Lane::ALL {
-            let (records, bytes) = self.ledger.depth(lane);
-            let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
-            stat.disk_bytes += disk_bytes;
-            let oldest_ms = self.oldest_ms(lane);
-            let quota_bytes = *self.quota.of(lane);
-            let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
-            stat.lanes.insert(lane.name().to_owned(), lane_stat);
-        }
-        stat
-    }
-
-    fn oldest_ms(&mut self, lane: Lane) -> Option<u64> {
-        let streams = self.ledger.streams().filter(|(id, _)| id.lane == lane);
-        let mut held = streams.filter_map(|(id, _)| Some((id, self.ledger.held(id).first()?.0)));
-        let (id, seq) = held.next()?;
-        drop(held);
-        self.first_ms(id, seq)
-    }
-
-    pub(super) fn ranges(&self) -> Vec<Range> {
-        let mut ranges = Vec::new();
-        for (id, stream) in self.ledger.streams() {
-            let held = self.ledger.held(id);
-            let count = |(first, last): &(u64, u64)| last.saturating_sub(*first).saturating_add(1);
-            let all: u64 = held.iter().map(count).sum();
-            let share = |count: u64| {
-                let share = u128::from(stream.unacked_bytes()) * u128::from(count) / u128::from(all.max(1));
-                u64::try_from(share).unwrap_or(u64::MAX)
-            };
-            ranges.extend(held.iter().map(|range| Range {
-                lane: id.lane.name().to_owned(),
-                epoch: id.epoch.to_string(),
-                first: range.0,
-                last: range.1,
-                count: count(range),
-                bytes: share(count(range)),
-                state: RangeState::Unacked,
-            }));
-        }
-        ranges
-    }
-
     /// A clean stop: cursors and mark durable, everything closed.
-    fn stop(&mut self) -> Result<(), StoreError> {
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
             // Databases in an unknown state are left as they are: a drop would write.
             Lane::ALL
                 .into_iter()
                 .filter_map(|lane| self.writers.of_mut(lane).take())
                 .for_each(Generation::abandon);
-            self.reader.take().into_iter().for_each(Generation::abandon);
             self.core.take().into_iter().for_each(Core::abandon);
             return Err(StoreError::Degraded { reason });
         }
@@ -300,7 +262,6 @@ impl Store {
         }
         self.commit_core()?;
         self.mark.sync()?;
-        self.reader.take().map_or(Ok(()), Generation::close)?;
         self.core.take().map_or(Ok(()), Core::close)
     }
 }

@@ -9,9 +9,9 @@ use rustix::fs::FallocateFlags;
 
 use crate::obs::{clock, folder, random};
 use crate::outbox::OpenError;
-use crate::outbox::store::database::SledDatabase;
+use crate::outbox::store::database::{SEGMENT_BYTES, SledDatabase};
 use crate::outbox::store::lock::Lock;
-use crate::time::BootTime;
+use crate::time::{BootTime, WallTime};
 
 use super::{Cells, Database, Fault, Held, Host};
 
@@ -24,8 +24,16 @@ impl Host for System {
         clock::boot_now()
     }
 
+    fn wall(&self) -> WallTime {
+        clock::wall_now()
+    }
+
     fn random(&self) -> u32 {
         u32::from_be_bytes(random::bytes())
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT_BYTES as u64
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {

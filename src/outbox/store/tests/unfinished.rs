@@ -5,7 +5,8 @@ use crate::outbox::admit::Encoded;
 use crate::outbox::block::Packer;
 use crate::outbox::name::GenerationName;
 use crate::outbox::store::core::{self, Core};
-use crate::outbox::store::generation::Generation;
+use crate::outbox::store::generation::{self, Generation};
+use crate::outbox::store::host::{Host as _, Tree};
 use crate::outbox::store::mark::Mark;
 
 /// A record of five parts, and how many units of it are written.
@@ -29,10 +30,18 @@ fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encod
         core.commit().unwrap();
         return core.close().unwrap();
     }
-    let mut generation = match begin {
-        Begin::Newest => Generation::open(&System, dir, GenerationName { stream, first: 1 }).unwrap(),
-        Begin::Next => Generation::create(&System, dir, GenerationName { stream, first }, 1 << 20).unwrap(),
-    };
+    if begin == Begin::Newest {
+        let newest = dir.join(GenerationName { stream, first: 1 }.to_string());
+        let mut database = System.open_database(&newest).unwrap();
+        for (header, value) in &blocks {
+            let key = generation::key(stream, header.first);
+            database.insert(Tree::Numbered(header.first), &key, value).unwrap();
+        }
+        database.commit().unwrap();
+        return database.close().unwrap();
+    }
+    let name = GenerationName { stream, first };
+    let mut generation = Generation::create(&System, dir, name, 1 << 20).unwrap();
     for (header, value) in &blocks {
         generation.insert(header, value).unwrap();
     }
