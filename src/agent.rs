@@ -93,7 +93,7 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
-        let options = Options { agent, quota: config.quota_bytes };
+        let options = config.outbox_options(agent);
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox).await?;
         let listener = match intake::bind(&config.socket).await {

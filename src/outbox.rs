@@ -1,6 +1,6 @@
 //! The outbox: records that are not yet acked by the hub, durable on this machine's disk.
 //!
-//! Pure in this folder: cutting and encoding what is handed over ([`admit`]), the stored block ([`block`]), what is
+//! Pure in this folder: cutting and encoding what is handed over ([`admit`]), the stored block ([`block`]) and its encryption ([`cipher`]), what is
 //! held and acked ([`ledger`]), the names of generations ([`name`]), figures ([`stat`]), the file that carries records where no
 //! link is ([`bundle`]). The shell around the disk is
 //! [`store`]; docs/outbox.md draws the folder and says why it looks like that.
@@ -11,6 +11,7 @@
 pub mod admit;
 pub mod block;
 pub mod bundle;
+pub mod cipher;
 mod error;
 pub mod job;
 pub mod ledger;

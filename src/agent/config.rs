@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exec::{EnvAllow, ExecSettings};
+use crate::id::AgentId;
 use crate::limit;
 use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
+use crate::outbox::Options;
 use crate::time::WallTime;
 use crate::unit;
 
@@ -134,6 +136,8 @@ pub struct Config {
     pub session: SessionSettings,
     /// Bytes each lane may hold, in the order of [`crate::id::Lane::ALL`].
     pub quota_bytes: [u64; 3],
+    /// The key that the outbox is encrypted with; `None` keeps it in the clear.
+    pub outbox_key_file: Option<PathBuf>,
     /// Distance of heartbeats; `None` leaves it to the hub.
     pub heartbeat: Option<Duration>,
     /// How many jobs run, and how they end.
@@ -173,6 +177,7 @@ impl Config {
             no_ack: limit::NO_ACK_TIMEOUT,
             session: SessionSettings::default(),
             quota_bytes: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+            outbox_key_file: None,
             heartbeat: None,
             jobs: jobs::Settings::default(),
             exec: ExecSettings::default(),
@@ -186,6 +191,11 @@ impl Config {
     /// Where it is written who the agent is.
     pub fn identity_files(&self) -> IdentityFiles {
         IdentityFiles { key_file: self.key_file.clone(), identity_file: self.identity_file.clone() }
+    }
+
+    /// How the outbox is opened.
+    pub fn outbox_options(&self, agent: Option<AgentId>) -> Options {
+        Options { agent, quota: self.quota_bytes, key_file: self.outbox_key_file.clone() }
     }
 
     /// Turns the link on.
@@ -297,6 +307,7 @@ impl Config {
     }
 
     fn check_outbox(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
+        self.outbox_key_file.clone_from(&raw.outbox.key_file);
         let [control, events, logs] = &mut self.quota_bytes;
         let lanes = [
             ("outbox.control.max_bytes", &raw.outbox.control, control),

@@ -8,7 +8,7 @@ use crate::agent::config::{Config, ConfigError, Flags};
 use crate::agent::intake::SocketError;
 use crate::agent::intake::client::{self, ClientError, Failure};
 use crate::agent::outbox_folder;
-use crate::outbox::{AppendError, OpenError, Options, Outbox, StoreError};
+use crate::outbox::{AppendError, OpenError, Outbox, StoreError};
 
 use super::exit::{CliError, Exit};
 use super::{Global, variable};
@@ -57,7 +57,7 @@ pub(super) fn open(config: &Config) -> Result<Outbox, CliError> {
     crate::obs::folder::make(&config.data).map_err(|error| {
         CliError::new(Exit::Io, format!("cannot make the data folder {}: {error}", config.data.display()))
     })?;
-    let options = Options { agent: None, quota: config.quota_bytes };
+    let options = config.outbox_options(None);
     Outbox::open(&outbox_folder(&config.data), options).map_err(|error| open_error(&error))
 }
 
@@ -78,6 +78,11 @@ pub(super) fn config_error(error: ConfigError) -> CliError {
 pub(super) fn open_error(error: &OpenError) -> CliError {
     let exit = match error {
         OpenError::Locked { .. } | OpenError::Foreign { .. } | OpenError::NewerFormat { .. } => Exit::Folder,
+        OpenError::KeyUnset { .. }
+        | OpenError::KeyFileMissing { .. }
+        | OpenError::WrongKey { .. }
+        | OpenError::KeyFileOpen { .. }
+        | OpenError::KeyFileMalformed { .. } => Exit::Config,
         OpenError::Damaged { .. }
         | OpenError::EpochsUsedUp { .. }
         | OpenError::Io { .. }

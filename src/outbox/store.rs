@@ -19,6 +19,7 @@ mod inbox;
 #[cfg(test)]
 pub(crate) mod inline;
 mod job;
+mod key_file;
 mod lock;
 mod mark;
 mod quarantine;
@@ -30,7 +31,7 @@ mod tests;
 mod thread;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,6 +55,9 @@ pub struct Options {
     pub agent: Option<AgentId>,
     /// Bytes each lane may take on disk, in the order of [`Lane::ALL`].
     pub quota: [u64; 3],
+    /// The key that blocks are encrypted with; made where it is missing and nothing is encrypted yet. `None` for an outbox
+    /// in the clear.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -61,6 +65,7 @@ impl Default for Options {
         Self {
             agent: None,
             quota: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+            key_file: None,
         }
     }
 }
@@ -101,7 +106,7 @@ impl Outbox {
     /// Opens or makes the outbox in `dir` and draws each lane's epoch. Blocks until that is durable.
     ///
     /// # Errors
-    /// The folder is in use, another agent's, of a newer format, damaged, or cannot be written.
+    /// The folder is in use, another agent's, of a newer format, damaged, cannot be written, or is encrypted with another key.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
         let inbox = Arc::new(Inbox::new());

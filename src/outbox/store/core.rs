@@ -6,22 +6,31 @@
 //!  r/<epoch><first>          a block of control records           k/<name>               small values of the agent
 //!  j/<job>...                the journal of jobs, see `job`
 //! ```
-//! Lanes are one byte, numbers big-endian. A row's value is CRC-32C over key and value, then the value. Changes gather in
+//! Lanes are one byte, numbers big-endian. A row's value is CRC-32C over key and value, then the value. In an encrypted
+//! outbox the values of j/ and k/ are sealed (`cipher`), which their inverted checksum says; those of r/ are sealed blocks.
+//! Changes gather in
 //! one batch; [`Core::commit`] makes it durable at once, a lazy row (a cursor) waits for the next commit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::BufMut;
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
-use crate::outbox::block::{self, Header};
+use crate::obs::random;
+use crate::outbox::block::{self, Form, Header};
+use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::PerLane;
 use crate::wire::message::{Gap, GapReason};
 
 use super::generation;
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
+
+/// Rows with what programs and hubs handed over.
+const SECRET: [&[u8; 2]; 2] = [b"j/", b"k/"];
 
 /// The open core.
 #[derive(Debug)]
@@ -30,6 +39,7 @@ pub(super) struct Core {
     batch: Batch,
     reserved: u64,
     commits: u64,
+    cipher: Option<Arc<Cipher>>,
 }
 
 /// Everything a start needs to know.
@@ -51,13 +61,24 @@ impl Core {
             host.create_folder(&path)?;
         }
         let database = host.open_database(&path)?;
-        let mut core = Self { database, batch: Batch::default(), reserved: 0, commits: 0 };
+        let mut core = Self { database, batch: Batch::default(), reserved: 0, commits: 0, cipher: None };
         core.reserve()?;
         if fresh {
             core.database.sync_new()?;
             host.sync_folder(dir)?;
         }
         Ok(core)
+    }
+
+    /// Seals what is put from now on, and opens what was sealed.
+    pub(super) fn with_cipher(mut self, cipher: Option<Arc<Cipher>>) -> Self {
+        self.cipher = cipher;
+        self
+    }
+
+    /// What rows and blocks are opened with.
+    pub(super) fn cipher(&self) -> Option<Arc<Cipher>> {
+        self.cipher.clone()
     }
 
     fn reserve(&mut self) -> Result<(), Fault> {
@@ -74,7 +95,7 @@ impl Core {
         let mut rows = Rows::default();
         let mut fault = None;
         self.database.scan(Tree::Main, &[], &mut |key, sealed| match unseal(key, sealed)
-            .and_then(|value| rows.take(key, value))
+            .and_then(|(_, value)| rows.take(key, value))
         {
             Ok(()) => Scan::Next,
             Err(found) => {
@@ -86,7 +107,12 @@ impl Core {
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.batch.push((key.to_vec(), Some(seal(key, value))));
+        let secret = SECRET.iter().any(|prefix| key.starts_with(prefix.as_slice()));
+        let row = match self.cipher.as_ref().filter(|_| secret) {
+            Some(cipher) => seal(key, Form::Sealed, &cipher.seal(random::bytes(), &label(key), value)),
+            None => seal(key, Form::Plain, value),
+        };
+        self.batch.push((key.to_vec(), Some(row)));
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) {
@@ -108,7 +134,9 @@ impl Core {
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.database.get(Tree::Main, key)?.map(|sealed| unseal(key, &sealed).map(<[u8]>::to_vec)).transpose()
+        let cipher = self.cipher.clone();
+        let row = self.database.get(Tree::Main, key)?;
+        row.map(|row| open_row(key, &row, cipher.as_deref()).map(Cow::into_owned)).transpose()
     }
 
     /// Visits the rows under a prefix in their order.
@@ -118,11 +146,12 @@ impl Core {
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut fault = None;
+        let cipher = self.cipher.clone();
         self.database.scan(Tree::Main, prefix, &mut |key, sealed| {
             if !key.starts_with(prefix) {
                 return Scan::Stop;
             }
-            match unseal(key, sealed).and_then(|value| visit(key, value)) {
+            match open_row(key, sealed, cipher.as_deref()).and_then(|value| visit(key, &value)) {
                 Ok(()) => Scan::Next,
                 Err(found) => {
                     fault = Some(found);
@@ -148,7 +177,7 @@ impl Core {
             if !key.starts_with(b"r/") {
                 return Scan::Stop;
             }
-            let block = unseal(key, sealed).and_then(|value| block::decode(value).map_err(broken));
+            let block = unseal(key, sealed).and_then(|(_, value)| block::decode(value).map_err(broken));
             match block {
                 Ok((header, _)) if header.stream != stream => Scan::Stop,
                 Ok((header, _)) if header.end() <= from => Scan::Next,
@@ -208,19 +237,46 @@ fn broken(error: block::BlockError) -> Fault {
     Fault::Broken(error.to_string())
 }
 
-fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+/// What a sealed row's key is bound to.
+fn label(key: &[u8]) -> Vec<u8> {
+    [b"row ".as_slice(), key].concat()
+}
+
+fn open_row<'a>(key: &[u8], row: &'a [u8], cipher: Option<&Cipher>) -> Result<Cow<'a, [u8]>, Fault> {
+    match unseal(key, row)? {
+        (Form::Plain, value) => Ok(Cow::Borrowed(value)),
+        (Form::Sealed, value) => {
+            cipher.and_then(|cipher| cipher.open(&label(key), value)).map(Cow::Owned).ok_or_else(|| {
+                Fault::Broken(format!(
+                    "core row `{}` does not open with the outbox's key",
+                    key.escape_ascii()
+                ))
+            })
+        }
+    }
+}
+
+fn seal(key: &[u8], form: Form, value: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(4 + value.len());
-    sealed.put_u32(crc32c::crc32c_append(crc32c::crc32c(key), value));
+    let crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
+    sealed.put_u32(match form {
+        Form::Plain => crc,
+        Form::Sealed => !crc,
+    });
     sealed.put_slice(value);
     sealed
 }
 
-fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Fault> {
-    sealed
-        .split_first_chunk::<4>()
-        .filter(|(crc, value)| u32::from_be_bytes(**crc) == crc32c::crc32c_append(crc32c::crc32c(key), value))
-        .map(|(_, value)| value)
-        .ok_or_else(|| Fault::Broken(format!("core row `{}`: its checksum is wrong", key.escape_ascii())))
+fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<(Form, &'a [u8]), Fault> {
+    let found = sealed.split_first_chunk::<4>().and_then(|(stored, value)| {
+        let (stored, crc) = (u32::from_be_bytes(*stored), crc32c::crc32c_append(crc32c::crc32c(key), value));
+        match stored {
+            stored if stored == crc => Some((Form::Plain, value)),
+            stored if stored == !crc => Some((Form::Sealed, value)),
+            _ => None,
+        }
+    });
+    found.ok_or_else(|| Fault::Broken(format!("core row `{}`: its checksum is wrong", key.escape_ascii())))
 }
 
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!  0        8         12         28          44    48
-//!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over the first 44 bytes
+//!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over everything before it
 //! ```
+//! Version 1 is this; version 2 has 40 bytes between outbox id and CRC: nothing, sealed with the outbox's key under the
+//! outbox id. It tells a wrong key from damage, before anything else is read. An outbox that is encrypted stays so: what
+//! was written before the key was set is read as it is, and the key is needed from then on.
+//!
 //! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed.
 
 use std::path::{Path, PathBuf};
@@ -12,12 +16,17 @@ use std::sync::Arc;
 use crate::id::{AgentId, OutboxId};
 use crate::obs::random;
 use crate::outbox::OpenError;
+use crate::outbox::cipher::{Cipher, SEAL_BYTES};
 
 use super::host::Host;
+use super::key_file;
 
 const MAGIC: [u8; 8] = *b"OUTPOSTB";
-const VERSION: u32 = 1;
-const LEN: usize = 48;
+/// Without a key.
+const PLAIN: u32 = 1;
+/// With the check value of one.
+const ENCRYPTED: u32 = 2;
+const CRC_BYTES: usize = 4;
 
 /// The file's content, and where it lies.
 #[derive(Debug)]
@@ -26,26 +35,64 @@ pub(super) struct Format {
     dir: PathBuf,
     agent: Option<AgentId>,
     outbox: OutboxId,
+    /// Nothing, sealed with the key of an encrypted outbox.
+    key_check: Option<[u8; SEAL_BYTES]>,
 }
 
 impl Format {
-    /// Reads it, or makes it in a folder without one; binds `agent` where one is given.
-    pub(super) fn open(host: &Arc<dyn Host>, dir: &Path, agent: Option<AgentId>) -> Result<Self, OpenError> {
+    /// Reads it, or makes it in a folder without one; binds `agent` where one is given. Nothing is written before agent and
+    /// key are known to be the right ones.
+    pub(super) fn open(
+        host: &Arc<dyn Host>,
+        dir: &Path,
+        agent: Option<AgentId>,
+        key_file: Option<&Path>,
+    ) -> Result<(Self, Option<Cipher>), OpenError> {
         let path = dir.join("FORMAT");
-        let mut format = match host.read(&path) {
-            Ok(bytes) => parse(host, dir, &path, &bytes)?,
+        let (mut format, fresh) = match host.read(&path) {
+            Ok(bytes) => (parse(host, dir, &path, &bytes)?, false),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let (host, dir) = (Arc::clone(host), dir.to_owned());
                 let outbox = OutboxId::from_bytes(random::bytes());
-                let format = Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox };
-                format.write()?;
-                format
+                (Self { host, dir, agent: None, outbox, key_check: None }, true)
             }
             Err(source) => return Err(OpenError::Io { action: "read", path, source }),
         };
-        if let Some(agent) = agent {
-            format.bind(agent)?;
+        if let Some((held, wanted)) = format.agent.zip(agent).filter(|(held, wanted)| held != wanted) {
+            return Err(OpenError::Foreign { path: format.dir, held, wanted });
         }
-        Ok(format)
+        let before = (format.agent, format.key_check);
+        let cipher = format.unlock(key_file)?;
+        format.agent = format.agent.or(agent);
+        if fresh || before != (format.agent, format.key_check) {
+            format.write()?;
+        }
+        Ok((format, cipher))
+    }
+
+    /// Opens with the key in `key_file`; an outbox without a key gets one.
+    fn unlock(&mut self, key_file: Option<&Path>) -> Result<Option<Cipher>, OpenError> {
+        let outbox = || self.dir.clone();
+        let Some(path) = key_file else {
+            return if self.key_check.is_none() {
+                Ok(None)
+            } else {
+                Err(OpenError::KeyUnset { path: outbox() })
+            };
+        };
+        let key_file = path.to_owned();
+        let Some(check) = &self.key_check else {
+            let cipher = Cipher::new(&key_file::read(path)?.map_or_else(|| key_file::create(path), Ok)?);
+            self.key_check = cipher.seal(random::bytes(), self.outbox.as_bytes(), &[]).try_into().ok();
+            return Ok(Some(cipher));
+        };
+        let key = key_file::read(path)?
+            .ok_or_else(|| OpenError::KeyFileMissing { path: outbox(), key_file: key_file.clone() })?;
+        let cipher = Cipher::new(&key);
+        match cipher.open(self.outbox.as_bytes(), check) {
+            Some(_) => Ok(Some(cipher)),
+            None => Err(OpenError::WrongKey { path: outbox(), key_file }),
+        }
     }
 
     /// Makes the outbox this agent's; another one's is refused.
@@ -61,11 +108,13 @@ impl Format {
     }
 
     fn write(&self) -> Result<(), OpenError> {
-        let mut bytes = Vec::with_capacity(LEN);
+        let version = if self.key_check.is_some() { ENCRYPTED } else { PLAIN };
+        let mut bytes = Vec::with_capacity(88);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&version.to_be_bytes());
         bytes.extend_from_slice(&self.agent.map_or([0; 16], |agent| *agent.as_bytes()));
         bytes.extend_from_slice(self.outbox.as_bytes());
+        bytes.extend_from_slice(self.key_check.as_ref().map_or(&[], |check| check.as_slice()));
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         let path = self.dir.join("FORMAT");
         let written = self.host.replace(&path, &bytes);
@@ -81,17 +130,25 @@ fn parse(host: &Arc<dyn Host>, dir: &Path, path: &Path, bytes: &[u8]) -> Result<
     }
     let (version, rest) = rest.split_first_chunk().ok_or_else(|| damaged("too short"))?;
     let found = u32::from_be_bytes(*version);
-    if found > VERSION {
-        return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: VERSION });
+    if found > ENCRYPTED {
+        return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: ENCRYPTED });
     }
     let (agent, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
     let (outbox, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
-    let crc = crc32c::crc32c(bytes.get(..LEN - 4).unwrap_or_default());
+    let (key_check, rest) = match found {
+        ENCRYPTED => {
+            let (check, rest) = rest.split_first_chunk().ok_or_else(|| damaged("too short"))?;
+            (Some(*check), rest)
+        }
+        _ => (None, rest),
+    };
+    let crc = crc32c::crc32c(bytes.get(..bytes.len().saturating_sub(CRC_BYTES)).unwrap_or_default());
     if rest != crc.to_be_bytes() {
         return Err(damaged("its checksum is wrong"));
     }
     let agent = (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent));
-    Ok(Format { host: Arc::clone(host), dir: dir.to_owned(), agent, outbox: OutboxId::from_bytes(*outbox) })
+    let (host, dir, outbox) = (Arc::clone(host), dir.to_owned(), OutboxId::from_bytes(*outbox));
+    Ok(Format { host, dir, agent, outbox, key_check })
 }
 
 #[cfg(test)]
@@ -103,7 +160,7 @@ mod tests {
 
     fn open(dir: &Path, agent: Option<AgentId>) -> Result<Format, OpenError> {
         let host: Arc<dyn Host> = Arc::new(System);
-        Format::open(&host, dir, agent)
+        Format::open(&host, dir, agent, None).map(|(format, _)| format)
     }
 
     #[test]
@@ -124,10 +181,10 @@ mod tests {
         let path = dir.path().join("FORMAT");
         let sound = fs::read(&path).unwrap();
         let mut newer = sound.clone();
-        newer[11] = 2;
+        newer[11] = 3;
         fs::write(&path, newer).unwrap();
         let error = open(dir.path(), None).unwrap_err();
-        assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
         for at in [0, 12, 30, 47] {
             let mut flipped = sound.clone();
             flipped[at] ^= 1;

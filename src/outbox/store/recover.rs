@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::id::{Epoch, Lane, StreamId};
+use crate::outbox::block::{self, Header};
+use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -173,7 +175,7 @@ fn complete(
             (dir.join("core"), last_control(core, id, first))
         } else {
             let name = GenerationName { stream: id, first };
-            (dir.join(name.to_string()), last_number(host, dir, name))
+            (dir.join(name.to_string()), last_number(host, dir, name, core.cipher().as_deref()))
         };
         let next = last
             .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
@@ -195,10 +197,15 @@ fn complete(
     Ok(Some(Gap { stream: id, from, to, reason: GapReason::CutTail, records: to - from + 1, bytes: 0 }))
 }
 
-fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
+fn last_number(
+    host: &dyn Host,
+    dir: &Path,
+    name: GenerationName,
+    cipher: Option<&Cipher>,
+) -> Result<Option<u64>, Fault> {
     let folder = folder(host, dir, name);
     let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
-    Ok(last.map(|(header, body)| whole_end(header.end(), &body)))
+    Ok(last.map(|(header, body)| whole_end(&header, &body, cipher)))
 }
 
 /// Where a generation lies.
@@ -209,17 +216,21 @@ fn folder(host: &dyn Host, dir: &Path, name: GenerationName) -> PathBuf {
 
 fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
     let mut end = None;
+    let cipher = core.cipher();
+    let cipher = cipher.as_deref();
     core.visit_control(id, first, |header, body| {
-        end = Some(whole_end(header.end(), body));
+        end = Some(whole_end(header, body, cipher));
         Scan::Next
     })?;
     Ok(end)
 }
 
 /// The number after the last whole record: a set of parts that was cut short by a crash was never reported durable.
-fn whole_end(end: u64, body: &[u8]) -> u64 {
-    let mut last = None;
-    let mut rest = body;
+fn whole_end(header: &Header, body: &[u8], cipher: Option<&Cipher>) -> u64 {
+    let (mut last, end) = (None, header.end());
+    // One that does not open is declared lost when reading reaches it.
+    let Ok(body) = block::open(header, body, cipher) else { return end };
+    let mut rest: &[u8] = &body;
     while let Some((lying, after)) = batch::split_first(rest) {
         last = Some(lying.encoded);
         rest = after;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::id::{AgentId, Lane};
 use crate::limit;
+use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -51,6 +52,8 @@ pub(super) struct Store {
     pub(super) reservations: Reservations,
     pub(super) poisoned: Option<String>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
+    /// What blocks are sealed and opened with, where the outbox is encrypted.
+    pub(super) cipher: Option<Arc<Cipher>>,
     format: Format,
     // Last: released when everything else is closed.
     _lock: Box<dyn Held>,
@@ -64,12 +67,14 @@ impl Store {
         };
         host.make_folder(&dir).map_err(io("make"))?;
         let lock = host.lock(&dir)?;
-        let format = Format::open(&host, &dir, options.agent)?;
+        let (format, cipher) = Format::open(&host, &dir, options.agent, options.key_file.as_deref())?;
+        let cipher = cipher.map(Arc::new);
         recover::clean(&*host, &dir).map_err(io("clean"))?;
         ballast::keep(&*host, &dir).map_err(io("write"))?;
         let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let mut core = Core::open(&*host, &dir)
-            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?
+            .with_cipher(cipher.clone());
         let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
         gap::remove_declared(&*host, &dir, &mut ledger)
             .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
@@ -96,6 +101,7 @@ impl Store {
             quarantined,
             reservations,
             poisoned: None,
+            cipher,
             format,
             _lock: lock,
         })

@@ -18,7 +18,7 @@ fn parts() -> Encoded {
 
 /// Writes units as a committer does that ends before the mark moves and anybody is answered.
 fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encoded, units: usize) {
-    let mut packer = Packer::new(stream, first);
+    let mut packer = Packer::new(stream, first, None);
     let mut blocks: Vec<_> =
         encoded.iter().take(units).filter_map(|(unit, at_ms)| packer.push(unit, at_ms)).collect();
     blocks.extend(packer.finish());
