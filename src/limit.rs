@@ -82,6 +82,13 @@ pub const BALLAST_BYTES: u64 = 1024 * 1024;
 pub const GENERATION_IDLE: Duration = Duration::from_secs(5);
 /// The mark file is synced this often while it changes.
 pub const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// A step of the committer that takes longer poisons the store: a disk that answers after that is not to be relied on.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often somebody looks for a committer that hangs; often in unit tests, whose clock does not wait.
+pub const COMMIT_LOOK_INTERVAL: Duration =
+    if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(5) };
+/// What a full disk kept from being done is tried again this often.
+pub const DISK_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes taken into one committer round.
 pub const COMMIT_ROUND_BYTES: usize = 4 * 1024 * 1024;
 /// Encoded bytes of one append, which is committed at once and lies in one generation.

@@ -27,7 +27,7 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, RecordKind};
 
 pub use error::{AppendError, OpenError, StoreError};
-pub use stat::{LaneStat, Range, RangeState, Stat};
+pub use stat::{LaneStat, Problem, Range, RangeState, Stat, Verifiable, Verified};
 #[cfg(feature = "agent")]
 pub use store::{Options, Outbox};
 

@@ -150,8 +150,8 @@ pub enum AppendError {
         /// Its quota.
         quota: u64,
     },
-    /// The disk is full; nothing was accepted.
-    #[error("the disk is full, nothing was accepted: {detail}")]
+    /// The disk is full; nothing was accepted. It mends itself when there is room.
+    #[error("the disk is full, nothing was accepted: {detail}; make room, or retry later")]
     DiskFull {
         /// What was tried.
         detail: String,
@@ -192,6 +192,12 @@ pub enum StoreError {
         /// The database's folder.
         path: PathBuf,
         /// What was found.
+        detail: String,
+    },
+    /// The disk is full; what the call asked for was not done. It mends itself when there is room.
+    #[error("the disk is full, nothing was changed: {detail}; retry later")]
+    DiskFull {
+        /// What was tried.
         detail: String,
     },
     /// A key name or value outside its bounds.

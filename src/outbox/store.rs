@@ -12,6 +12,7 @@ mod core;
 mod database;
 mod figures;
 mod format;
+mod full;
 mod gap;
 mod generation;
 pub(crate) mod host;
@@ -22,6 +23,7 @@ mod job;
 mod key_file;
 mod lock;
 mod mark;
+mod poison;
 mod quarantine;
 mod reader;
 mod recover;
@@ -29,13 +31,15 @@ mod roll;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod verify;
+mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::id::{AgentId, Lane, RecordId, StreamId};
 use crate::limit;
@@ -43,10 +47,12 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
 use super::job::{JobChange, JobRows};
+use super::stat::{Verifiable, Verified};
 use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
-use host::System;
+use host::{Host, System};
 use inbox::Inbox;
 use thread::Store;
+use watch::Watch;
 
 /// How an outbox is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +84,10 @@ pub struct Outbox {
 
 struct Handle {
     inbox: Arc<Inbox>,
-    durable: watch::Receiver<[StreamState; 3]>,
+    durable: tokio::sync::watch::Receiver<[StreamState; 3]>,
+    watch: Arc<Watch>,
+    /// The figures that were asked for last.
+    stat: Mutex<Stat>,
 }
 
 impl Drop for Handle {
@@ -94,10 +103,11 @@ impl fmt::Debug for Outbox {
 }
 
 /// Ends what still waits when the thread ends, however it does.
-struct Guard(Arc<Inbox>);
+struct Guard(Arc<Inbox>, Arc<Watch>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.1.end();
         self.0.abort();
     }
 }
@@ -108,25 +118,53 @@ impl Outbox {
     /// # Errors
     /// The folder is in use, another agent's, of a newer format, damaged, cannot be written, or is encrypted with another key.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(System), dir, options)
+    }
+
+    /// As [`Self::open`], on another machine.
+    pub(crate) fn open_on(host: Arc<dyn Host>, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
-        let inbox = Arc::new(Inbox::new());
-        let (queue, folder) = (Arc::clone(&inbox), dir.to_owned());
-        let work = move || {
-            let guard = Guard(queue);
-            match Store::open(Arc::new(System), folder, &options) {
-                Ok(store) => {
-                    let _ = sender.send(Ok(store.durable.subscribe()));
-                    store.run(&guard.0);
-                }
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                }
+        let (inbox, watch) = (Arc::new(Inbox::new()), Arc::new(Watch::new()));
+        let guard = Guard(Arc::clone(&inbox), Arc::clone(&watch));
+        let (folder, machine) = (dir.to_owned(), Arc::clone(&host));
+        let work = move || match Store::open(machine, folder, &options, Arc::clone(&guard.1)) {
+            Ok(store) => {
+                let _ = sender.send(Ok(store.durable.subscribe()));
+                store.run(&guard.0);
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
             }
         };
         let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
-        std::thread::Builder::new().name("outbox".to_owned()).spawn(work).map_err(io)?;
+        let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        start("outbox").spawn(work).map_err(io)?;
         let durable = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
-        Ok(Self { handle: Arc::new(Handle { inbox, durable }) })
+        let eyes = Arc::clone(&watch);
+        start("outbox-watch").spawn(move || eyes.stand(&*host)).map_err(io)?;
+        Ok(Self { handle: Arc::new(Handle { inbox, durable, watch, stat: Mutex::default() }) })
+    }
+
+    /// Waits for an answer of the thread, as long as that does not hang. An answer that is there counts all the same.
+    async fn answered<T>(&self, answer: impl Future<Output = T>) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            reason = self.handle.watch.hang() => Err(reason),
+        }
+    }
+
+    async fn queue(
+        &self,
+        lane: Lane,
+        encoded: admit::Encoded,
+        job: Option<JobChange>,
+    ) -> Result<Appended, AppendError> {
+        let queued = async {
+            let answer = self.handle.inbox.append(lane, encoded, job).await?;
+            answer.await.map_err(|_| AppendError::Closed)?
+        };
+        self.answered(queued).await.unwrap_or_else(|reason| Err(AppendError::Degraded { reason }))
     }
 
     /// Takes records in; returns once they are durable. All of one call are committed at once and numbered without a
@@ -136,8 +174,7 @@ impl Outbox {
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
-        let answer = self.handle.inbox.append(lane, encoded, None).await?;
-        answer.await.map_err(|_| AppendError::Closed)?
+        self.queue(lane, encoded, None).await
     }
 
     /// Commits a change of the journal of jobs with the control records that tell of it. Not undone where the future is
@@ -148,8 +185,7 @@ impl Outbox {
     pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
         job::check(&change)?;
         let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
-        let answer = self.handle.inbox.append(Lane::Control, encoded, Some(change)).await?;
-        answer.await.map_err(|_| AppendError::Closed)?.map(|_numbers| ())
+        self.queue(Lane::Control, encoded, Some(change)).await.map(|_numbers| ())
     }
 
     /// The journal as it was left.
@@ -161,7 +197,7 @@ impl Outbox {
     }
 
     /// The current stream of each lane, in the order of [`Lane::ALL`]; changes when records become durable.
-    pub fn durable(&self) -> watch::Receiver<[StreamState; 3]> {
+    pub fn durable(&self) -> tokio::sync::watch::Receiver<[StreamState; 3]> {
         self.handle.durable.clone()
     }
 
@@ -173,8 +209,11 @@ impl Outbox {
         let request = move |store: &mut Store| {
             let _ = reply.send(request(store));
         };
-        self.handle.inbox.request(Box::new(request)).await?;
-        answer.await.map_err(|_| StoreError::Closed)
+        let asked = async {
+            self.handle.inbox.request(Box::new(request)).await?;
+            answer.await.map_err(|_| StoreError::Closed)
+        };
+        self.answered(asked).await.unwrap_or_else(|reason| Err(StoreError::Degraded { reason }))
     }
 
     /// What a Register lists, oldest first within a lane.
@@ -258,7 +297,15 @@ impl Outbox {
     /// # Errors
     /// The outbox is closed.
     pub async fn stat(&self) -> Result<Stat, StoreError> {
-        self.call(Store::stat).await
+        let stat = self.call(Store::stat).await;
+        let mut last = self.handle.stat.lock().unwrap_or_else(PoisonError::into_inner);
+        match stat {
+            Ok(stat) => *last = stat,
+            // The thread hangs: what it said last, and that.
+            Err(StoreError::Degraded { .. }) => last.degraded = true,
+            Err(error) => return Err(error),
+        }
+        Ok(last.clone())
     }
 
     /// What is held, one contiguous range each.
@@ -267,6 +314,23 @@ impl Outbox {
     /// The outbox is closed.
     pub async fn ranges(&self) -> Result<Vec<Range>, StoreError> {
         self.call(|store| store.ranges()).await
+    }
+
+    /// What can be verified apart, see [`Self::verify`].
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn verifiable(&self) -> Result<Vec<Verifiable>, StoreError> {
+        self.call(|store| store.verifiable()).await
+    }
+
+    /// Reads every unacked block of one part again, as it lies on disk. Changes nothing, declares nothing; what gaps say
+    /// already is no damage.
+    ///
+    /// # Errors
+    /// It cannot be read just now.
+    pub async fn verify(&self, part: Verifiable) -> Result<Verified, StoreError> {
+        self.call(move |store| store.verify(part)).await?
     }
 
     /// A small value kept under a name.
@@ -302,6 +366,8 @@ impl Outbox {
     pub async fn close(self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.handle.inbox.close(Some(reply));
-        answer.await.map_err(|_| StoreError::Closed)?
+        let answered = self.answered(answer).await;
+        let answered = answered.map_err(|reason| StoreError::Degraded { reason })?;
+        answered.map_err(|_| StoreError::Closed)?
     }
 }

@@ -43,7 +43,7 @@ impl Store {
     fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
         let gaps = self.ledger.take_gaps(mark);
         if let Some(core) = &mut self.core {
-            gap::put_rows(core, &gaps);
+            gap::put_rows_later(core, &gaps);
         }
         // One that is not held any more was acked whole.
         let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
@@ -53,18 +53,26 @@ impl Store {
         if mark.acked > stream.acked {
             (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
             if let Some(core) = &mut self.core {
-                core.put(&core::cursor_key(mark.stream), &core::cursor_value(mark.acked, mark.acked_crc));
+                core.put_later(
+                    &core::cursor_key(mark.stream),
+                    &core::cursor_value(mark.acked, mark.acked_crc),
+                );
             }
         } else if gaps.is_empty() {
             return Ok(());
         }
-        let result = self.release_reservations(&mark).and_then(|()| self.remove_covered(mark.stream));
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
+        match self.release_reservations(&mark).and_then(|()| self.remove_covered(mark.stream)) {
+            Err(fault @ Fault::Broken(_)) => Err(self.fail(fault)),
+            // The ack counts all the same; on a full disk its space comes back when that can be written down.
+            result => {
+                self.note(result);
+                Ok(())
+            }
+        }
     }
 
     /// Removes the spans of a stream that are acked whole: cursor first, then the folder or the rows.
-    fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
+    pub(super) fn remove_covered(&mut self, id: StreamId) -> Result<(), Fault> {
         let Some(stream) = self.ledger.stream(id) else { return Ok(()) };
         let drained = stream.unacked() == 0;
         let written =
@@ -76,10 +84,10 @@ impl Store {
         }
         if id.lane == Lane::Control {
             if let Some(core) = &mut self.core {
-                covered.iter().for_each(|first| core.remove(&core::control_key(id, *first)));
+                covered.iter().for_each(|first| core.remove_later(&core::control_key(id, *first)));
             }
         } else if !covered.is_empty() {
-            self.commit_core()?;
+            self.commit_core(None)?;
             for first in &covered {
                 let name = GenerationName { stream: id, first: *first };
                 self.reader.take_if(|reader| reader.name == name);
@@ -93,8 +101,8 @@ impl Store {
         if self.ledger.forget_if_done(id)
             && let Some(core) = &mut self.core
         {
-            core.remove(&core::next_key(id));
-            core.remove(&core::cursor_key(id));
+            core.remove_later(&core::next_key(id));
+            core.remove_later(&core::cursor_key(id));
         }
         // Rows that only speak of removed things may wait, but not for ever: the mark's sync takes them along.
         self.mark.touch();

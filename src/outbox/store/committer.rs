@@ -1,5 +1,5 @@
 //! One round: what waits is written, made durable and answered, logs first and control last, so that a result is never
-//! durable before its output. Waiters are answered after the whole round.
+//! durable before its output. A lane's waiters are answered at once: a later lane that hangs makes no refusal of theirs.
 
 use tokio::sync::oneshot;
 
@@ -17,7 +17,6 @@ use super::generation::Generation;
 use super::host::Fault;
 use super::inbox::Append;
 use super::job;
-use super::mark::{Durable, End};
 use super::thread::Store;
 
 type Answer = Result<Appended, AppendError>;
@@ -26,20 +25,18 @@ type Reply = oneshot::Sender<Answer>;
 impl Store {
     /// Writes what was taken from the queues.
     pub(super) fn round(&mut self, mut appends: PerLane<Vec<Append>>) {
-        let mut answers: Vec<(Reply, Answer)> = Vec::new();
         for lane in [Lane::Logs, Lane::Events, Lane::Control] {
             let appends = std::mem::take(appends.of_mut(lane));
-            if !appends.is_empty() {
-                self.write_lane(lane, appends, &mut answers);
+            if appends.is_empty() {
+                continue;
             }
-        }
-        if answers.is_empty() {
-            return;
-        }
-        self.durable.send_replace(self.ledger.current_states());
-        for (reply, answer) in answers {
-            // A waiter that went away leaves its records durable: they will be delivered.
-            let _ = reply.send(answer);
+            let mut answers: Vec<(Reply, Answer)> = Vec::new();
+            self.write_lane(lane, appends, &mut answers);
+            self.durable.send_replace(self.ledger.current_states());
+            for (reply, answer) in answers {
+                // A waiter that went away leaves its records durable: they will be delivered.
+                let _ = reply.send(answer);
+            }
         }
     }
 
@@ -105,25 +102,25 @@ impl Store {
         let bytes = appends.iter().map(|append| append.encoded.bytes.len() as u64).sum();
         let stream = self.ledger.current(lane);
         let first = self.ledger.next(lane);
-        self.put_jobs(stream, first, appends)?;
+        let jobs = self.put_jobs(stream, first, appends).map_err(|fault| self.refuse(lane, fault))?;
         self.commit_units(stream, first, units, bytes)?;
+        self.settle_jobs(jobs);
         Ok(first)
     }
 
     /// Puts the rows of those appends that are changes of jobs into the commit of their records.
-    fn put_jobs(&mut self, stream: StreamId, first: u64, appends: &[Append]) -> Result<(), AppendError> {
+    fn put_jobs(&mut self, stream: StreamId, first: u64, appends: &[Append]) -> Result<job::Pending, Fault> {
+        let mut pending = job::Pending::default();
         let mut next = first;
         for append in appends {
             let count = append.encoded.units.len() as u64;
             next = next.saturating_add(count);
             let last = (count > 0).then_some(RecordId { stream, seq: next - 1 });
-            let put = append.job.as_ref().map_or(Ok(()), |change| self.put_job(change, last));
-            if let Err(fault) = put {
-                self.note(Err(fault));
-                return Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() });
+            if let Some(change) = &append.job {
+                self.put_job(change, last, &mut pending)?;
             }
         }
-        Ok(())
+        Ok(pending)
     }
 
     /// Writes encoded records as the next of a lane's current stream.
@@ -137,24 +134,12 @@ impl Store {
         if stream.lane != Lane::Control {
             self.ready_writer(stream, first, bytes)?;
         }
-        let written = self.write_units(stream, first, units).and_then(|next| {
-            let durable = Durable { epoch: stream.epoch, upto: next - 1, end: End::Open };
-            self.mark.write_lane(stream.lane, durable)?;
-            Ok(next)
-        });
-        match written {
-            Ok(next) => {
-                if let Some(stream) = self.ledger.stream_mut(stream) {
-                    stream.next = next;
-                }
-                *self.drained_since.of_mut(stream.lane) = None;
-                Ok(())
-            }
-            Err(fault) => {
-                self.note(Err(fault));
-                Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() })
-            }
+        let next = self.write_units(stream, first, units).map_err(|fault| self.refuse(stream.lane, fault))?;
+        if let Some(stream) = self.ledger.stream_mut(stream) {
+            stream.next = next;
         }
+        *self.drained_since.of_mut(stream.lane) = None;
+        Ok(())
     }
 
     fn write_units<'a>(
@@ -179,10 +164,13 @@ impl Store {
         let length = match self.writers.of_mut(stream.lane) {
             Some(writer) => {
                 writer.commit()?;
-                writer.length()?
+                let length = writer.length()?;
+                self.mark.write_lane(stream.lane, stream.epoch, next - 1)?;
+                self.watch.progress(self.host.now())?;
+                length
             }
             None => {
-                self.commit_core()?;
+                self.commit_core(Some(next - 1))?;
                 0
             }
         };
@@ -218,34 +206,60 @@ impl Store {
         match rotate {
             Some(false) => return Ok(()),
             Some(true) => {
-                let result = self.retire_writer(lane);
-                self.note(result);
+                self.retire_writer(lane).map_err(|fault| self.refuse(Lane::Control, fault))?;
             }
             None => {}
         }
-        if let Some(reason) = self.poisoned.clone() {
-            return Err(AppendError::Degraded { reason });
-        }
         let name = GenerationName { stream, first };
-        match Generation::create(&*self.host, &self.dir, name, size.max(bytes)) {
+        let bytes = size.max(bytes);
+        self.has_room(Generation::reservation(bytes))?;
+        match Generation::create(&*self.host, &self.dir, name, bytes) {
             Ok(writer) => *self.writers.of_mut(lane) = Some(writer),
-            Err(Fault::Full(detail)) => return Err(AppendError::DiskFull { detail }),
-            Err(fault) => {
-                self.note(Err(fault));
-                return Err(AppendError::Degraded { reason: self.poisoned.clone().unwrap_or_default() });
-            }
+            Err(fault) => return Err(self.not_ready(fault)),
         }
         Ok(())
     }
 
+    /// A failure before anything of the append was written: there is nothing to seal off.
+    fn not_ready(&mut self, fault: Fault) -> AppendError {
+        match fault {
+            Fault::Full(detail) => {
+                self.short_since.get_or_insert(self.host.now());
+                AppendError::DiskFull { detail }
+            }
+            Fault::Broken(reason) => {
+                self.poison(&reason);
+                AppendError::Degraded { reason }
+            }
+        }
+    }
+
+    /// While the disk is short of space, whether a generation fits is looked up before it is tried.
+    fn has_room(&self, bytes: u64) -> Result<(), AppendError> {
+        if self.short_since.is_none() {
+            return Ok(());
+        }
+        match self.host.free_bytes(&self.dir) {
+            Ok(free) if free < bytes => {
+                let detail = format!("{free} bytes are free, the next generation takes {bytes}");
+                Err(AppendError::DiskFull { detail })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Closes a lane's writer: its last commit is synced, the mark follows.
     pub(super) fn retire_writer(&mut self, lane: Lane) -> Result<(), Fault> {
+        if self.writers.of(lane).is_none() {
+            return Ok(());
+        }
+        self.commit_core(None)?;
+        self.mark.sync()?;
         let Some(writer) = self.writers.of_mut(lane).take() else { return Ok(()) };
         let name = writer.name;
-        self.commit_core()?;
-        self.mark.sync()?;
-        let length = writer.length()?;
+        let length = writer.length();
         writer.close()?;
+        let length = length?;
         *self.drained_since.of_mut(lane) = None;
         if let Some(span) =
             self.ledger.stream_mut(name.stream).and_then(|held| held.spans.get_mut(&name.first))

@@ -5,6 +5,7 @@ use crate::limit;
 use crate::outbox::name::GenerationName;
 use crate::outbox::{LaneStat, Range, RangeState, Stat};
 
+use super::ballast::Ballast;
 use super::thread::Store;
 
 impl Store {
@@ -12,7 +13,7 @@ impl Store {
         let mut stat = Stat {
             gaps: self.ledger.gaps().count() as u64,
             degraded: self.poisoned.is_some(),
-            disk_bytes: limit::BALLAST_BYTES,
+            disk_bytes: if self.ballast == Ballast::Held { limit::BALLAST_BYTES } else { 0 },
             ..Stat::default()
         };
         let core_bytes = self.core.as_ref().and_then(|core| core.length().ok()).unwrap_or_default();

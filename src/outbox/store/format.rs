@@ -102,7 +102,7 @@ impl Format {
             Some(held) => Err(OpenError::Foreign { path: self.dir.clone(), held, wanted: agent }),
             None => {
                 self.agent = Some(agent);
-                self.write()
+                self.write().inspect_err(|_| self.agent = None)
             }
         }
     }

@@ -25,6 +25,15 @@ pub(super) fn put_rows(core: &mut Core, change: &GapChange) {
     }
 }
 
+/// As [`put_rows`], for what may wait for any commit: the hub has heard of it.
+pub(super) fn put_rows_later(core: &mut Core, change: &GapChange) {
+    change.gone.iter().for_each(|gap| core.remove_later(&core::gap_row(gap).0));
+    for gap in &change.put {
+        let (key, value) = core::gap_row(gap);
+        core.put_later(&key, &value);
+    }
+}
+
 /// Removes generations that gaps cover whole: the process before ended on the way.
 pub(super) fn remove_declared(host: &dyn Host, dir: &Path, ledger: &mut Ledger) -> Result<(), Fault> {
     let mut declared = Vec::new();
@@ -56,7 +65,7 @@ impl Store {
         if let Some(core) = &mut self.core {
             put_rows(core, &change);
         }
-        self.commit_core()?;
+        self.commit_core(None)?;
         self.ledger.apply_gaps(&change);
         Ok(())
     }
@@ -65,11 +74,12 @@ impl Store {
     pub(super) fn add_gap(&mut self, gap: Gap) -> Result<(), StoreError> {
         self.check()?;
         self.durably(|store| {
-            store.ledger.insert_gap(gap);
             if let Some(core) = &mut store.core {
                 put_rows(core, &GapChange { gone: Vec::new(), put: vec![gap] });
             }
-            store.commit_core()
+            store.commit_core(None)?;
+            store.ledger.insert_gap(gap);
+            Ok(())
         })
     }
 }

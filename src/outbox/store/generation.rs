@@ -44,13 +44,25 @@ impl Generation {
     ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
+        // What an earlier attempt left; nothing of it was accepted, or this one had another name.
+        host.remove_folder(&new)?;
+        if host.exists(&path) {
+            remove(host, dir, name)?;
+        }
         host.create_folder(&new)?;
         let made = host.open_database(&new).and_then(|mut database| {
-            database.reserve(bytes.saturating_add(RESERVE_SLACK_BYTES))?;
-            database.sync_new()?;
-            host.rename(&new, &path)?;
-            host.sync_folder(dir)?;
-            Ok(database)
+            let named = database
+                .reserve(Self::reservation(bytes))
+                .and_then(|()| database.sync_new())
+                .and_then(|()| Ok(host.rename(&new, &path)?))
+                .and_then(|()| Ok(host.sync_folder(dir)?));
+            match named {
+                Ok(()) => Ok(database),
+                Err(fault) => {
+                    let _ = database.close();
+                    Err(fault)
+                }
+            }
         });
         match made {
             Ok(database) => Ok(Self::new(name, database)),
@@ -60,6 +72,11 @@ impl Generation {
                 Err(fault)
             }
         }
+    }
+
+    /// Bytes of the disk that making one of `bytes` takes.
+    pub(super) const fn reservation(bytes: u64) -> u64 {
+        bytes.saturating_add(RESERVE_SLACK_BYTES)
     }
 
     fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
@@ -169,16 +186,16 @@ pub(super) fn key(stream: StreamId, first: u64) -> [u8; 16] {
     key
 }
 
-/// Removes a generation's folder, whichever name it has: renamed first, so that a half removed one is never read.
+/// Removes a generation's folder, whichever name it has: renamed first, so that a half removed one is never read. One that
+/// vanished by itself is removed as well, and one that was removed half way the rest of it.
 pub(super) fn remove(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<(), Fault> {
     let dead = dir.join(format!("{DEAD_PREFIX}{name}"));
     for folder in [dir.join(name.to_string()), dir.join(format!("{QUARANTINE_PREFIX}{name}"))] {
-        // One that vanished by itself is removed as well.
         if host.exists(&folder) {
-            host.rename(&folder, &dead)?;
-            host.sync_folder(dir)?;
             host.remove_folder(&dead)?;
+            host.rename(&folder, &dead)?;
         }
     }
-    Ok(())
+    host.sync_folder(dir)?;
+    Ok(host.remove_folder(&dead)?)
 }

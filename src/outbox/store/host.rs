@@ -8,9 +8,9 @@ mod system;
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::outbox::OpenError;
+use crate::outbox::{OpenError, StoreError};
 use crate::time::{BootTime, WallTime};
 
 pub(crate) use system::System;
@@ -24,6 +24,16 @@ pub(crate) enum Fault {
     /// Anything else.
     #[error("{0}")]
     Broken(String),
+}
+
+impl Fault {
+    /// What a reader of `path` hears.
+    pub(super) fn unreadable(self, path: PathBuf) -> StoreError {
+        match self {
+            Self::Full(detail) => StoreError::DiskFull { detail: format!("{}: {detail}", path.display()) },
+            Self::Broken(detail) => StoreError::Unreadable { path, detail },
+        }
+    }
 }
 
 impl From<io::Error> for Fault {
@@ -90,6 +100,9 @@ pub(crate) trait Host: Debug + Send + Sync {
 
     /// Makes a file that takes `bytes` of the disk, or sees to it that one does.
     fn reserve_file(&self, path: &Path, bytes: u64) -> io::Result<()>;
+
+    /// Gives back what a file or database has reserved beyond its length; one that is not there is fine.
+    fn release_file(&self, path: &Path) -> io::Result<()>;
 
     /// Bytes of the file system that are free for this process.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::outbox::{OpenError, StoreError};
 use super::host::Host;
 use super::inbox::Inbox;
 use super::thread::Store;
+use super::watch::Watch;
 use super::{Handle, Options, Outbox};
 
 /// Turns after which an answer has come; one is usual.
@@ -37,9 +38,11 @@ impl Outbox {
         dir: &Path,
         options: &Options,
     ) -> Result<(Self, Inline), OpenError> {
-        let store = Store::open(host, dir.to_owned(), options)?;
+        let watch = Arc::new(Watch::new());
+        let store = Store::open(host, dir.to_owned(), options, Arc::clone(&watch))?;
         let inbox = Arc::new(Inbox::new());
-        let handle = Handle { inbox: Arc::clone(&inbox), durable: store.durable.subscribe() };
+        let durable = store.durable.subscribe();
+        let handle = Handle { inbox: Arc::clone(&inbox), durable, watch, stat: Mutex::default() };
         Ok((Self { handle: Arc::new(handle) }, Inline { store, inbox }))
     }
 }

@@ -39,9 +39,18 @@ impl Lock {
             }
             Err(error) => return Err(io("lock")(error.into())),
         }
-        file.set_len(0).map_err(io("write"))?;
-        file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
-        writeln!(file, "{}", std::process::id()).map_err(io("write"))?;
+        if let Err(error) = note_pid(&mut file) {
+            // Only for the text of an error; on a full disk it stays the last holder's.
+            tracing::debug!(%error, path = %path.display(), "the lock's holder could not be noted");
+        }
         Ok(Self(file))
     }
+}
+
+/// Written over the old one and cut then, so that a full disk does not take its place away.
+fn note_pid(file: &mut File) -> std::io::Result<()> {
+    let text = format!("{}\n", std::process::id());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!  lane l, slot s at (2 l + s) * 32:  | epoch u64 | durable upto u64 | sealed u64 | crc u32 | 0 u32 |
-//!  core at 192:                       | commit number u64 | dirty u64 | crc u32 |
+//!  core, slot s at 192 + 32 s:        | commit number u64 | dirty u64 | crc u32 | 0 u32 | 0 u64 |
 //! ```
-//! Numbers are big-endian; a CRC covers its slot's fields. The two slots of a lane are written in turn, so a torn write
+//! Numbers are big-endian; a CRC covers its slot's fields. The two slots of each are written in turn, so a torn write
 //! leaves the other one. Written in place after each commit, synced at rotation, once a second while it changes, and at
 //! a clean stop. `sealed` is 1 after a commit that failed: what lies above `upto` was refused, whatever of it reached
-//! the disk, and the next start drops it.
+//! the disk, and the next start drops it. `dirty` is 1 from a commit of the core that failed until it is undone: control
+//! and job rows of higher commit numbers were refused. A lane's first commit after a seal, and the undoing, sync the mark
+//! before anybody hears of them: a start that finds a seal finds nothing above it that was accepted.
 
 use std::io;
 use std::path::Path;
@@ -19,6 +21,7 @@ use super::host::{Cells, Host};
 
 const SLOT_BYTES: u64 = 32;
 const CORE_AT: u64 = 6 * SLOT_BYTES;
+const LENGTH: u64 = CORE_AT + 2 * SLOT_BYTES;
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +40,32 @@ pub(super) enum End {
     Sealed,
 }
 
+/// What the core's slots say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CoreMark {
+    /// Number of the last commit.
+    pub(super) commit: u64,
+    pub(super) state: CoreState,
+}
+
+/// Whether rows of commits above the number count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CoreState {
+    /// They do: the process may have ended before it wrote their numbers.
+    Clean,
+    /// They were refused.
+    Dirty,
+}
+
 /// The open mark file.
 #[derive(Debug)]
 pub(super) struct Mark {
     cells: Box<dyn Cells>,
     slots: PerLane<u64>,
+    core_slot: u64,
     found: PerLane<Option<Durable>>,
+    found_core: Option<CoreMark>,
+    last: PerLane<Option<End>>,
     changed: bool,
 }
 
@@ -53,12 +76,39 @@ impl Mark {
             let slots = [read_slot(&*cells, lane, 0), read_slot(&*cells, lane, 1)];
             slots.into_iter().flatten().max_by_key(|durable| (durable.epoch, durable.upto, durable.end))
         });
-        Ok(Self { cells, slots: PerLane::default(), found, changed: false })
+        let core = [read_core(&*cells, 0), read_core(&*cells, 1)];
+        let found_core = core.into_iter().flatten().max_by_key(|core| (core.commit, core.state));
+        let mut mark = Self {
+            cells,
+            slots: PerLane::default(),
+            core_slot: 0,
+            found,
+            found_core,
+            last: PerLane::default(),
+            changed: false,
+        };
+        mark.allocate();
+        Ok(mark)
+    }
+
+    /// All of its bytes exist before the disk is full: a seal needs no space then.
+    fn allocate(&mut self) {
+        let mut last = [0];
+        if self.cells.read_exact_at(LENGTH - 1, &mut last).is_err()
+            && let Err(error) = self.cells.write_at(LENGTH - 1, &last)
+        {
+            tracing::warn!(%error, "the outbox's mark is not whole: a full disk may find no place to write it");
+        }
     }
 
     /// What the last process had reported durable.
     pub(super) const fn found(&self, lane: Lane) -> Option<Durable> {
         *self.found.of(lane)
+    }
+
+    /// What the last process had reported of the core.
+    pub(super) const fn found_core(&self) -> Option<CoreMark> {
+        self.found_core
     }
 
     /// Whether something was written and not synced.
@@ -71,7 +121,27 @@ impl Mark {
         self.changed = true;
     }
 
-    pub(super) fn write_lane(&mut self, lane: Lane, durable: Durable) -> io::Result<()> {
+    /// Says how far a lane is durable.
+    pub(super) fn write_lane(&mut self, lane: Lane, epoch: Epoch, upto: u64) -> io::Result<()> {
+        self.write_durable(lane, Durable { epoch, upto, end: End::Open })?;
+        if self.last.of_mut(lane).replace(End::Open) == Some(End::Sealed) {
+            // A start must not find the seal below what is accepted from now on.
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Says that whatever lies above `upto` was refused; into both slots, for the last word may have said more. Counts
+    /// after [`Self::sync`].
+    pub(super) fn seal_lane(&mut self, lane: Lane, epoch: Epoch, upto: u64) -> io::Result<()> {
+        *self.last.of_mut(lane) = Some(End::Sealed);
+        for _slot in 0..2 {
+            self.write_durable(lane, Durable { epoch, upto, end: End::Sealed })?;
+        }
+        Ok(())
+    }
+
+    fn write_durable(&mut self, lane: Lane, durable: Durable) -> io::Result<()> {
         let slot = self.slots.of_mut(lane);
         *slot ^= 1;
         let at = slot_at(lane, *slot);
@@ -81,8 +151,23 @@ impl Mark {
         self.write(bytes, at)
     }
 
+    /// Says which commit of the core was the last.
     pub(super) fn write_core(&mut self, commit: u64) -> io::Result<()> {
-        self.write(fields(commit, 0), CORE_AT)
+        self.write_core_mark(CoreMark { commit, state: CoreState::Clean })
+    }
+
+    /// Says that rows of commits above this number were refused; into both slots. Counts after [`Self::sync`].
+    pub(super) fn seal_core(&mut self, commit: u64) -> io::Result<()> {
+        for _slot in 0..2 {
+            self.write_core_mark(CoreMark { commit, state: CoreState::Dirty })?;
+        }
+        Ok(())
+    }
+
+    fn write_core_mark(&mut self, core: CoreMark) -> io::Result<()> {
+        self.core_slot ^= 1;
+        let dirty = u64::from(core.state == CoreState::Dirty);
+        self.write(fields(core.commit, dirty), core_at(self.core_slot))
     }
 
     fn write(&mut self, mut bytes: Vec<u8>, at: u64) -> io::Result<()> {
@@ -109,6 +194,21 @@ fn slot_at(lane: Lane, slot: u64) -> u64 {
     (2 * lane.index() as u64 + slot) * SLOT_BYTES
 }
 
+fn core_at(slot: u64) -> u64 {
+    CORE_AT + slot * SLOT_BYTES
+}
+
+fn read_core(cells: &dyn Cells, slot: u64) -> Option<CoreMark> {
+    let mut bytes = [0; 20];
+    cells.read_exact_at(core_at(slot), &mut bytes).ok()?;
+    let (fields, crc) = bytes.split_last_chunk::<4>()?;
+    let (commit, dirty) = fields.split_first_chunk()?;
+    (crc32c::crc32c(fields).to_be_bytes() == *crc).then(|| CoreMark {
+        commit: u64::from_be_bytes(*commit),
+        state: if dirty.iter().all(|byte| *byte == 0) { CoreState::Clean } else { CoreState::Dirty },
+    })
+}
+
 fn read_slot(cells: &dyn Cells, lane: Lane, slot: u64) -> Option<Durable> {
     let mut bytes = [0; 28];
     cells.read_exact_at(slot_at(lane, slot), &mut bytes).ok()?;
@@ -132,8 +232,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut mark = Mark::open(&System, dir.path()).unwrap();
         let durable = |upto| Durable { epoch: Epoch::from_u64(3), upto, end: End::Open };
-        mark.write_lane(Lane::Logs, durable(1)).unwrap();
-        mark.write_lane(Lane::Logs, durable(2)).unwrap();
+        mark.write_lane(Lane::Logs, durable(1).epoch, 1).unwrap();
+        mark.write_lane(Lane::Logs, durable(2).epoch, 2).unwrap();
         mark.sync().unwrap();
         let torn = slot_at(Lane::Logs, *mark.slots.of(Lane::Logs));
         mark.cells.write_at(torn, &[9]).unwrap();
@@ -143,12 +243,32 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_counts_although_the_number_stays() {
+    fn a_seal_counts_whatever_was_said_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut mark = Mark::open(&System, dir.path()).unwrap();
-        for end in [End::Open, End::Sealed] {
-            mark.write_lane(Lane::Logs, Durable { epoch: Epoch::from_u64(3), upto: 2, end }).unwrap();
-            assert_eq!(Mark::open(&System, dir.path()).unwrap().found(Lane::Logs).unwrap().end, end);
-        }
+        let epoch = Epoch::from_u64(3);
+        let found = |lane| Mark::open(&System, dir.path()).unwrap().found(lane).unwrap();
+        mark.write_lane(Lane::Logs, epoch, 2).unwrap();
+        assert_eq!(found(Lane::Logs).end, End::Open);
+        mark.write_lane(Lane::Logs, epoch, 9).unwrap();
+        mark.seal_lane(Lane::Logs, epoch, 2).unwrap();
+        assert_eq!(found(Lane::Logs), Durable { epoch, upto: 2, end: End::Sealed });
+        mark.write_lane(Lane::Logs, epoch, 3).unwrap();
+        assert_eq!(found(Lane::Logs), Durable { epoch, upto: 3, end: End::Open });
+        assert!(!mark.changed(), "what is accepted after a seal is known to a start");
+    }
+
+    #[test]
+    fn a_dirty_core_counts_until_a_later_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mark = Mark::open(&System, dir.path()).unwrap();
+        let found = || Mark::open(&System, dir.path()).unwrap().found_core();
+        assert_eq!(found(), None);
+        mark.write_core(7).unwrap();
+        mark.write_core(8).unwrap();
+        mark.seal_core(7).unwrap();
+        assert_eq!(found(), Some(CoreMark { commit: 7, state: CoreState::Dirty }));
+        mark.write_core(9).unwrap();
+        assert_eq!(found(), Some(CoreMark { commit: 9, state: CoreState::Clean }));
     }
 }

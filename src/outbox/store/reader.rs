@@ -142,7 +142,7 @@ impl Store {
             next = header.end();
             visit(header, body)
         });
-        visited.map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?;
+        visited.map_err(|fault| fault.unreadable(path))?;
         let sound = next > from;
         Ok(if sound { Visited::Sound } else { Visited::Missing { to: found.saturating_sub(1) } })
     }
@@ -193,7 +193,7 @@ impl Gather {
             seq += 1;
         }
         // A block that ends before its count says, or just where the batch is full: the next read tells which. What lies
-        // beyond a gap may not even be there.
+        // beyond a gap may not even be there, and beyond the end of a generation it was refused.
         if seq != header.end()
             || seq >= self.next
             || self.is_full_for(&[])

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::outbox::block::{self, Header};
@@ -14,12 +15,15 @@ use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason};
 
+use super::ballast::{self, Ballast};
 use super::carve::Carved;
 use super::core::{self, Core, Rows};
+use super::gap;
 use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
 use super::host::{Fault, Host, Scan};
-use super::mark::{End, Mark};
+use super::job::{self, Reservations};
+use super::mark::{CoreState, End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
@@ -37,16 +41,68 @@ pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Finds what is held, draws every lane's epoch and makes that durable.
-pub(super) fn recover(
+/// What an opened folder holds.
+pub(super) struct Found {
+    pub(super) core: Core,
+    pub(super) ledger: Ledger,
+    pub(super) reservations: Reservations,
+    pub(super) ballast: Ballast,
+}
+
+/// Opens the core, finds what is held, draws every lane's epoch and makes that durable. A full disk gets back what was
+/// kept for this: the ballast, and what the core has reserved ahead.
+pub(super) fn open(
     host: &dyn Host,
     dir: &Path,
-    core: &mut Core,
-    mark: &Mark,
-) -> Result<Ledger, OpenError> {
-    let unreadable =
-        |fault: Fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() };
-    let rows = core.rows().map_err(unreadable)?;
+    mark: &mut Mark,
+    ballast: Ballast,
+    cipher: Option<&Arc<Cipher>>,
+) -> Result<Found, OpenError> {
+    match try_open(host, dir, mark, ballast, cipher) {
+        Err(OpenError::Store(StoreError::DiskFull { detail })) => {
+            tracing::warn!(detail, path = %dir.display(), "the outbox opens on a full disk");
+            let ballast = ballast::give_up(host, dir);
+            let path = dir.join("core").join("db");
+            host.release_file(&path).map_err(|source| OpenError::Io { action: "cut", path, source })?;
+            try_open(host, dir, mark, ballast, cipher)
+        }
+        other => other,
+    }
+}
+
+fn try_open(
+    host: &dyn Host,
+    dir: &Path,
+    mark: &mut Mark,
+    ballast: Ballast,
+    cipher: Option<&Arc<Cipher>>,
+) -> Result<Found, OpenError> {
+    let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
+    let commit = mark.found_core().map_or(0, |core| core.commit);
+    let mut core = Core::open(host, dir, commit, cipher.cloned()).map_err(unreadable)?;
+    let found = recover(host, dir, &mut core, mark).and_then(|mut ledger| {
+        gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
+        let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        Ok((ledger, reservations))
+    });
+    match found {
+        Ok((ledger, reservations)) => Ok(Found { core, ledger, reservations, ballast }),
+        Err(error) => {
+            if let Err(fault) = core.close() {
+                tracing::debug!(%fault, "the core closed after its failure");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn recover(host: &dyn Host, dir: &Path, core: &mut Core, mark: &mut Mark) -> Result<Ledger, OpenError> {
+    let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
+    let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
+    let rows = core.rows(dirty.map(|core| core.commit)).map_err(unreadable)?;
+    for (key, value) in &rows.refused {
+        job::undo(core, key, value).map_err(unreadable)?;
+    }
     let mut streams = spans(host, dir, &rows).map_err(|source| OpenError::Io {
         action: "list",
         path: dir.to_owned(),
@@ -90,7 +146,10 @@ pub(super) fn recover(
             core.remove(&core::cursor_key(id));
         }
     }
-    core.commit().map_err(unreadable)?;
+    let commit = core.commit().map_err(unreadable)?;
+    let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
+    marked.map_err(|error| unreadable(error.into()))?;
+    core.settle();
     Ok(ledger)
 }
 
@@ -100,9 +159,8 @@ fn drop_unfinished(host: &dyn Host, dir: &Path, mark: &Mark, name: GenerationNam
     if promised(mark, name.stream) >= name.first {
         return Ok(());
     }
-    generation::remove(host, dir, name).map_err(|fault| {
-        StoreError::Unreadable { path: dir.join(name.to_string()), detail: fault.to_string() }.into()
-    })
+    let removed = generation::remove(host, dir, name);
+    removed.map_err(|fault| fault.unreadable(dir.join(name.to_string())).into())
 }
 
 /// The last number of a stream that the process before had reported durable, as far as its mark was written.
@@ -170,24 +228,19 @@ fn complete(
         stream.next = (*next).max(least);
         return Ok(None);
     }
-    if let Some(first) = stream.spans.keys().next_back().copied() {
+    // What lies above a seal was refused, whatever of it reached the disk.
+    let sealed = mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed);
+    let upto = sealed.map_or(u64::MAX, |sealed| sealed.upto);
+    if let Some(first) = stream.spans.range(..=upto).next_back().map(|(first, _)| *first) {
         let (path, last) = if id.lane == Lane::Control {
             (dir.join("core"), last_control(core, id, first))
         } else {
             let name = GenerationName { stream: id, first };
             (dir.join(name.to_string()), last_number(host, dir, name, core.cipher().as_deref()))
         };
-        let next = last
-            .map_err(|fault| StoreError::Unreadable { path, detail: fault.to_string() })?
-            .unwrap_or(first);
-        stream.next = next;
+        stream.next = last.map_err(|fault| fault.unreadable(path))?.unwrap_or(first);
     }
-    if let Some(sealed) =
-        mark.found(id.lane).filter(|found| found.epoch == id.epoch && found.end == End::Sealed)
-    {
-        stream.next = stream.next.min(sealed.upto.saturating_add(1));
-    }
-    stream.next = stream.next.max(least);
+    stream.next = stream.next.min(upto.saturating_add(1)).max(least);
     let (from, to) = (stream.next, promised(mark, id));
     if to < from {
         return Ok(None);

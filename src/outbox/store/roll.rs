@@ -44,7 +44,7 @@ impl Store {
             };
             self.ack(&[StreamMark { stream, acked: from - 1, acked_crc: 0 }])?;
         }
-        self.durably(Self::commit_core)?;
+        self.durably(|store| store.commit_core(None))?;
         self.durable.send_replace(self.ledger.current_states());
         Ok(())
     }
@@ -62,7 +62,7 @@ impl Store {
                 core.put(&core::epoch_key(lane), &epoch.as_u64().to_be_bytes());
                 core.put(&core::next_key(old), &next.to_be_bytes());
             }
-            store.commit_core()
+            store.commit_core(None)
         })?;
         // Its last generation may have been acked whole while it was the writer's.
         let acked = self.ledger.mark(old);
@@ -104,6 +104,7 @@ impl Store {
         let bytes = encoded.bytes.len() as u64;
         self.commit_units(stream, first, encoded.iter(), bytes).map_err(|error| match error {
             AppendError::Degraded { reason } => StoreError::Degraded { reason },
+            AppendError::DiskFull { detail } => StoreError::DiskFull { detail },
             other => StoreError::Invalid { detail: other.to_string() },
         })
     }

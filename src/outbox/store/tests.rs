@@ -1,6 +1,7 @@
 //! The store against real folders.
 
 mod damage;
+mod encryption;
 mod failure;
 mod gaps;
 mod generation;
@@ -8,6 +9,7 @@ mod jobs;
 mod lanes;
 mod reopen;
 mod unfinished;
+mod verify;
 
 use std::path::Path;
 

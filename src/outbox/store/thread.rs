@@ -1,7 +1,4 @@
 //! The thread that owns the folder, and what it does between rounds.
-//!
-//! A failed write, flush or sync poisons the store: nothing more is accepted or acked until the process restarts. What was
-//! durable before stays on disk and readable, but for the database that failed: it may refuse until the restart.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,15 +17,17 @@ use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
 
+use super::ballast::{self, Ballast};
 use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
 use super::inbox::{CloseReply, Inbox, Work};
-use super::job::{self, Reservations};
-use super::mark::{Durable, End, Mark};
-use super::{Options, ballast, gap, recover};
+use super::job::Reservations;
+use super::mark::Mark;
+use super::watch::Watch;
+use super::{Options, recover};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -50,7 +49,14 @@ pub(super) struct Store {
     pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
+    pub(super) ballast: Ballast,
+    /// Since when the disk is too full for something, or when that was tried last.
+    pub(super) short_since: Option<BootTime>,
+    /// When a core that waits for space was tried last.
+    pub(super) core_tried: Option<BootTime>,
+    /// Why nothing durable is possible until the process restarts.
     pub(super) poisoned: Option<String>,
+    pub(super) watch: Arc<Watch>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
     /// What blocks are sealed and opened with, where the outbox is encrypted.
     pub(super) cipher: Option<Arc<Cipher>>,
@@ -60,7 +66,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn open(host: Arc<dyn Host>, dir: PathBuf, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        host: Arc<dyn Host>,
+        dir: PathBuf,
+        options: &Options,
+        watch: Arc<Watch>,
+    ) -> Result<Self, OpenError> {
         let io = |action| {
             let path = dir.clone();
             move |source| OpenError::Io { action, path, source }
@@ -70,16 +81,9 @@ impl Store {
         let (format, cipher) = Format::open(&host, &dir, options.agent, options.key_file.as_deref())?;
         let cipher = cipher.map(Arc::new);
         recover::clean(&*host, &dir).map_err(io("clean"))?;
-        ballast::keep(&*host, &dir).map_err(io("write"))?;
-        let mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
-        let mut core = Core::open(&*host, &dir)
-            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?
-            .with_cipher(cipher.clone());
-        let mut ledger = recover::recover(&*host, &dir, &mut core, &mark)?;
-        gap::remove_declared(&*host, &dir, &mut ledger)
-            .map_err(|fault| StoreError::Unreadable { path: dir.clone(), detail: fault.to_string() })?;
-        let reservations = job::reservations(&mut core, &ledger)
-            .map_err(|fault| StoreError::Unreadable { path: dir.join("core"), detail: fault.to_string() })?;
+        let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
+        let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
+        let found = recover::open(&*host, &dir, &mut mark, ballast, cipher.as_ref())?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
         let [control, events, logs] = options.quota;
         Ok(Self {
@@ -88,19 +92,23 @@ impl Store {
                 Lane::Events => events,
                 Lane::Logs => logs,
             }),
-            durable: watch::Sender::new(ledger.current_states()),
+            durable: watch::Sender::new(found.ledger.current_states()),
             dir,
-            ledger,
-            core: Some(core),
+            ledger: found.ledger,
+            core: Some(found.core),
             mark,
             mark_synced: host.now(),
-            host,
             writers: PerLane::default(),
             drained_since: PerLane::default(),
             reader: None,
             quarantined,
-            reservations,
+            reservations: found.reservations,
+            ballast: found.ballast,
+            short_since: (found.ballast == Ballast::Missing).then(|| host.now()),
+            core_tried: None,
             poisoned: None,
+            watch,
+            host,
             cipher,
             format,
             _lock: lock,
@@ -114,44 +122,56 @@ impl Store {
             let (closed, reply) = (work.closed, self.turn(work));
             if closed {
                 let result = self.stop();
+                self.watch.rest();
                 drop(self);
                 if let Some(reply) = reply {
                     let _ = reply.send(result);
                 }
                 return;
             }
+            self.watch.rest();
         }
     }
 
     /// Carries out what was taken from the inbox, then what time brings; gives back who waits for the end.
     pub(super) fn turn(&mut self, work: Work) -> Option<CloseReply> {
+        self.watch.begin(self.host.now());
         for (request, _permit) in work.requests {
             request(self);
+            self.step_done();
         }
         self.round(work.appends);
         self.tend(self.host.now());
+        self.step_done();
         work.close_reply
+    }
+
+    fn step_done(&mut self) {
+        let result = self.watch.progress(self.host.now());
+        self.note(result);
     }
 
     fn patience(&self) -> Duration {
         let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
-        match (self.mark.changed(), drained) {
+        let patience = match (self.mark.changed(), drained) {
             (true, _) => limit::MARK_SYNC_INTERVAL,
             (false, true) => limit::GENERATION_IDLE,
             (false, false) => IDLE,
-        }
+        };
+        if self.short_since.is_some() { patience.min(limit::DISK_RETRY_INTERVAL) } else { patience }
     }
 
-    /// What time brings: the mark's sync, and drained newest generations.
+    /// What time brings: the mark's sync, drained newest generations, and what a full disk kept from being done.
     pub(super) fn tend(&mut self, now: BootTime) {
         if self.poisoned.is_some() {
             return;
         }
+        self.mend(now);
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
-            let lazy = self.core.as_ref().is_some_and(Core::changed);
+            let lazy = self.core.as_ref().is_some_and(|core| core.changed() && !core.dirty());
             let synced = self.mark.sync().map_err(Fault::from);
             self.mark_synced = now;
-            let result = synced.and_then(|()| if lazy { self.commit_core() } else { Ok(()) });
+            let result = synced.and_then(|()| if lazy { self.commit_core(None) } else { Ok(()) });
             self.note(result);
         }
         for lane in Lane::ALL {
@@ -164,13 +184,20 @@ impl Store {
         }
     }
 
-    /// Makes pending core rows durable.
-    pub(super) fn commit_core(&mut self) -> Result<(), Fault> {
+    /// Makes pending core rows durable, and with them the control records up to `control`.
+    pub(super) fn commit_core(&mut self, control: Option<u64>) -> Result<(), Fault> {
         let Some(core) = &mut self.core else { return Ok(()) };
-        if core.changed() {
-            let commit = core.commit()?;
-            self.mark.write_core(commit)?;
+        if !core.changed() {
+            return Ok(());
         }
+        let commit = core.commit()?;
+        self.mark.write_core(commit)?;
+        if let Some(upto) = control {
+            let epoch = self.ledger.current(Lane::Control).epoch;
+            self.mark.write_lane(Lane::Control, epoch, upto)?;
+        }
+        self.watch.progress(self.host.now())?;
+        core.settle();
         Ok(())
     }
 
@@ -186,7 +213,7 @@ impl Store {
             if let Some(core) = &mut store.core {
                 core.put(&core::name_key(name), value);
             }
-            store.commit_core()
+            store.commit_core(None)
         })
     }
 
@@ -194,80 +221,54 @@ impl Store {
         let path = self.dir.join("core");
         let core = self.core.as_mut().ok_or(StoreError::Closed)?;
         let value = core.get(&core::name_key(name));
-        let unreadable = |fault: Fault| StoreError::Unreadable { path, detail: fault.to_string() };
-        value.map(|value| value.map(Bytes::from)).map_err(unreadable)
+        value.map(|value| value.map(Bytes::from)).map_err(|fault| fault.unreadable(path))
     }
 
     pub(super) fn bind(&mut self, agent: AgentId) -> Result<(), OpenError> {
         self.format.bind(agent)
     }
 
-    /// Runs a change of the core; a failure poisons.
+    /// Runs a change of the core.
     pub(super) fn durably(
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
-        let result = change(self);
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
-    }
-
-    /// Refuses changes of a poisoned store.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.poisoned.clone().map_or(Ok(()), |reason| Err(StoreError::Degraded { reason }))
-    }
-
-    pub(super) fn degraded(&self, fault: &Fault) -> StoreError {
-        StoreError::Degraded { reason: self.poisoned.clone().unwrap_or_else(|| fault.to_string()) }
-    }
-
-    /// Poisons the store where a write failed.
-    pub(super) fn note(&mut self, result: Result<(), Fault>) {
-        if let Err(fault) = result
-            && self.poisoned.is_none()
-        {
-            tracing::error!(%fault, path = %self.dir.display(), "the outbox is degraded until a restart");
-            self.poisoned = Some(fault.to_string());
-            if let Err(error) = self.seal() {
-                tracing::warn!(%error, "records that are refused from now on may still arrive after the restart");
-            }
-        }
-    }
-
-    /// Says durably that what lies above the watermarks was refused.
-    fn seal(&mut self) -> std::io::Result<()> {
-        for lane in Lane::ALL {
-            let (epoch, upto) = (self.ledger.current(lane).epoch, self.ledger.next(lane) - 1);
-            self.mark.write_lane(lane, Durable { epoch, upto, end: End::Sealed })?;
-        }
-        self.mark.sync()
+        change(self).map_err(|fault| self.fail(fault))
     }
 
     /// A clean stop: cursors and mark durable, everything closed.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         if let Some(reason) = self.poisoned.clone() {
-            // Databases in an unknown state are left as they are: a drop would write.
-            Lane::ALL
-                .into_iter()
-                .filter_map(|lane| self.writers.of_mut(lane).take())
-                .for_each(Generation::abandon);
-            self.core.take().into_iter().for_each(Core::abandon);
+            self.abandon();
             return Err(StoreError::Degraded { reason });
         }
-        let result = self.stop_clean();
-        self.note(result.clone());
-        result.map_err(|fault| self.degraded(&fault))
+        match self.stop_clean() {
+            Err(Fault::Broken(reason)) => {
+                self.poison(&reason);
+                self.abandon();
+                Err(StoreError::Degraded { reason })
+            }
+            // What a full disk keeps from being written are cursors: it is sent again.
+            result => result.and(self.close_all()).map_err(|fault| match fault {
+                Fault::Full(detail) => StoreError::DiskFull { detail },
+                Fault::Broken(reason) => StoreError::Degraded { reason },
+            }),
+        }
     }
 
     fn stop_clean(&mut self) -> Result<(), Fault> {
         for lane in Lane::ALL {
             self.remove_drained(lane)?;
-            if let Some(writer) = self.writers.of_mut(lane).take() {
-                writer.close()?;
-            }
         }
-        self.commit_core()?;
-        self.mark.sync()?;
-        self.core.take().map_or(Ok(()), Core::close)
+        self.commit_core(None)?;
+        Ok(self.mark.sync()?)
+    }
+
+    fn close_all(&mut self) -> Result<(), Fault> {
+        let mut result = Ok(());
+        for lane in Lane::ALL {
+            result = result.and(self.writers.of_mut(lane).take().map_or(Ok(()), Generation::close));
+        }
+        result.and(self.core.take().map_or(Ok(()), Core::close))
     }
 }

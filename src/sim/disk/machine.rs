@@ -164,6 +164,17 @@ impl Host for Disk {
         Ok(())
     }
 
+    fn release_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        // A database's file is its folder here.
+        let node = path.parent().and_then(|folder| state.find(text(folder)));
+        if let Some(Node::Database(data)) = node.and_then(|node| state.nodes.get_mut(&node)) {
+            data.reserved = 0;
+        }
+        Ok(())
+    }
+
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
         Ok(self.state().room())
     }

@@ -26,7 +26,9 @@ async fn generations_rotate_and_give_their_disk_back() {
 #[test]
 fn a_drained_newest_generation_goes_when_it_has_been_idle_long_enough() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::open(Arc::new(System), dir.path().to_owned(), &Options::default()).unwrap();
+    let mut store =
+        Store::open(Arc::new(System), dir.path().to_owned(), &Options::default(), Arc::new(Watch::new()))
+            .unwrap();
     for lane in [Lane::Events, Lane::Logs] {
         let stream = store.ledger.current(lane);
         write(&mut store, lane, numbered(0..10));

@@ -1,0 +1,69 @@
+//! What a start reads from the core.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Epoch, StreamId};
+use crate::outbox::block::{self, Header};
+use crate::outbox::ledger::PerLane;
+use crate::outbox::store::host::Fault;
+use crate::wire::message::Gap;
+
+use super::broken;
+use super::envelope::Row;
+use super::key::{gap, number, stream};
+
+/// Everything a start needs to know.
+#[derive(Debug, Default)]
+pub(in crate::outbox::store) struct Rows {
+    pub(in crate::outbox::store) epochs: PerLane<Option<Epoch>>,
+    pub(in crate::outbox::store) nexts: BTreeMap<StreamId, u64>,
+    pub(in crate::outbox::store) cursors: BTreeMap<StreamId, (u64, u32)>,
+    pub(in crate::outbox::store) gaps: Vec<Gap>,
+    /// Control blocks: header and bytes.
+    pub(in crate::outbox::store) control: Vec<(Header, u64)>,
+    /// Control and job rows of a commit that was refused: key and value.
+    pub(in crate::outbox::store) refused: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The greatest commit number.
+    pub(super) commit: u64,
+    refused_above: u64,
+}
+
+impl Rows {
+    pub(super) fn new(refused_above: Option<u64>) -> Self {
+        Self { refused_above: refused_above.unwrap_or(u64::MAX), ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, key: &[u8], row: Row<'_>) -> Result<(), Fault> {
+        let short = || Fault::Broken(format!("core row `{}` is damaged", key.escape_ascii()));
+        let (prefix, rest) = key.split_first_chunk::<2>().ok_or_else(short)?;
+        self.commit = self.commit.max(row.commit);
+        // Cursors and gaps say what happened, whoever was refused beside them.
+        if row.commit > self.refused_above && matches!(prefix, b"r/" | b"j/") {
+            self.refused.push((key.to_vec(), row.value.into_owned()));
+            return Ok(());
+        }
+        let value: &[u8] = &row.value;
+        match prefix {
+            b"e/" => {
+                let lane = rest.first().and_then(|code| block::lane_from_code(*code)).ok_or_else(short)?;
+                *self.epochs.of_mut(lane) = Some(Epoch::from_u64(number(value).ok_or_else(short)?.0));
+            }
+            b"n/" => {
+                self.nexts.insert(stream(rest).ok_or_else(short)?.0, number(value).ok_or_else(short)?.0);
+            }
+            b"c/" => {
+                let (acked, crc) = number(value).ok_or_else(short)?;
+                let crc = crc.first_chunk().copied().map(u32::from_be_bytes).ok_or_else(short)?;
+                self.cursors.insert(stream(rest).ok_or_else(short)?.0, (acked, crc));
+            }
+            b"g/" => self.gaps.push(gap(rest, value).ok_or_else(short)?),
+            b"r/" => {
+                let (header, _) = block::decode(value).map_err(broken)?;
+                self.control.push((header, value.len() as u64));
+            }
+            // What a later version of this format keeps here is not ours to judge.
+            _ => {}
+        }
+        Ok(())
+    }
+}
