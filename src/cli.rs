@@ -42,6 +42,8 @@ mod new_file;
 mod outbox;
 #[cfg(feature = "agent")]
 mod outbox_bundle;
+#[cfg(feature = "agent")]
+mod outbox_verify;
 #[cfg(any(feature = "agent", feature = "hub"))]
 mod progress;
 #[cfg(feature = "hub")]

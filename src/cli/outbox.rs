@@ -1,4 +1,4 @@
-//! `outpost outbox stat|ls|show`: through a running agent's socket (its database is locked), else from the folder.
+//! `outpost outbox stat|ls|show`, and the way to its other commands: through a running agent's socket (its database is locked), else from the folder.
 
 use crate::agent::intake::client::{self, Request};
 use crate::agent::record::{self, Shown};
@@ -7,7 +7,7 @@ use crate::outbox::{Range, Stat};
 
 use super::exit::{CliError, Exit};
 use super::folder::{self, Found, Place, not_understood};
-use super::{Global, outbox_bundle, print_line};
+use super::{Global, outbox_bundle, outbox_verify, print_line};
 
 /// Looks into the outbox.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,8 @@ pub(super) enum Command {
     Ls(View),
     /// One record, its parts joined.
     Show(ShowArgs),
+    /// Read every stored block again; exits 1 where something is damaged.
+    Verify(Place),
     /// Write everything that waits as one file, for a hub that cannot be reached.
     Export(outbox_bundle::ExportArgs),
     /// Take the acks that a hub wrote for an exported file.
@@ -63,6 +65,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         Command::Stat(view) => stat(view, global),
         Command::Ls(view) => ls(view, global),
         Command::Show(args) => show(args, global),
+        Command::Verify(place) => outbox_verify::verify(place, global),
         Command::Export(args) => outbox_bundle::export(args, global),
         Command::Ack(args) => outbox_bundle::ack(args, global),
     }

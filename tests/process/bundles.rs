@@ -176,3 +176,52 @@ fn a_record_is_shown_with_its_parts_joined() {
     let said = world.run(&format!("outbox show logs/{first}/1 --socket site.sock"));
     assert_eq!(said, b"short\n");
 }
+
+#[test]
+fn verify_finds_damage_beside_a_running_agent_and_in_a_stopped_folder() {
+    let world = World::new();
+    let mut agent = world.start_agent_with("site", "site", "--no-link");
+    world.emit("site", "logs", &numbered_lines(20_000));
+    let sound = world.object("outbox verify --socket site.sock");
+    assert!(sound["records"].as_u64().unwrap() >= 20_000 && sound["problems"] == 0, "{sound}");
+    agent.kill();
+    let outbox = world.path("site/outbox");
+    let names = std::fs::read_dir(&outbox).unwrap().map(|entry| entry.unwrap().file_name());
+    let logs = names.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("logs-")).unwrap();
+    let database = outbox.join(&logs).join("db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[middle..middle + 8192].fill(0);
+    std::fs::write(&database, bytes).unwrap();
+    let (code, said) = world.fail("outbox verify --data site");
+    assert!(code == 1 && said.contains("1 places are damaged"), "{code} {said}");
+    assert!(outbox.join(&logs).exists(), "nothing is set aside for it");
+    let _agent = world.start_agent_with("site", "site", "--no-link");
+    let output = world.command("outbox verify --json --socket site.sock").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let first = String::from_utf8(output.stdout).unwrap().lines().next().unwrap().to_owned();
+    let problem: Value = serde_json::from_str(&first).unwrap();
+    assert!(problem["lane"] == "logs" && problem["from"].as_u64() > Some(1), "{problem}");
+}
+
+#[test]
+fn an_encrypted_outbox_exports_and_a_wrong_key_is_told_before_anything_happens() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    world.add_site("site");
+    std::fs::write(world.path("agent.toml"), "[outbox]\nkey_file = \"outbox.key\"\n").unwrap();
+    std::fs::write(world.path("other.toml"), "[outbox]\nkey_file = \"other.key\"\n").unwrap();
+    std::fs::write(world.path("input"), b"a secret line\n").unwrap();
+    let stdin = std::fs::File::open(world.path("input")).unwrap();
+    assert!(world.command("emit --data site --config agent.toml").stdin(stdin).status().unwrap().success());
+    let (code, said) = world.fail("outbox stat --data site");
+    assert!(code == 78 && said.contains("key_file"), "{code} {said}");
+    world.run("emit --data other --config other.toml");
+    let (code, said) = world.fail("outbox stat --data site --config other.toml");
+    assert!(code == 78 && said.contains("other.key"), "{code} {said}");
+    world.run("outbox export bundle --data site --config agent.toml");
+    world.run(&format!("hub import bundle --ack-out acks {}", world.remote()));
+    assert_same(&world.listed("site", "logs"), b"a secret line\n");
+    world.run("outbox ack acks --data site --config agent.toml");
+    assert_eq!(world.unacked("--data site --config agent.toml"), 0);
+}

@@ -1,4 +1,4 @@
-//! Requests about what the outbox holds: one record, a bundle of all, the acks for one.
+//! Requests about what the outbox holds: one record, whether all of it is sound, a bundle of all, the acks for one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,6 +30,16 @@ pub(super) async fn show(intake: &Intake, reference: &str) -> Result<Shown, Fail
         Ok(None) => Err(Failure::new("no_record", record::absent(id))),
         Err(error) => Err(Failure::new("store", error)),
     }
+}
+
+/// A row for each part, as it was verified.
+pub(super) async fn verify(writer: &mut (impl AsyncWrite + Unpin), intake: &Intake) -> Result<(), Failure> {
+    let store = |error| Failure::new("store", error);
+    for part in intake.outbox.verifiable().await.map_err(store)? {
+        let found = intake.outbox.verify(part).await.map_err(store)?;
+        write(writer, &frame::encode(Kind::Row, &json(&found))).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn export(

@@ -37,6 +37,8 @@ pub enum Request {
         /// `lane/epoch/seq`.
         record: String,
     },
+    /// Every block read again.
+    OutboxVerify {},
     /// A bundle of everything that waits.
     OutboxExport {},
     /// Acks for an exported bundle.
@@ -199,6 +201,7 @@ async fn answer(
             Ok(Some(b"{}".to_vec()))
         }
         Request::OutboxShow { record } => bundle::show(intake, &record).await.map(|shown| Some(json(&shown))),
+        Request::OutboxVerify {} => bundle::verify(writer, intake).await.map(|()| Some(b"{}".to_vec())),
         Request::OutboxExport {} => {
             bundle::export(writer, intake).await.map(|exported| Some(json(&exported)))
         }
