@@ -5,6 +5,8 @@
 
 mod ack;
 mod export;
+#[cfg(test)]
+mod tests;
 
 use crate::id::{RecordId, StreamId};
 use crate::outbox::bundle::{AcksError, BundleError, PlanError};

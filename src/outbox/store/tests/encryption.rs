@@ -9,6 +9,8 @@ use super::*;
 use crate::id::JobId;
 use crate::outbox::job::{ReservationChange, SpecChange};
 
+/// No file at all.
+const NONE: [PathBuf; 0] = [];
 const SECRET: &str = "a payload nobody may read";
 
 struct World {
@@ -101,12 +103,12 @@ async fn no_file_of_the_folder_holds_a_payload_in_the_clear() {
     assert_eq!(fs::metadata(world.key()).unwrap().permissions().mode() & 0o777, 0o600);
     fill(&outbox).await;
     let streams = Lane::ALL.map(|lane| current(&outbox, lane).stream);
-    assert_eq!(leaks(&world.dir()), [PathBuf::new(); 0]);
+    assert_eq!(leaks(&world.dir()), NONE);
     check(&outbox, &streams).await;
     outbox.close().await.unwrap();
     let outbox = world.open(Some(world.key())).unwrap();
     check(&outbox, &streams).await;
-    assert_eq!(leaks(&world.dir()), [PathBuf::new(); 0]);
+    assert_eq!(leaks(&world.dir()), NONE);
     outbox.close().await.unwrap();
     // The same without a key, so that the search itself is known to find something.
     let plain = World::new();
@@ -161,7 +163,7 @@ async fn a_key_that_is_set_later_leaves_what_was_there_readable_and_hides_what_c
     fill(&outbox).await;
     let new = Lane::ALL.map(|lane| current(&outbox, lane).stream);
     outbox.close().await.unwrap();
-    assert_eq!(leaks(&world.dir()), [PathBuf::new(); 0]);
+    assert_eq!(leaks(&world.dir()), NONE);
     let outbox = world.open(Some(world.key())).unwrap();
     check(&outbox, &new).await;
     for stream in old {
