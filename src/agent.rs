@@ -11,13 +11,12 @@ mod heartbeat;
 pub mod identity;
 pub mod intake;
 pub mod jobs;
-mod mark;
 pub mod pace;
 pub mod record;
 mod shutdown;
 mod snapshot;
 pub mod state;
-mod uplink;
+pub(crate) mod uplink;
 
 use std::path::PathBuf;
 
@@ -93,7 +92,7 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
-        let options = config.outbox_options(agent);
+        let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox).await?;
         let listener = match intake::bind(&config.socket).await {

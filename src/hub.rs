@@ -5,11 +5,11 @@
 
 mod api;
 pub mod config;
-mod connection;
+pub(crate) mod connection;
 mod counters;
 mod departed;
 pub mod import;
-mod ingest;
+pub(crate) mod ingest;
 mod jobs;
 mod listen;
 mod registry;

@@ -22,7 +22,6 @@ pub mod outbox;
 pub mod secret;
 pub mod session;
 #[cfg(test)]
-#[cfg(all(feature = "agent", feature = "hub"))]
 mod sim;
 pub mod time;
 pub mod unit;

@@ -74,6 +74,12 @@ pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };
 /// Bytes a sled tree takes before a fresh one begins; few in unit tests, too.
 pub const TREE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 40 * 1024 };
+/// A core below this size is not written anew, however little lives in it.
+pub const CORE_BYTES_LIVELY: u64 = 16 * 1024 * 1024;
+/// A core is written anew where its file has more than this many times the bytes of its rows.
+pub const CORE_GROWTH_MAX: u64 = 4;
+/// The core is written anew at most this often.
+pub const CORE_RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// How far `core` is fallocated ahead.
 pub const CORE_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
 /// The file that is given up to let a full disk open a generation.
@@ -101,6 +107,33 @@ pub const CONTROL_QUOTA_BYTES: u64 = 64 * 1024 * 1024;
 pub const EVENTS_QUOTA_BYTES: u64 = 256 * 1024 * 1024;
 /// Default quota of the logs lane.
 pub const LOGS_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// The least quota of a lane: one record of the greatest size and what surrounds it.
+pub const LANE_QUOTA_BYTES_MIN: u64 = 2 * RECORD_BYTES_MAX as u64;
+/// What events and logs leave free of the disk by default: a hundredth of it, at most this. What journald keeps free is
+/// 15 % and up to 4 GiB, made for the disks of servers; an agent's may have a few hundred megabytes.
+pub const MIN_FREE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long the disk's free space is believed, unless the outbox itself took or gave some.
+pub const FREE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an append waits for room in a lane whose policy is to block.
+pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A blocked append looks again this often though nothing was acked: others may have given disk space back.
+pub const BLOCK_LOOK: Duration = Duration::from_millis(500);
+/// Buffered records are committed after this at most.
+pub const BUFFER_DELAY: Duration = Duration::from_millis(20);
+/// Buffered records are committed when there are so many bytes of them.
+pub const BUFFER_BYTES: usize = 1024 * 1024;
+/// Buffered records that found no room on disk are tried again this often.
+pub const BUFFER_RETRY: Duration = Duration::from_secs(1);
+/// How often records are looked at for their TTL.
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(10);
+/// No clock that was ever set shows an earlier time than this (2025-01-01): records that say so were made before the
+/// clock was set.
+pub const WALL_CLOCK_MS_MIN: u64 = 1_735_689_600_000;
+/// The shortest and the longest TTL a lane may have.
+pub const TTL_MIN: Duration = Duration::from_secs(60);
+/// See [`TTL_MIN`].
+pub const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// First reconnect delay while a backlog waits and the outage is young.
 pub const RECONNECT_FAST: Duration = Duration::from_millis(250);
@@ -164,6 +197,9 @@ pub const PONGS_MAX: usize = 16;
 pub const ENVELOPE_BYTES_MAX: usize = 160;
 /// Reads of one lane in a row while a less urgent one waits: control, events, logs.
 pub const LANE_TURNS: [u32; 3] = [16, 4, 1];
+/// Reads of a lane's older streams in a row while its current one waits: then the current one has a read. Older records
+/// come first, and new ones wait for four batches, not for the whole backlog.
+pub const OLD_STREAM_TURNS: u32 = 3;
 
 /// Payload bytes one page of the records API holds before it ends early.
 pub const RECORDS_PAGE_BYTES: usize = 4 * 1024 * 1024;

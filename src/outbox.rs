@@ -16,6 +16,7 @@ mod error;
 pub mod job;
 pub mod ledger;
 pub mod name;
+pub mod policy;
 pub mod stat;
 #[cfg(feature = "agent")]
 pub mod store;
@@ -27,6 +28,7 @@ use crate::time::WallTime;
 use crate::wire::message::{Gap, RecordKind};
 
 pub use error::{AppendError, OpenError, StoreError};
+pub use policy::{Durability, LanePolicy, OnFull};
 pub use stat::{LaneStat, Problem, Range, RangeState, Stat, Verifiable, Verified};
 #[cfg(feature = "agent")]
 pub use store::{Options, Outbox};

@@ -27,7 +27,7 @@ mod outbound;
 mod port;
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use agent::{AgentConfig, AgentSession};
 pub use event::{AgentEvent, Closed, HubEvent, LocalMark, ReadRequest, RegisterInfo, Resolution, Transmit};

@@ -4,4 +4,26 @@
 //! What it replaces is the machine below (a disk with durable and volatile bytes, see [`disk`]), the wire between and the
 //! hub's database. docs/simulation.md says what is modelled and how to repeat a seed.
 
+#[cfg(feature = "agent")]
 pub(crate) mod disk;
+#[cfg(feature = "agent")]
+pub(crate) mod mutant;
+
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod agent;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod around;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod cable;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod hub;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod run;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod scenario;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod tests;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod truth;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod world;

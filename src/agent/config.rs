@@ -3,6 +3,7 @@
 //! Precedence: flag > `OUTPOST_<SECTION>_<KEY>` > file > default. A wrong or unknown key is refused with the file or
 //! variable, the key, and what is expected: a setting is never ignored in silence.
 
+mod outbox;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exec::{EnvAllow, ExecSettings};
-use crate::id::AgentId;
 use crate::limit;
 use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
@@ -134,10 +134,8 @@ pub struct Config {
     pub no_ack: Duration,
     /// Session settings.
     pub session: SessionSettings,
-    /// Bytes each lane may hold, in the order of [`crate::id::Lane::ALL`].
-    pub quota_bytes: [u64; 3],
-    /// The key that the outbox is encrypted with; `None` keeps it in the clear.
-    pub outbox_key_file: Option<PathBuf>,
+    /// What the outbox may take and keep; its agent is filled in from the key.
+    pub outbox: Options,
     /// Distance of heartbeats; `None` leaves it to the hub.
     pub heartbeat: Option<Duration>,
     /// How many jobs run, and how they end.
@@ -176,8 +174,7 @@ impl Config {
             reconnect: pace::Settings::default(),
             no_ack: limit::NO_ACK_TIMEOUT,
             session: SessionSettings::default(),
-            quota_bytes: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
-            outbox_key_file: None,
+            outbox: Options::default(),
             heartbeat: None,
             jobs: jobs::Settings::default(),
             exec: ExecSettings::default(),
@@ -191,11 +188,6 @@ impl Config {
     /// Where it is written who the agent is.
     pub fn identity_files(&self) -> IdentityFiles {
         IdentityFiles { key_file: self.key_file.clone(), identity_file: self.identity_file.clone() }
-    }
-
-    /// How the outbox is opened.
-    pub fn outbox_options(&self, agent: Option<AgentId>) -> Options {
-        Options { agent, quota: self.quota_bytes, key_file: self.outbox_key_file.clone() }
     }
 
     /// Turns the link on.
@@ -262,7 +254,7 @@ impl Config {
             }
         };
         config.check_times(raw, origin)?;
-        config.check_outbox(raw, origin)?;
+        outbox::check(&mut config.outbox, &raw.outbox, origin)?;
         config.check_jobs(raw, origin)?;
         config.check_log(raw, origin)?;
         Ok(config)
@@ -303,27 +295,6 @@ impl Config {
             return Err(origin.wrong("heartbeat.interval", "must be at least 1s"));
         }
         self.heartbeat = raw.heartbeat.interval.as_ref().map(|_| interval);
-        Ok(())
-    }
-
-    fn check_outbox(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
-        self.outbox_key_file.clone_from(&raw.outbox.key_file);
-        let [control, events, logs] = &mut self.quota_bytes;
-        let lanes = [
-            ("outbox.control.max_bytes", &raw.outbox.control, control),
-            ("outbox.events.max_bytes", &raw.outbox.events, events),
-            ("outbox.logs.max_bytes", &raw.outbox.logs, logs),
-        ];
-        for (key, section, quota) in lanes {
-            if let Some(bytes) = origin.size(key, section.max_bytes.as_ref())? {
-                // Room for one record of the greatest size and what surrounds it.
-                let least = 2 * limit::RECORD_BYTES_MAX as u64;
-                if bytes < least {
-                    return Err(origin.wrong(key, format!("must be at least {least} bytes (2MiB)")));
-                }
-                *quota = bytes;
-            }
-        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! * Marks are looked up and resolutions are made durable before anything else happens in the session.
 //! * Nothing is persisted before a verified RegisterAck.
 
+pub(crate) mod duty;
 mod event;
 mod farewell;
 mod outcome;
@@ -34,7 +35,8 @@ use crate::wire::message::StreamMark;
 use super::heartbeat;
 use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
-pub(super) use outcome::{Again, Outcome};
+pub(crate) use outcome::Again;
+pub(super) use outcome::Outcome;
 
 /// The machine's deadlines are in boot time, the timers' clock stops in suspend: look at least this often.
 const WAKE_MAX: Duration = Duration::from_secs(10);
@@ -230,15 +232,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
 
     fn was_read(&mut self, request: ReadRequest, reading: Result<Option<Reading>, StoreError>) -> Flow {
         match reading {
-            Ok(Some(Reading::Records(batch))) => self.session.handle_batch(request, Some(batch)),
-            Ok(Some(Reading::Gap(gap))) => {
-                self.session.handle_batch(request, None);
-                self.session.send_gap(gap);
+            Ok(reading) => {
+                duty::was_read(&mut self.session, request, reading);
+                Flow::On
             }
-            Ok(None) => self.session.handle_batch(request, None),
-            Err(error) => return self.outcome.store_failed(&error),
+            Err(error) => self.outcome.store_failed(&error),
         }
-        Flow::On
     }
 
     fn beat(&mut self, now: BootTime) {

@@ -8,7 +8,7 @@ use crate::agent::config::{Config, ConfigError, Flags};
 use crate::agent::intake::SocketError;
 use crate::agent::intake::client::{self, ClientError, Failure};
 use crate::agent::outbox_folder;
-use crate::outbox::{AppendError, OpenError, Outbox, StoreError};
+use crate::outbox::{AppendError, OpenError, Options, Outbox, StoreError};
 
 use super::exit::{CliError, Exit};
 use super::{Global, variable};
@@ -57,7 +57,7 @@ pub(super) fn open(config: &Config) -> Result<Outbox, CliError> {
     crate::obs::folder::make(&config.data).map_err(|error| {
         CliError::new(Exit::Io, format!("cannot make the data folder {}: {error}", config.data.display()))
     })?;
-    let options = config.outbox_options(None);
+    let options = Options { agent: None, ..config.outbox.clone() };
     Outbox::open(&outbox_folder(&config.data), options).map_err(|error| open_error(&error))
 }
 
@@ -83,10 +83,7 @@ pub(super) fn open_error(error: &OpenError) -> CliError {
         | OpenError::WrongKey { .. }
         | OpenError::KeyFileOpen { .. }
         | OpenError::KeyFileMalformed { .. } => Exit::Config,
-        OpenError::Damaged { .. }
-        | OpenError::EpochsUsedUp { .. }
-        | OpenError::Io { .. }
-        | OpenError::Store(_) => Exit::Io,
+        OpenError::EpochsUsedUp { .. } | OpenError::Io { .. } | OpenError::Store(_) => Exit::Io,
     };
     CliError::new(exit, error)
 }
@@ -97,7 +94,9 @@ pub(super) fn store_error(error: &StoreError) -> CliError {
 
 pub(super) fn append_error(error: &AppendError, accepted: u64) -> CliError {
     let exit = match error {
-        AppendError::LaneFull { .. } | AppendError::DiskFull { .. } => Exit::TempFail,
+        AppendError::LaneFull { .. } | AppendError::OutboxFull { .. } | AppendError::DiskFull { .. } => {
+            Exit::TempFail
+        }
         AppendError::Degraded { .. } | AppendError::Closed => Exit::Io,
         AppendError::Empty
         | AppendError::RecordTooLarge { .. }

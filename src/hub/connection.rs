@@ -3,7 +3,7 @@
 //! The task never waits for one thing only: a peer that does not read, a slow store and a replaced login are all
 //! answered at once. It stops reading while the store has as much of it as `limit` allows.
 
-mod ending;
+pub(crate) mod ending;
 mod event;
 mod line;
 mod orders;

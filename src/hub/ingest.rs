@@ -14,19 +14,19 @@ use crate::wire::message::{Codec, Gap, LossReport, Record, RecordKind, Records, 
 use super::store::{AgentRef, Content, Ingest, IngestReply, facts};
 
 /// One connection's way into the store: knows each stream's mark including what is still on its way.
-pub(super) struct Intake {
+pub(crate) struct Intake {
     agent: AgentRef,
     marks: HashMap<StreamId, u64>,
     reply: mpsc::Sender<IngestReply>,
 }
 
 impl Intake {
-    pub(super) fn new(agent: AgentRef, marks: &[StreamMark], reply: mpsc::Sender<IngestReply>) -> Self {
+    pub(crate) fn new(agent: AgentRef, marks: &[StreamMark], reply: mpsc::Sender<IngestReply>) -> Self {
         Self { agent, marks: marks.iter().map(|mark| (mark.stream, mark.acked)).collect(), reply }
     }
 
     /// A batch whose first `skip` records are stored already.
-    pub(super) fn records(
+    pub(crate) fn records(
         &mut self,
         records: &Records,
         skip: u32,
@@ -58,7 +58,7 @@ impl Intake {
     }
 
     /// A gap above the mark.
-    pub(super) fn gap(&mut self, gap: Gap, now: HubTime) -> Result<Ingest, WireError> {
+    pub(crate) fn gap(&mut self, gap: Gap, now: HubTime) -> Result<Ingest, WireError> {
         let mark = StreamMark { stream: gap.stream, acked: gap.to, acked_crc: 0 };
         self.piece(gap.from, mark, Content::Gap(gap), now)
     }

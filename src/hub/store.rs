@@ -54,7 +54,7 @@ const CHECKPOINT_PAGES: &str = "8192";
 
 /// An agent inside the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AgentRef(i64);
+pub struct AgentRef(pub(crate) i64);
 
 /// Whether opening may make a new database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -167,6 +167,8 @@ pub struct Journal {
     finished: BTreeSet<(WallTime, JobId)>,
     /// The greatest creation time among the forgotten.
     forgotten: Option<HubTime>,
+    /// Jobs that are not over by their row, of which later rows may be lost.
+    doubtful: BTreeSet<JobId>,
 }
 
 impl Journal {
@@ -184,6 +186,23 @@ impl Journal {
             journal.set(job, row::decode(bytes)?);
         }
         Ok(journal)
+    }
+
+    /// Takes note that later rows of a job may be lost: if it is not over, it may have run, and is not run any more.
+    pub fn doubt(&mut self, job: JobId) {
+        if self.jobs.get(&job).is_some_and(|entry| !entry.stage.is_finished()) {
+            self.doubtful.insert(job);
+        }
+    }
+
+    /// Whether later rows of a job may be lost.
+    pub fn is_doubtful(&self, job: JobId) -> bool {
+        self.doubtful.contains(&job)
+    }
+
+    /// Takes note that jobs may have been forgotten that were created up to now.
+    pub fn forget_until(&mut self, now: HubTime) {
+        self.forgotten = self.forgotten.max(Some(now));
     }
 
     /// The job's entry.
@@ -213,6 +232,7 @@ impl Journal {
 
     /// Puts an entry in, in place of the one before.
     pub fn set(&mut self, job: JobId, entry: Entry) {
+        self.doubtful.remove(&job);
         if let Some(before) = self.jobs.insert(job, entry) {
             self.unlist(job, before.stage);
         }
@@ -269,7 +289,10 @@ impl Journal {
 
     /// What a restart in this boot finds, in the order of acceptance.
     pub fn found(&self, boot: BootId) -> Vec<(JobId, Found)> {
-        let found = |entry: &Entry| match entry.stage {
+        let found = |job: JobId, entry: &Entry| match entry.stage {
+            Stage::Accepted { .. } if self.is_doubtful(job) => {
+                Found::Begun { survivor: Survivor::Unknown, started_at: None }
+            }
             Stage::Accepted { .. } | Stage::Finished { .. } => Found::Waiting,
             Stage::Starting { boot: of, .. } => {
                 let survivor = if of == boot { Survivor::Unknown } else { Survivor::None };
@@ -280,7 +303,7 @@ impl Journal {
                 Found::Begun { survivor, started_at: Some(started_at) }
             }
         };
-        self.open().filter_map(|job| Some((job, found(self.jobs.get(&job)?)))).collect()
+        self.open().filter_map(|job| Some((job, found(job, self.jobs.get(&job)?)))).collect()
     }
 
     /// What becomes of a job that had begun when the agent stopped.

@@ -53,6 +53,13 @@ impl Encoded {
         self.units.push(Unit { len: self.bytes.len() - start, recorded_at_ms });
     }
 
+    /// Adds what another append brings.
+    pub fn append(&mut self, other: Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.units.extend(other.units);
+        self.given = self.given.saturating_add(other.given);
+    }
+
     /// Each unit's encoding and time.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
         let mut rest: &[u8] = &self.bytes;

@@ -35,14 +35,6 @@ pub enum OpenError {
         /// The newest this program knows.
         known: u32,
     },
-    /// A small file of it is damaged.
-    #[error("{} is damaged ({detail}): restore it from a copy, or move the folder away to begin anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
     /// It is encrypted and no key is set.
     #[error("the outbox {} is encrypted: set its key with [outbox] key_file", path.display())]
     KeyUnset {
@@ -148,6 +140,16 @@ pub enum AppendError {
         /// Bytes on disk.
         used: u64,
         /// Its quota.
+        quota: u64,
+    },
+    /// What events and logs may take together is used up.
+    #[error(
+        "the outbox is full: {used} of {quota} bytes for events and logs are held until the hub acks them; retry later"
+    )]
+    OutboxFull {
+        /// Bytes on disk.
+        used: u64,
+        /// What the outbox may take, less what is set aside for control.
         quota: u64,
     },
     /// The disk is full; nothing was accepted. It mends itself when there is room.

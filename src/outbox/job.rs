@@ -11,6 +11,9 @@ use crate::id::RecordId;
 
 use super::NewRecord;
 
+/// The name of the small value that stands for the forgotten jobs.
+pub const REMEMBERED: &str = "jobs";
+
 /// One change of the journal, committed whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobChange {
@@ -79,15 +82,28 @@ pub struct JobRow {
     pub row: Bytes,
     /// Its spec, where it is kept.
     pub spec: Option<Bytes>,
+    /// Whether this is known to be the last that was written of it.
+    pub trust: Trust,
+}
+
+/// Whether a row is known to be the last version of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It is.
+    Certain,
+    /// It was found in a damaged file: later versions may be lost. A job that is not over by it may be over.
+    Doubtful,
 }
 
 /// The journal as an earlier process left it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRows {
     /// Every job, by id.
     pub jobs: Vec<JobRow>,
     /// What is remembered of the forgotten ones.
     pub remembered: Option<Bytes>,
+    /// Whether every job is among them, or the forgotten ones. Settled by the next [`REMEMBERED`] that is put.
+    pub trust: Trust,
 }
 
 /// Whether space is kept for a job.

@@ -17,7 +17,7 @@ use gaps::Gaps;
 
 pub use gaps::GapChange;
 pub use per_lane::PerLane;
-pub use stream::{Span, Stream};
+pub use stream::{LastRecord, Span, Stream, Written};
 
 /// All streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +130,14 @@ impl Ledger {
         streams.flat_map(|(_, stream)| stream.spans.values()).map(|span| span.disk_bytes).sum()
     }
 
+    /// A lane's oldest span: its stream and first number.
+    pub fn oldest(&self, lane: Lane) -> Option<(StreamId, u64, Span)> {
+        let streams = self.streams.iter().filter(|(id, _)| id.lane == lane);
+        let mut spans =
+            streams.flat_map(|(id, stream)| stream.spans.iter().map(|(first, span)| (*id, *first, *span)));
+        spans.next()
+    }
+
     /// Gaps that wait for their ack.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter()
@@ -209,7 +217,7 @@ mod tests {
     }
 
     fn stream(next: u64, firsts: &[u64]) -> Stream {
-        let span = Span { bytes: 100, disk_bytes: 200 };
+        let span = Span { bytes: 100, disk_bytes: 200, last: None };
         Stream { next, spans: firsts.iter().map(|first| (*first, span)).collect(), ..Stream::default() }
     }
 

@@ -17,6 +17,9 @@ pub struct Stat {
     pub disk_bytes: u64,
     /// Gaps that are not yet acked.
     pub gaps: u64,
+    /// Records those gaps stand for.
+    #[serde(default)]
+    pub lost: u64,
     /// Whether a failure made the store refuse durable work until a restart.
     pub degraded: bool,
 }

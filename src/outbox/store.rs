@@ -6,10 +6,12 @@
 
 mod ack;
 mod ballast;
+mod buffer;
 mod carve;
 mod committer;
 mod core;
 mod database;
+mod evict;
 mod figures;
 mod format;
 mod full;
@@ -20,6 +22,7 @@ mod inbox;
 #[cfg(test)]
 pub(crate) mod inline;
 mod job;
+mod key_check;
 mod key_file;
 mod lock;
 mod mark;
@@ -28,10 +31,12 @@ mod quarantine;
 mod reader;
 mod recover;
 mod roll;
+mod room;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod verify;
+mod wait;
 mod watch;
 
 use std::fmt;
@@ -42,11 +47,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::id::{AgentId, Lane, RecordId, StreamId};
-use crate::limit;
-use crate::time::WallTime;
+use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
 
+use super::admit::Encoded;
 use super::job::{JobChange, JobRows};
+use super::ledger::PerLane;
+use super::policy::{LanePolicy, OnFull};
 use super::stat::{Verifiable, Verified};
 use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
 use host::{Host, System};
@@ -59,8 +66,13 @@ use watch::Watch;
 pub struct Options {
     /// Whose records it holds; `None` before the first usable key, see [`Outbox::bind_agent`].
     pub agent: Option<AgentId>,
-    /// Bytes each lane may take on disk, in the order of [`Lane::ALL`].
-    pub quota: [u64; 3],
+    /// Bytes the whole outbox may take on disk, the control lane's quota set aside; `None`: what the lanes' quotas allow.
+    pub max_bytes: Option<u64>,
+    /// Bytes of the disk that events and logs leave free; `None`: a hundredth of it, at most
+    /// `limit::MIN_FREE_BYTES_MAX`.
+    pub min_free: Option<u64>,
+    /// What each lane may take and keep.
+    pub lanes: PerLane<LanePolicy>,
     /// The key that blocks are encrypted with; made where it is missing and nothing is encrypted yet. `None` for an outbox
     /// in the clear.
     pub key_file: Option<PathBuf>,
@@ -70,7 +82,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             agent: None,
-            quota: [limit::CONTROL_QUOTA_BYTES, limit::EVENTS_QUOTA_BYTES, limit::LOGS_QUOTA_BYTES],
+            max_bytes: None,
+            min_free: None,
+            lanes: PerLane::from_fn(LanePolicy::of),
             key_file: None,
         }
     }
@@ -85,9 +99,20 @@ pub struct Outbox {
 struct Handle {
     inbox: Arc<Inbox>,
     durable: tokio::sync::watch::Receiver<[StreamState; 3]>,
+    room: tokio::sync::watch::Receiver<u64>,
+    lanes: PerLane<LanePolicy>,
     watch: Arc<Watch>,
     /// The figures that were asked for last.
     stat: Mutex<Stat>,
+}
+
+impl Store {
+    /// A handle on this store; the last one that is dropped closes its inbox.
+    fn handle(&self, inbox: Arc<Inbox>) -> Handle {
+        let (durable, room) = (self.durable.subscribe(), self.room.subscribe());
+        let watch = Arc::clone(&self.watch);
+        Handle { inbox, durable, room, lanes: self.rules.lanes, watch, stat: Mutex::default() }
+    }
 }
 
 impl Drop for Handle {
@@ -125,11 +150,11 @@ impl Outbox {
     pub(crate) fn open_on(host: Arc<dyn Host>, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let (sender, opened) = std::sync::mpsc::sync_channel(1);
         let (inbox, watch) = (Arc::new(Inbox::new()), Arc::new(Watch::new()));
-        let guard = Guard(Arc::clone(&inbox), Arc::clone(&watch));
+        let guard = Guard(inbox, Arc::clone(&watch));
         let (folder, machine) = (dir.to_owned(), Arc::clone(&host));
         let work = move || match Store::open(machine, folder, &options, Arc::clone(&guard.1)) {
             Ok(store) => {
-                let _ = sender.send(Ok(store.durable.subscribe()));
+                let _ = sender.send(Ok(store.handle(Arc::clone(&guard.0))));
                 store.run(&guard.0);
             }
             Err(error) => {
@@ -139,10 +164,9 @@ impl Outbox {
         let io = |source| OpenError::Io { action: "start the thread of", path: dir.to_owned(), source };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
         start("outbox").spawn(work).map_err(io)?;
-        let durable = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
-        let eyes = Arc::clone(&watch);
-        start("outbox-watch").spawn(move || eyes.stand(&*host)).map_err(io)?;
-        Ok(Self { handle: Arc::new(Handle { inbox, durable, watch, stat: Mutex::default() }) })
+        let handle = opened.recv().map_err(|_| OpenError::Store(StoreError::Closed))??;
+        start("outbox-watch").spawn(move || watch.stand(&*host)).map_err(io)?;
+        Ok(Self { handle: Arc::new(handle) })
     }
 
     /// Waits for an answer of the thread, as long as that does not hang. An answer that is there counts all the same.
@@ -157,7 +181,7 @@ impl Outbox {
     async fn queue(
         &self,
         lane: Lane,
-        encoded: admit::Encoded,
+        encoded: Encoded,
         job: Option<JobChange>,
     ) -> Result<Appended, AppendError> {
         let queued = async {
@@ -167,14 +191,18 @@ impl Outbox {
         self.answered(queued).await.unwrap_or_else(|reason| Err(AppendError::Degraded { reason }))
     }
 
-    /// Takes records in; returns once they are durable. All of one call are committed at once and numbered without a
+    /// Takes records in; returns once they are durable, or as the lane's [`Durability`](super::Durability) says. In a
+    /// full lane its [`OnFull`] decides. All of one call are committed at once and numbered without a
     /// gap. Dropped after it was queued, the records may be durable all the same.
     ///
     /// # Errors
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
         let encoded = admit::encode(records)?;
-        self.queue(lane, encoded, None).await
+        match self.handle.lanes.of(lane).on_full {
+            OnFull::Refuse | OnFull::Evict => self.queue(lane, encoded, None).await,
+            OnFull::Block => self.append_patiently(lane, encoded).await,
+        }
     }
 
     /// Commits a change of the journal of jobs with the control records that tell of it. Not undone where the future is
@@ -290,6 +318,15 @@ impl Outbox {
         recorded_at: WallTime,
     ) -> Result<(), StoreError> {
         self.call(move |store| store.roll_epoch(stream, report, recorded_at)).await?
+    }
+
+    /// Tells the hub's time, as a verified session knows it just now; from now on records may expire. `offset`: hub time
+    /// less this machine's clock, the greater one of this session's and the last one's.
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn learn_time(&self, time: HubTime, offset: ClockOffset) -> Result<(), StoreError> {
+        self.call(move |store| store.learn_time(time, offset)).await
     }
 
     /// Figures of the whole.

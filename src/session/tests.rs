@@ -3,7 +3,7 @@
 mod bounds;
 mod delivery;
 mod driver;
-mod fixture;
+pub(crate) mod fixture;
 mod handshake;
 mod jobs;
 mod keepalive;

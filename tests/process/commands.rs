@@ -97,8 +97,11 @@ fn a_folder_of_a_newer_format_says_so_to_every_command() {
     hub.terminate();
     let file = world.path("edge-1/outbox/FORMAT");
     let mut format = std::fs::read(&file).unwrap();
-    // Eight bytes of magic, then the version, big-endian.
+    // Eight bytes of magic, then the version, big-endian; the last four are the checksum of what is before them.
     format[11] += 1;
+    format.truncate(format.len() - 4);
+    let checksum = crc32c::crc32c(&format).to_be_bytes();
+    format.extend_from_slice(&checksum);
     std::fs::write(&file, format).unwrap();
     let says = ["edge-1/outbox", "format 2", "knows up to 1", "install the newer program"];
     let run = "agent run --data edge-1 --hub http://127.0.0.1:9 --key-file edge-1.key";

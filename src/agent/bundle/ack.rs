@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::identity::Identity;
-use crate::agent::mark::local_mark;
+use crate::agent::uplink::duty::local_marks;
 use crate::outbox::Outbox;
 use crate::outbox::bundle::Acks;
 use crate::session::{Verdict, judge};
@@ -30,10 +30,10 @@ pub async fn ack(outbox: &Outbox, identity: &Identity, file: &[u8]) -> Result<Ac
     let states = outbox.streams().await?;
     let mut taken = Vec::new();
     let mut records = 0u64;
-    for mark in acks.marks {
+    let local = local_marks(outbox, &acks.marks).await?;
+    for (mark, local) in acks.marks.into_iter().zip(local) {
         // A stream that is not held any more was acked whole.
         let Some(state) = states.iter().find(|state| state.stream == mark.stream) else { continue };
-        let local = local_mark(outbox, &mark).await?;
         match judge(state, &mark, Some(&local)) {
             Verdict::RolledBack(_) => {
                 let StreamMark { stream, acked, .. } = mark;

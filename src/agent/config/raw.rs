@@ -56,6 +56,8 @@ pub(super) struct RawSession {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawOutbox {
     pub(super) key_file: Option<PathBuf>,
+    pub(super) max_bytes: Option<Scalar>,
+    pub(super) min_free: Option<Scalar>,
     pub(super) control: RawLane,
     pub(super) events: RawLane,
     pub(super) logs: RawLane,
@@ -65,6 +67,9 @@ pub(super) struct RawOutbox {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLane {
     pub(super) max_bytes: Option<Scalar>,
+    pub(super) ttl: Option<String>,
+    pub(super) on_full: Option<String>,
+    pub(super) durable: Option<Switch>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +105,23 @@ pub(super) enum Scalar {
     Text(String),
 }
 
+/// `true`, or the same as text in the environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Switch {
+    Value(bool),
+    Text(String),
+}
+
+impl Switch {
+    pub(super) fn value(&self) -> Option<bool> {
+        match self {
+            Self::Value(value) => Some(*value),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+}
+
 /// `allow_insecure = true`, `false` or `"any"`.
 fn insecure<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
@@ -113,6 +135,25 @@ fn insecure<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>,
         Insecure::Switch(true) => Some("true".to_owned()),
         Insecure::Text(text) => Some(text),
     })
+}
+
+impl RawOutbox {
+    fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
+        let scalar = |name: &str, value: &mut Option<Scalar>| {
+            *value = environment(name).map(Scalar::Text).or(value.take());
+        };
+        scalar("OUTPOST_OUTBOX_MAX_BYTES", &mut self.max_bytes);
+        scalar("OUTPOST_OUTBOX_MIN_FREE", &mut self.min_free);
+        for (lane, section) in
+            [("CONTROL", &mut self.control), ("EVENTS", &mut self.events), ("LOGS", &mut self.logs)]
+        {
+            let name = |key: &str| format!("OUTPOST_OUTBOX_{lane}_{key}");
+            scalar(&name("MAX_BYTES"), &mut section.max_bytes);
+            section.ttl = environment(&name("TTL")).or(section.ttl.take());
+            section.on_full = environment(&name("ON_FULL")).or(section.on_full.take());
+            section.durable = environment(&name("DURABLE")).map(Switch::Text).or(section.durable.take());
+        }
+    }
 }
 
 impl Raw {
@@ -174,14 +215,12 @@ impl Raw {
             ("OUTPOST_JOBS_CONCURRENCY", &mut self.jobs.concurrency),
             ("OUTPOST_JOBS_QUEUE", &mut self.jobs.queue),
             ("OUTPOST_JOBS_OUTPUT_MAX", &mut self.jobs.output_max),
-            ("OUTPOST_OUTBOX_CONTROL_MAX_BYTES", &mut self.outbox.control.max_bytes),
-            ("OUTPOST_OUTBOX_EVENTS_MAX_BYTES", &mut self.outbox.events.max_bytes),
-            ("OUTPOST_OUTBOX_LOGS_MAX_BYTES", &mut self.outbox.logs.max_bytes),
         ] {
             if let Some(text) = environment(name) {
                 *value = Some(Scalar::Text(text));
             }
         }
+        self.outbox.overlay_environment(environment);
         // A list is separated by commas.
         let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
         if let Some(text) = environment("OUTPOST_HUB_URLS") {

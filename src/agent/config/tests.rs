@@ -1,4 +1,6 @@
 use super::*;
+use crate::id::Lane;
+use crate::outbox::{Durability, LanePolicy, OnFull, Options};
 
 fn none(_name: &str) -> Option<String> {
     None
@@ -63,8 +65,9 @@ fn every_key_of_this_part_is_taken() {
     assert_eq!(config.reconnect.fast, Duration::from_millis(100));
     assert_eq!(config.no_ack, Duration::from_secs(120));
     assert_eq!(config.session.window_bytes, 524_288);
-    assert_eq!(config.quota_bytes, [33_554_432, 134_217_728, 2_147_483_648]);
-    assert_eq!(config.outbox_key_file, Some(PathBuf::from("/etc/outpost/outbox.key")));
+    let quotas = Lane::ALL.map(|lane| config.outbox.lanes.of(lane).max_bytes);
+    assert_eq!(quotas, [33_554_432, 134_217_728, 2_147_483_648]);
+    assert_eq!(config.outbox.key_file, Some(PathBuf::from("/etc/outpost/outbox.key")));
     assert_eq!(config.heartbeat, Some(Duration::from_secs(15)));
     assert_eq!(config.log_format, Format::Json);
     assert_eq!(config.log_level, Some(tracing::level_filters::LevelFilter::DEBUG));
@@ -99,7 +102,7 @@ fn flags_win_over_environment_over_file() {
     assert_eq!(config.socket, PathBuf::from("/environment.sock"));
     assert_eq!(config.reconnect.min, Duration::from_secs(3));
     assert_eq!(config.hub.unwrap().url, "http://localhost:1");
-    assert_eq!(config.quota_bytes[2], 3 * 1024 * 1024);
+    assert_eq!(config.outbox.lanes.of(Lane::Logs).max_bytes, 3 * 1024 * 1024);
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn keys_of_later_parts_and_slips_are_refused_by_name() {
         ("[hub]\nca_file = \"x\"\n", "ca_file"),
         ("[hub]\nproxy = \"x\"\n", "proxy"),
         ("[metrics]\nlisten = \"x\"\n", "metrics"),
-        ("[outbox.logs]\nttl = \"1d\"\n", "ttl"),
+        ("[outbox.logs]\ntime_to_live = \"1d\"\n", "time_to_live"),
         ("[reconnect]\nminimum = \"1s\"\n", "minimum"),
     ] {
         let error = error(text);
@@ -195,4 +198,74 @@ fn what_jobs_cannot_have_is_refused_by_name() {
         let error = error(&format!("[jobs]\n{line}\n"));
         assert!(error.contains(says), "{line}: {error}");
     }
+}
+
+#[test]
+fn the_section_of_the_outbox_is_taken_from_file_and_environment() {
+    let (_folder, path) = file(
+        r#"
+        [outbox]
+        max_bytes = "600MiB"
+        min_free = "10MiB"
+        [outbox.control]
+        on_full = "block"
+        durable = true
+        [outbox.events]
+        ttl = "90d"
+        on_full = "refuse"
+        [outbox.logs]
+        max_bytes = "500MiB"
+        ttl = "7d"
+        on_full = "block"
+        durable = false
+        "#,
+    );
+    let outbox = Config::check_file(&path).unwrap().outbox;
+    assert_eq!((outbox.max_bytes, outbox.min_free), (Some(600 << 20), Some(10 << 20)));
+    let day = Duration::from_secs(24 * 3600);
+    let control = LanePolicy { on_full: OnFull::Block, ..LanePolicy::of(Lane::Control) };
+    assert_eq!(*outbox.lanes.of(Lane::Control), control);
+    let events = LanePolicy { ttl: Some(90 * day), on_full: OnFull::Refuse, ..LanePolicy::of(Lane::Events) };
+    assert_eq!(*outbox.lanes.of(Lane::Events), events);
+    let durability = Durability::Buffered;
+    let logs = LanePolicy { max_bytes: 500 << 20, ttl: Some(7 * day), on_full: OnFull::Block, durability };
+    assert_eq!(*outbox.lanes.of(Lane::Logs), logs);
+    let environment = |name: &str| match name {
+        "OUTPOST_OUTBOX_MAX_BYTES" => Some("700MiB".to_owned()),
+        "OUTPOST_OUTBOX_MIN_FREE" => Some("0".to_owned()),
+        "OUTPOST_OUTBOX_EVENTS_TTL" => Some("1h".to_owned()),
+        "OUTPOST_OUTBOX_LOGS_ON_FULL" => Some("evict".to_owned()),
+        "OUTPOST_OUTBOX_LOGS_DURABLE" => Some("true".to_owned()),
+        _ => None,
+    };
+    let flags = Flags { no_link: true, ..Flags::default() };
+    let outbox = Config::load(Some(&path), environment, &flags).unwrap().outbox;
+    assert_eq!((outbox.max_bytes, outbox.min_free), (Some(700 << 20), Some(0)));
+    assert_eq!(outbox.lanes.of(Lane::Events).ttl, Some(day / 24));
+    let logs = outbox.lanes.of(Lane::Logs);
+    assert_eq!((logs.on_full, logs.durability), (OnFull::Evict, Durability::Synced));
+    let (_folder, empty) = file("");
+    assert_eq!(Config::check_file(&empty).unwrap().outbox, Options::default());
+}
+
+#[test]
+fn what_the_outbox_cannot_do_is_refused_by_name() {
+    for (text, says) in [
+        ("[outbox]\nmax_bytes = \"64MiB\"\n", "outbox.max_bytes: must be at least"),
+        ("[outbox]\nmin_free = \"some\"\n", "outbox.min_free"),
+        ("[outbox.control]\nttl = \"1d\"\n", "outbox.control.ttl: results never expire"),
+        ("[outbox.control]\non_full = \"evict\"\n", "outbox.control.on_full: results are never evicted"),
+        ("[outbox.control]\ndurable = false\n", "outbox.control.durable: only logs"),
+        ("[outbox.events]\ndurable = false\n", "outbox.events.durable: only logs"),
+        ("[outbox.logs]\ndurable = \"no\"\n", "outbox.logs.durable: must be"),
+        ("[outbox.logs]\non_full = \"drop\"\n", "outbox.logs.on_full: `drop` is not"),
+        ("[outbox.logs]\nttl = \"1s\"\n", "outbox.logs.ttl: `1s` is not 1m to 3650d"),
+        ("[outbox.logs]\nttl = \"4000d\"\n", "outbox.logs.ttl: `4000d` is not"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    let small = "[outbox]\nmax_bytes = \"16MiB\"\n[outbox.control]\nmax_bytes = \"4MiB\"\n";
+    let (_folder, path) = file(small);
+    assert_eq!(Config::check_file(&path).unwrap().outbox.max_bytes, Some(16 << 20));
 }

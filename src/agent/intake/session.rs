@@ -89,7 +89,7 @@ impl Accepted {
 /// The name an append error has on the socket.
 pub(super) fn append_code(error: &AppendError) -> &'static str {
     match error {
-        AppendError::LaneFull { .. } => "lane_full",
+        AppendError::LaneFull { .. } | AppendError::OutboxFull { .. } => "lane_full",
         AppendError::DiskFull { .. } => "disk_full",
         AppendError::Degraded { .. } => "degraded",
         AppendError::Closed => "stopping",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::job::journal::{Entry, Offered, Stage};
+use crate::job::journal::{self, Entry, Offered, Stage};
 use crate::job::{JobSpec, JobState};
 use crate::outbox::AppendError;
-use crate::outbox::job::{ReservationChange, SpecChange};
+use crate::outbox::job::{REMEMBERED, ReservationChange, SpecChange, Trust};
 use crate::time::HubTime;
 use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
 
@@ -38,12 +38,32 @@ impl Actor {
             Ok(expires) => HubTime(expires),
             Err(error) => return Some(refused(Refusal::Invalid, error.to_string())),
         };
+        if self.trust == Trust::Doubtful && !self.forget_until(now).await {
+            // Offered again later.
+            return None;
+        }
         match self.journal.offered(offer.job, offer.created_at, expires, now, self.settings.queue) {
             Offered::New => {}
             Offered::Duplicate(state) => return Some(Answer::Accepted(state)),
             Offered::Refused(refusal) => return Some(refused(refusal, self.why(refusal))),
         }
         self.accept(offer, spec).await
+    }
+
+    /// After a damaged journal: a job it does not know may have run, so none is accepted that was created before.
+    async fn forget_until(&mut self, now: HubTime) -> bool {
+        self.journal.forget_until(now);
+        let remembered = journal::encode_remembered(now).into();
+        match self.with.outbox.put(REMEMBERED, remembered).await {
+            Ok(()) => {
+                self.trust = Trust::Certain;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a damaged journal takes no jobs yet");
+                false
+            }
+        }
     }
 
     /// Where a place is free the same commit says that the job starts: one wait for the disk less before it runs.

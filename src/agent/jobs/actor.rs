@@ -16,7 +16,7 @@ use crate::job::journal::{Cancelled, Entry, Journal, Stage};
 use crate::job::process::{BootId, ProcessId};
 use crate::job::{JobSpec, JobState};
 use crate::limit;
-use crate::outbox::job::{JobChange, ReservationChange, SpecChange};
+use crate::outbox::job::{JobChange, ReservationChange, SpecChange, Trust};
 use crate::outbox::{AppendError, NewRecord, StoreError};
 use crate::time::{HubTime, WallTime};
 use crate::wire::job::{JobRecord, JobStatusChange};
@@ -55,6 +55,8 @@ pub(super) struct Actor {
     pub(super) followers: TaskTracker,
     /// Where the logs of an earlier process end at the latest.
     pub(super) old_logs: Option<RecordId>,
+    /// Whether the journal knows every job that it should.
+    pub(super) trust: Trust,
 }
 
 impl Actor {
@@ -68,8 +70,10 @@ impl Actor {
         let rows = with.outbox.jobs().await?;
         let unreadable = |detail: String| StoreError::Invalid { detail };
         let pairs = rows.jobs.iter().map(|row| (row.job, row.row.as_ref()));
-        let journal = Journal::restore(pairs, rows.remembered.as_deref())
+        let mut journal = Journal::restore(pairs, rows.remembered.as_deref())
             .map_err(|error| unreadable(error.to_string()))?;
+        let doubtful = rows.jobs.iter().filter(|row| row.trust == Trust::Doubtful);
+        doubtful.for_each(|row| journal.doubt(row.job));
         let boot = BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
         let specs = rows.jobs.iter().filter_map(|row| {
             let spec = JobSpec::parse(row.spec.as_deref()?).ok()?;
@@ -98,6 +102,7 @@ impl Actor {
             told: Some(told),
             followers: TaskTracker::new(),
             old_logs: None,
+            trust: rows.trust,
             with,
         };
         actor.recover().await?;

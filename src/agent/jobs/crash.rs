@@ -50,10 +50,14 @@ impl Actor {
 
     async fn after_crash(&mut self, job: JobId, started_at: Option<WallTime>) {
         let Some(entry) = self.journal.get(job).copied() else { return };
-        let on_crash = self.specs.get(&job).map_or(OnCrash::Report, |spec| spec.on_crash);
+        let doubtful = self.journal.is_doubtful(job);
+        let spec = self.specs.get(&job).filter(|_| !doubtful);
+        let on_crash = spec.map_or(OnCrash::Report, |spec| spec.on_crash);
         let result = match Journal::after_crash(on_crash) {
             AfterCrash::Interrupted => {
-                let reason = if started_at.is_some() {
+                let reason = if doubtful {
+                    "the agent's journal was damaged on disk; it may have run"
+                } else if started_at.is_some() {
                     "the agent or its machine stopped while it ran"
                 } else {
                     "the agent or its machine stopped while it was started; it may have run"

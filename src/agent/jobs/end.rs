@@ -134,9 +134,9 @@ impl Actor {
     async fn tell(&mut self, job: JobId, entry: Entry, result: JobResult, end: End) {
         match self.write(job, entry, result).await {
             Ok(()) => {}
-            Err(AppendError::LaneFull { .. } | AppendError::DiskFull { .. }) => {
-                self.unwritten.push((job, end))
-            }
+            Err(
+                AppendError::LaneFull { .. } | AppendError::OutboxFull { .. } | AppendError::DiskFull { .. },
+            ) => self.unwritten.push((job, end)),
             // Degraded: the next start finds the job running and reports it as interrupted.
             Err(_logged) => {}
         }

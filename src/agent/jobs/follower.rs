@@ -141,7 +141,11 @@ impl Follower {
         loop {
             match self.outbox.append(Lane::Logs, vec![record.clone()]).await {
                 Ok(appended) => return Some(appended),
-                Err(error @ (AppendError::LaneFull { .. } | AppendError::DiskFull { .. })) => {
+                Err(
+                    error @ (AppendError::LaneFull { .. }
+                    | AppendError::OutboxFull { .. }
+                    | AppendError::DiskFull { .. }),
+                ) => {
                     tracing::warn!(job = %self.job, %error, "a job waits for room for its output");
                     tokio::time::sleep(ROOM_RETRY).await;
                 }

@@ -7,13 +7,13 @@ use crate::obs::clock::boot_now;
 use crate::session::AgentEvent;
 use crate::wire::message::StreamMark;
 
-use super::{Flow, Uplink};
+use super::{Flow, Uplink, duty};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) async fn on_event(&mut self, event: AgentEvent) -> Flow {
         let now = boot_now();
         match event {
-            AgentEvent::Marks(marks) => match self.local_marks(&marks).await {
+            AgentEvent::Marks(marks) => match duty::local_marks(&self.with.outbox, &marks).await {
                 Ok(local) => self.session.resolve_marks(now, local),
                 Err(error) => return self.outcome.store_failed(&error),
             },

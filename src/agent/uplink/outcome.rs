@@ -13,7 +13,7 @@ use crate::agent::pace::Advice;
 
 /// Whether to dial again at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::agent) enum Again {
+pub(crate) enum Again {
     /// After the usual delay.
     #[default]
     Later,

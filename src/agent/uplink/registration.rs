@@ -3,26 +3,16 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::agent::mark::local_mark;
 use crate::agent::snapshot;
 use crate::agent::state::{SAVED_ROW, Saved};
 use crate::outbox::StoreError;
-use crate::session::{AgentEvent, LocalMark, Resolution};
+use crate::session::{AgentEvent, Resolution};
 use crate::time::BootTime;
-use crate::wire::message::{ConfigSnapshot, StreamMark};
+use crate::wire::message::ConfigSnapshot;
 
-use super::{Flow, Uplink};
+use super::{Again, Flow, Uplink, duty};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
-    // `&mut`, though nothing changes: a shared borrow across an await would ask the boxed futures to be `Sync`.
-    pub(super) async fn local_marks(&mut self, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
-        let mut local = Vec::with_capacity(marks.len());
-        for mark in marks {
-            local.push(local_mark(&self.with.outbox, mark).await?);
-        }
-        Ok(local)
-    }
-
     pub(super) async fn on_registered(&mut self, event: AgentEvent, now: BootTime) -> Flow {
         let AgentEvent::Registered { session_id, hub_time, offset, config, retry, resolutions, .. } = event
         else {
@@ -40,6 +30,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let config_version = config.as_ref().map(|config| config.version);
         self.outcome.registered(now, retry);
         if let Err(error) = self.persist(&saved, config).await {
+            return self.outcome.store_failed(&error);
+        }
+        // Records of before may have been made by the clock the last session saw.
+        let offset = offset.max(self.with.state.clock_offset());
+        if let Err(error) = self.with.outbox.learn_time(hub_time, offset).await {
             return self.outcome.store_failed(&error);
         }
         self.with.state.registered(saved, config_version);
@@ -61,30 +56,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         Ok(())
     }
 
-    /// Gaps of earlier sessions first, then what the marks ask for.
     async fn settle(&mut self, resolutions: Vec<Resolution>) -> Result<Flow, StoreError> {
-        for gap in self.with.outbox.gaps().await? {
-            self.session.send_gap(gap);
-        }
-        let mut flow = Flow::On;
-        for resolution in resolutions {
-            match resolution {
-                Resolution::Acked(mark) => self.acks.push(mark),
-                Resolution::HubLost(gap) => {
-                    tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
-                        "the hub lost records it had acked; was it restored from a backup?");
-                    self.with.outbox.add_gap(gap).await?;
-                    self.session.send_gap(gap);
-                }
-                Resolution::RolledBack { stream, report } => {
-                    tracing::error!(%stream, from = report.from, to = report.to,
-                        "this agent's disk went back in time; its unacked records begin a new epoch");
-                    self.with.outbox.roll_epoch(stream, report, (self.with.wall_clock)()).await?;
-                    self.outcome.rolled_back();
-                    flow = Flow::Close(1000, "a lane begins a new epoch".to_owned());
-                }
+        let now = (self.with.wall_clock)();
+        let settled = duty::settle(&self.with.outbox, &mut self.session, resolutions, now).await?;
+        self.acks.extend(settled.acks);
+        Ok(match settled.again {
+            Again::Later => Flow::On,
+            Again::AtOnce => {
+                self.outcome.rolled_back();
+                Flow::Close(1000, "a lane begins a new epoch".to_owned())
             }
-        }
-        Ok(flow)
+        })
     }
 }

@@ -7,7 +7,7 @@ use crate::session::Closed;
 use crate::wire::error::ErrorCode;
 
 /// What a failure of the store is to the peer.
-pub(super) fn for_peer(error: &StoreError) -> (ErrorCode, String) {
+pub(crate) fn for_peer(error: &StoreError) -> (ErrorCode, String) {
     match error {
         StoreError::CannotCommit(_) => (ErrorCode::StorageFull, "the database cannot commit".to_owned()),
         StoreError::MarkMoved => (ErrorCode::Replaced, "another session moved the mark".to_owned()),

@@ -10,7 +10,7 @@ use crate::wire::message::StreamMark;
 
 use super::host::Fault;
 use super::thread::Store;
-use super::{core, gap, generation};
+use super::{core, gap};
 
 impl Store {
     /// Removes a lane's newest generation, all of which is acked.
@@ -89,14 +89,14 @@ impl Store {
         } else if !covered.is_empty() {
             self.commit_core(None)?;
             for first in &covered {
-                let name = GenerationName { stream: id, first: *first };
-                self.reader.take_if(|reader| reader.name == name);
-                generation::remove(&*self.host, &self.dir, name)?;
-                self.quarantined.remove(&name);
+                self.remove_generation(GenerationName { stream: id, first: *first })?;
             }
         }
         if let Some(stream) = self.ledger.stream_mut(id) {
             stream.spans.retain(|first, _| !covered.contains(first));
+        }
+        if !covered.is_empty() {
+            self.room_made();
         }
         if self.ledger.forget_if_done(id)
             && let Some(core) = &mut self.core

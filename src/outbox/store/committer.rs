@@ -4,13 +4,13 @@
 use tokio::sync::oneshot;
 
 use crate::id::{Lane, RecordId, StreamId};
-use crate::limit;
 use crate::obs::random;
 use crate::outbox::block::{HEADER_BYTES, Header, Packer, Sealing};
-use crate::outbox::job::ReservationChange;
-use crate::outbox::ledger::{PerLane, Span};
+use crate::outbox::ledger::{LastRecord, PerLane, Span, Written};
 use crate::outbox::name::GenerationName;
-use crate::outbox::{AppendError, Appended};
+use crate::outbox::policy::Short;
+use crate::outbox::{AppendError, Appended, Durability};
+use crate::time::WallTime;
 
 use super::core;
 use super::generation::Generation;
@@ -19,8 +19,8 @@ use super::inbox::Append;
 use super::job;
 use super::thread::Store;
 
-type Answer = Result<Appended, AppendError>;
-type Reply = oneshot::Sender<Answer>;
+pub(super) type Answer = Result<Appended, AppendError>;
+pub(super) type Reply = oneshot::Sender<Answer>;
 
 impl Store {
     /// Writes what was taken from the queues.
@@ -29,6 +29,9 @@ impl Store {
             let appends = std::mem::take(appends.of_mut(lane));
             if appends.is_empty() {
                 continue;
+            }
+            if lane == Lane::Control {
+                self.commit_buffered();
             }
             let mut answers: Vec<(Reply, Answer)> = Vec::new();
             self.write_lane(lane, appends, &mut answers);
@@ -43,6 +46,10 @@ impl Store {
     fn write_lane(&mut self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) {
         let appends = self.admit(lane, appends, answers);
         if appends.is_empty() {
+            return;
+        }
+        if self.rules.lanes.of(lane).durability == Durability::Buffered {
+            self.buffer(appends, answers);
             return;
         }
         match self.commit_lane(lane, &appends) {
@@ -65,35 +72,6 @@ impl Store {
                 answers.extend(appends.into_iter().map(|append| (append.reply, Err(error.clone()))))
             }
         }
-    }
-
-    /// Keeps the appends that the lane has room for; answers the others. In control, what is reserved for accepted jobs is
-    /// no room for anything but those jobs.
-    fn admit(&self, lane: Lane, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
-        let mut used = self.ledger.disk_bytes(lane);
-        let mut reserved = if lane == Lane::Control { self.reservations.bytes() } else { 0 };
-        let quota = *self.quota.of(lane);
-        let mut admitted = Vec::with_capacity(appends.len());
-        for append in appends {
-            let bytes = append.encoded.bytes.len() as u64 + append.job.as_ref().map_or(0, job::bytes);
-            let (takes, own) = append.job.as_ref().map_or((0, false), |change| {
-                let takes = change.reservation == ReservationChange::Take;
-                (if takes { limit::JOB_RESERVATION_BYTES } else { 0 }, self.reservations.contains(change.job))
-            });
-            let kept_free = if own { 0 } else { reserved.saturating_add(takes) };
-            let refused = if let Some(reason) = self.poisoned.clone() {
-                AppendError::Degraded { reason }
-            } else if used.saturating_add(bytes).saturating_add(kept_free) > quota {
-                AppendError::LaneFull { lane, used: used.saturating_add(reserved), quota }
-            } else {
-                used = used.saturating_add(bytes);
-                reserved = reserved.saturating_add(takes);
-                admitted.push(append);
-                continue;
-            };
-            answers.push((append.reply, Err(refused)));
-        }
-        admitted
     }
 
     /// Writes the appends as blocks and makes them durable; gives their first number.
@@ -164,7 +142,7 @@ impl Store {
         let length = match self.writers.of_mut(stream.lane) {
             Some(writer) => {
                 writer.commit()?;
-                let length = writer.length()?;
+                let length = writer.disk_bytes()?;
                 self.mark.write_lane(stream.lane, stream.epoch, next - 1)?;
                 self.watch.progress(self.host.now())?;
                 length
@@ -174,47 +152,66 @@ impl Store {
                 0
             }
         };
+        let now = self.host.now();
         let Some(held) = self.ledger.stream_mut(stream) else { return Ok(next) };
-        for (first, bytes) in spans {
+        for (first, bytes, recorded_at) in spans {
             let span = held.spans.entry(first).or_insert_with(Span::default);
             span.bytes = span.bytes.saturating_add(bytes);
             span.disk_bytes = if length == 0 { bytes } else { length };
+            span.last = Some(LastRecord { recorded_at, written: Written::Here(now) });
         }
         Ok(next)
     }
 
-    /// Writes one block; gives the span it belongs to and its bytes.
-    fn write_block(&mut self, header: &Header, value: &[u8]) -> Result<(u64, u64), Fault> {
+    /// Writes one block; gives the span it belongs to, its bytes and the time of its last record.
+    fn write_block(&mut self, header: &Header, value: &[u8]) -> Result<(u64, u64, WallTime), Fault> {
+        let last = WallTime(header.last_ms);
         if let Some(writer) = self.writers.of_mut(header.stream.lane) {
             writer.insert(header, value)?;
-            return Ok((writer.name.first, value.len().saturating_sub(HEADER_BYTES) as u64));
+            return Ok((writer.name.first, value.len().saturating_sub(HEADER_BYTES) as u64, last));
         }
         if let Some(core) = &mut self.core {
             core.put(&core::control_key(header.stream, header.first), value);
         }
-        Ok((header.first, value.len() as u64))
+        Ok((header.first, value.len() as u64, last))
     }
 
     /// Sees to it that the lane has a generation with room for `bytes`.
     fn ready_writer(&mut self, stream: StreamId, first: u64, bytes: u64) -> Result<(), AppendError> {
         let lane = stream.lane;
-        let size = (*self.quota.of(lane) / 8).clamp(self.host.segment_bytes(), limit::GENERATION_BYTES);
-        let rotate = self.writers.of(lane).as_ref().map(|writer| {
-            let length = writer.length().unwrap_or(u64::MAX);
-            writer.name.stream != stream || (length.saturating_add(bytes) > size && writer.name.first < first)
-        });
-        match rotate {
-            Some(false) => return Ok(()),
-            Some(true) => {
+        let size = self.generation_bytes(lane);
+        match self.writer_room(lane).map(|writer| writer.takes(bytes, size)) {
+            Some(true) => return Ok(()),
+            Some(false) => {
                 self.retire_writer(lane).map_err(|fault| self.refuse(Lane::Control, fault))?;
             }
             None => {}
         }
         let name = GenerationName { stream, first };
-        let bytes = size.max(bytes);
-        self.has_room(Generation::reservation(bytes))?;
+        let (bytes, mut freed) = (size.max(bytes), 0u64);
+        let needed = Generation::reservation(&*self.host, bytes);
+        loop {
+            let error = match self.make_writer(name, bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // Less may be free than the disk says. Old records make room, but not for what others take meanwhile.
+            let is_full = matches!(error, AppendError::DiskFull { .. });
+            if !is_full || freed >= needed.saturating_mul(2) {
+                return Err(error);
+            }
+            match self.give_way(Short::Disk { free: 0, min_free: 0 }, lane) {
+                Some(given_back) => freed = freed.saturating_add(given_back),
+                None => return Err(error),
+            }
+        }
+    }
+
+    fn make_writer(&mut self, name: GenerationName, bytes: u64) -> Result<(), AppendError> {
+        self.free = None;
+        self.has_room(Generation::reservation(&*self.host, bytes))?;
         match Generation::create(&*self.host, &self.dir, name, bytes) {
-            Ok(writer) => *self.writers.of_mut(lane) = Some(writer),
+            Ok(writer) => *self.writers.of_mut(name.stream.lane) = Some(writer),
             Err(fault) => return Err(self.not_ready(fault)),
         }
         Ok(())

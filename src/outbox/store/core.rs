@@ -4,7 +4,8 @@
 //!  e/<lane>                  greatest epoch ever drawn            n/<lane><epoch>        `next` of a closed epoch
 //!  c/<lane><epoch>           cursor: acked u64, crc u32           g/<lane><epoch><from>  gap: to, reason, records, bytes
 //!  r/<epoch><first>          a block of control records           k/<name>               small values of the agent
-//!  j/<job>...                the journal of jobs, see `job`
+//!  j/<job>...                the journal of jobs, see `job`  m/                     what all rows come to, see `sum`
+//!  x/complete                the core was written anew       x/carved, x/lost       it was damaged, see `rescue`
 //! ```
 //! Lanes are one byte, numbers big-endian; a row's value lies in an envelope, see `envelope`. Changes gather in one batch
 //! of two kinds: what [`Core::commit`] is asked to make durable now, and what follows from things that happened anyway
@@ -15,9 +16,12 @@
 
 mod envelope;
 mod key;
+mod renew;
+mod rescue;
 mod rows;
+mod sum;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,9 +32,13 @@ use crate::outbox::cipher::Cipher;
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
+use renew::Renewal;
+use sum::Sum;
 
 pub(super) use envelope::Row;
 pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
+pub(super) use renew::settle as settle_folders;
+pub(super) use rescue::{LOST, open};
 pub(super) use rows::Rows;
 
 /// The core.
@@ -46,6 +54,9 @@ pub(super) struct Core {
     /// After a commit that failed: the sealed rows it was asked for, as they were before.
     undo: Option<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     reserved: u64,
+    /// What the rows of the last commit come to, and of the last attempt.
+    sum: Sum,
+    attempted_sum: Sum,
     /// Number of the last attempt.
     attempts: u64,
     /// Number of the last commit.
@@ -79,17 +90,26 @@ impl Core {
             lazy: BTreeMap::new(),
             undo: None,
             reserved: 0,
+            sum: Sum::default(),
+            attempted_sum: Sum::default(),
             attempts: commit,
             durable: commit,
             cipher,
         };
         core.reserve()?;
+        core.sum = core.stored_sum()?;
         Ok(core)
     }
 
     /// What rows and blocks are opened with.
     pub(super) fn cipher(&self) -> Option<Arc<Cipher>> {
         self.cipher.clone()
+    }
+
+    fn stored_sum(&mut self) -> Result<Sum, Fault> {
+        let sealed = self.database()?.get(Tree::Main, sum::KEY)?;
+        let row = sealed.as_ref().map(|sealed| unseal(sum::KEY, sealed)).transpose()?;
+        Ok(row.and_then(Sum::parse).unwrap_or_default())
     }
 
     fn database(&mut self) -> Result<&mut Box<dyn Database>, Fault> {
@@ -121,17 +141,15 @@ impl Core {
         let mut rows = Rows::new(refused_above);
         let mut fault = None;
         let cipher = self.cipher();
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| match unseal(
-            key,
-            sealed,
-            cipher.as_deref(),
-        )
-        .and_then(|row| rows.take(key, row))
-        {
-            Ok(()) => Scan::Next,
-            Err(found) => {
-                fault = Some(found);
-                Scan::Stop
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            let taken = with_open(key, sealed, cipher.as_deref(), |row| rows.take(key, row));
+            rows.count(key, sealed);
+            match taken {
+                Ok(()) => Scan::Next,
+                Err(found) => {
+                    fault = Some(found);
+                    Scan::Stop
+                }
             }
         })?;
         self.attempts = self.attempts.max(rows.commit);
@@ -188,18 +206,23 @@ impl Core {
         }
         self.reserve()?;
         let number = self.attempts.saturating_add(1);
-        let mut undo = BTreeMap::new();
-        for (key, _) in &wanted {
-            if !undo.contains_key(key) {
-                undo.insert(key.clone(), self.database()?.get(Tree::Main, key)?);
+        let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = self.lazy.clone();
+        let asked: BTreeSet<Vec<u8>> = wanted.iter().map(|(key, _)| key.clone()).collect();
+        rows.extend(wanted);
+        let (mut undo, mut sum, mut batch) = (BTreeMap::new(), self.sum, Batch::new());
+        for (key, value) in rows {
+            let before = self.database()?.get(Tree::Main, &key)?;
+            let sealed =
+                value.map(|value| envelope::seal_secret(&key, number, &value, self.cipher.as_deref()));
+            before.iter().for_each(|before| sum.remove(&key, before));
+            sealed.iter().for_each(|sealed| sum.add(&key, sealed));
+            if asked.contains(&key) {
+                undo.insert(key.clone(), before);
             }
+            batch.push((key, sealed));
         }
-        let lazy = self.lazy.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let sealed = lazy.chain(wanted).map(|(key, value)| {
-            let value = value.map(|value| envelope::seal(&key, number, &value, self.cipher.as_deref()));
-            (key, value)
-        });
-        let batch = sealed.collect();
+        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
+        self.attempted_sum = sum;
         self.attempts = number;
         self.undo = Some(undo);
         let database = self.database()?;
@@ -212,6 +235,7 @@ impl Core {
     pub(super) fn settle(&mut self) {
         self.undo = None;
         self.lazy.clear();
+        self.sum = self.attempted_sum;
         self.durable = self.attempts;
     }
 
@@ -234,22 +258,66 @@ impl Core {
             self.undo.get_or_insert_default().iter().map(|(key, value)| (key.clone(), value.clone()));
         let lazy = self.lazy.iter().map(|(key, value)| {
             let value =
-                value.as_ref().map(|value| envelope::seal(key, number, value, self.cipher.as_deref()));
+                value.as_ref().map(|value| envelope::seal_secret(key, number, value, self.cipher.as_deref()));
             (key.clone(), value)
         });
-        let batch = before.chain(lazy).collect();
+        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = before.chain(lazy).collect();
+        // Whether the refused commit is there is not known: what there will be is counted.
+        let mut sum = Sum::default();
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            if key != sum::KEY && !rows.contains_key(key) {
+                sum.add(key, sealed);
+            }
+            Scan::Next
+        })?;
+        rows.iter()
+            .filter_map(|(key, sealed)| Some((key, sealed.as_ref()?)))
+            .for_each(|(key, sealed)| sum.add(key, sealed));
+        let mut batch: Batch = rows.into_iter().collect();
+        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
+        self.attempted_sum = sum;
         let database = self.database()?;
         database.apply(batch)?;
         database.commit()?;
         Ok(number)
     }
 
+    /// Whether far more bytes lie in its file than its rows have.
+    pub(super) fn is_bloated(&self) -> bool {
+        let length = self.length().unwrap_or_default();
+        length > limit::CORE_BYTES_LIVELY && length / limit::CORE_GROWTH_MAX > self.sum.bytes && !self.dirty()
+    }
+
+    /// Writes the durable rows anew, in a file without what they once were. What waits for a commit goes on waiting.
+    pub(super) fn renew(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
+        let mut renewal = Renewal::begin(host, dir)?;
+        let mut put = Ok(());
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            put = unseal(key, sealed).and_then(|_| renewal.put(key, sealed));
+            if put.is_ok() { Scan::Next } else { Scan::Stop }
+        })?;
+        put?;
+        renewal.finish(self.durable)?;
+        self.database.take().map_or(Ok(()), Database::close)?;
+        renew::swap(host, dir)?;
+        self.database = Some(host.open_database(&self.path)?);
+        self.reserved = 0;
+        self.reserve()?;
+        self.sum = self.stored_sum()?;
+        Ok(())
+    }
+
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let sealed = self.database()?.get(Tree::Main, key)?;
         let cipher = self.cipher();
         sealed
-            .map(|sealed| unseal(key, &sealed, cipher.as_deref()).map(|row| row.value.into_owned()))
+            .map(|sealed| with_open(key, &sealed, cipher.as_deref(), |row| Ok(row.value.to_vec())))
             .transpose()
+    }
+
+    /// Up to which commit its rows were carved out of a damaged core.
+    pub(super) fn carved_upto(&mut self) -> Result<Option<u64>, Fault> {
+        Ok(self.get(rescue::CARVED)?.and_then(|value| key::number(&value).map(|(upto, _)| upto)))
     }
 
     /// Visits the rows under a prefix in their order.
@@ -264,7 +332,7 @@ impl Core {
             if !key.starts_with(prefix) {
                 return Scan::Stop;
             }
-            match unseal(key, sealed, cipher.as_deref()).and_then(|row| visit(key, row)) {
+            match with_open(key, sealed, cipher.as_deref(), |row| visit(key, row)) {
                 Ok(()) => Scan::Next,
                 Err(found) => {
                     fault = Some(found);
@@ -290,10 +358,7 @@ impl Core {
             if !key.starts_with(b"r/") {
                 return Scan::Stop;
             }
-            // A control block is not in a sealed row: it is sealed itself.
-            let row = unseal(key, sealed, None);
-            let block =
-                row.as_ref().map_err(Clone::clone).and_then(|row| block::decode(&row.value).map_err(broken));
+            let block = unseal(key, sealed).and_then(|row| block::decode(row.value).map_err(broken));
             match block {
                 Ok((header, _)) if header.stream != stream => Scan::Stop,
                 Ok((header, _)) if header.end() <= from => Scan::Next,
@@ -320,6 +385,18 @@ impl Core {
             database.abandon();
         }
     }
+}
+
+/// Opens a row for whoever needs its value.
+fn with_open<T>(
+    key: &[u8],
+    sealed: &[u8],
+    cipher: Option<&Cipher>,
+    with: impl FnOnce(Row<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let row = unseal(key, sealed)?;
+    let value = row.open(key, cipher)?;
+    with(Row { value: &value, ..row })
 }
 
 fn broken(error: block::BlockError) -> Fault {

@@ -12,6 +12,7 @@ impl Store {
     pub(super) fn stat(&mut self) -> Stat {
         let mut stat = Stat {
             gaps: self.ledger.gaps().count() as u64,
+            lost: self.ledger.gaps().map(|gap| gap.records).fold(0, u64::saturating_add),
             degraded: self.poisoned.is_some(),
             disk_bytes: if self.ballast == Ballast::Held { limit::BALLAST_BYTES } else { 0 },
             ..Stat::default()
@@ -22,7 +23,7 @@ impl Store {
             let disk_bytes = if lane == Lane::Control { core_bytes } else { self.ledger.disk_bytes(lane) };
             stat.disk_bytes += disk_bytes;
             let oldest_ms = self.oldest_ms(lane);
-            let quota_bytes = *self.quota.of(lane);
+            let quota_bytes = self.rules.lanes.of(lane).max_bytes;
             let lane_stat = LaneStat { records, bytes, disk_bytes, oldest_ms, quota_bytes };
             stat.lanes.insert(lane.name().to_owned(), lane_stat);
         }

@@ -4,11 +4,13 @@
 //!  0        8         12         28          44    48
 //!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over everything before it
 //! ```
-//! Version 1 is this; version 2 has 40 bytes between outbox id and CRC: nothing, sealed with the outbox's key under the
-//! outbox id. It tells a wrong key from damage, before anything else is read. An outbox that is encrypted stays so: what
-//! was written before the key was set is read as it is, and the key is needed from then on.
+//! Version 1 is this. Version 2, that of an encrypted outbox, has the key's check value (see `key_check`) before the CRC;
+//! the same value lies in the file `KEY`, so that one damaged file never makes an encrypted outbox pass for a new one.
 //!
-//! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed.
+//! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed. Every
+//! version begins with magic and version and ends with the checksum of all before it: what a later program wrote is
+//! refused, what is damaged is not taken for that. A damaged file never keeps the outbox from opening: it is written anew,
+//! and whose records they are is then for the next key to say.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,17 +18,17 @@ use std::sync::Arc;
 use crate::id::{AgentId, OutboxId};
 use crate::obs::random;
 use crate::outbox::OpenError;
-use crate::outbox::cipher::{Cipher, SEAL_BYTES};
+use crate::outbox::cipher::Cipher;
 
+use super::carve;
 use super::host::Host;
-use super::key_file;
+use super::key_check::KeyCheck;
 
 const MAGIC: [u8; 8] = *b"OUTPOSTB";
-/// Without a key.
+/// In the clear.
 const PLAIN: u32 = 1;
-/// With the check value of one.
+/// Encrypted.
 const ENCRYPTED: u32 = 2;
-const CRC_BYTES: usize = 4;
 
 /// The file's content, and where it lies.
 #[derive(Debug)]
@@ -35,64 +37,72 @@ pub(super) struct Format {
     dir: PathBuf,
     agent: Option<AgentId>,
     outbox: OutboxId,
-    /// Nothing, sealed with the key of an encrypted outbox.
-    key_check: Option<[u8; SEAL_BYTES]>,
+    key_check: Option<KeyCheck>,
+}
+
+/// How the file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Sound,
+    Missing,
+    Damaged,
 }
 
 impl Format {
-    /// Reads it, or makes it in a folder without one; binds `agent` where one is given. Nothing is written before agent and
-    /// key are known to be the right ones.
+    /// Reads it, or makes it in a folder without one; binds `agent` where one is given, and opens with the key in `key_file`.
+    /// Nothing is written before agent and key are known to be the right ones.
     pub(super) fn open(
         host: &Arc<dyn Host>,
         dir: &Path,
         agent: Option<AgentId>,
         key_file: Option<&Path>,
     ) -> Result<(Self, Option<Cipher>), OpenError> {
-        let path = dir.join("FORMAT");
-        let (mut format, fresh) = match host.read(&path) {
-            Ok(bytes) => (parse(host, dir, &path, &bytes)?, false),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let (host, dir) = (Arc::clone(host), dir.to_owned());
-                let outbox = OutboxId::from_bytes(random::bytes());
-                (Self { host, dir, agent: None, outbox, key_check: None }, true)
-            }
-            Err(source) => return Err(OpenError::Io { action: "read", path, source }),
-        };
+        let (mut format, found) = Self::find(host, dir)?;
         if let Some((held, wanted)) = format.agent.zip(agent).filter(|(held, wanted)| held != wanted) {
             return Err(OpenError::Foreign { path: format.dir, held, wanted });
         }
         let before = (format.agent, format.key_check);
-        let cipher = format.unlock(key_file)?;
+        let copy = KeyCheck::read(&**host, dir)?;
+        format.key_check = format.key_check.or(copy);
+        let cipher = KeyCheck::unlock(&mut format.key_check, dir, key_file)?;
+        if let Some(check) = format.key_check.filter(|check| copy.as_ref() != Some(check)) {
+            check.write(&**host, dir)?;
+        }
         format.agent = format.agent.or(agent);
-        if fresh || before != (format.agent, format.key_check) {
-            format.write()?;
+        match found {
+            Found::Damaged => format.repair(),
+            Found::Sound if before == (format.agent, format.key_check) => {}
+            Found::Sound | Found::Missing => format.write()?,
         }
         Ok((format, cipher))
     }
 
-    /// Opens with the key in `key_file`; an outbox without a key gets one.
-    fn unlock(&mut self, key_file: Option<&Path>) -> Result<Option<Cipher>, OpenError> {
-        let outbox = || self.dir.clone();
-        let Some(path) = key_file else {
-            return if self.key_check.is_none() {
-                Ok(None)
-            } else {
-                Err(OpenError::KeyUnset { path: outbox() })
-            };
-        };
-        let key_file = path.to_owned();
-        let Some(check) = &self.key_check else {
-            let cipher = Cipher::new(&key_file::read(path)?.map_or_else(|| key_file::create(path), Ok)?);
-            self.key_check = cipher.seal(random::bytes(), self.outbox.as_bytes(), &[]).try_into().ok();
-            return Ok(Some(cipher));
-        };
-        let key = key_file::read(path)?
-            .ok_or_else(|| OpenError::KeyFileMissing { path: outbox(), key_file: key_file.clone() })?;
-        let cipher = Cipher::new(&key);
-        match cipher.open(self.outbox.as_bytes(), check) {
-            Some(_) => Ok(Some(cipher)),
-            None => Err(OpenError::WrongKey { path: outbox(), key_file }),
+    fn find(host: &Arc<dyn Host>, dir: &Path) -> Result<(Self, Found), OpenError> {
+        let path = dir.join("FORMAT");
+        let damaged = || (Self::new(host, dir), Found::Damaged);
+        match host.read(&path) {
+            Ok(bytes) => Ok(parse(host, dir, &bytes)?.map_or_else(damaged, |format| (format, Found::Sound))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let new = !host.exists(&dir.join("core"));
+                Ok(if new { (Self::new(host, dir), Found::Missing) } else { damaged() })
+            }
+            Err(error) if carve::is_damage(&error) => Ok(damaged()),
+            Err(source) => Err(OpenError::Io { action: "read", path, source }),
         }
+    }
+
+    fn new(host: &Arc<dyn Host>, dir: &Path) -> Self {
+        let outbox = OutboxId::from_bytes(random::bytes());
+        Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox, key_check: None }
+    }
+
+    fn repair(&self) {
+        let written = self.write();
+        let state = if written.is_ok() { "written anew" } else { "not written anew yet" };
+        let path = self.dir.join("FORMAT");
+        tracing::error!(
+            path = %path.display(), state, "the outbox's FORMAT is damaged: its records go to the agent of the next key"
+        );
     }
 
     /// Makes the outbox this agent's; another one's is refused.
@@ -114,7 +124,7 @@ impl Format {
         bytes.extend_from_slice(&version.to_be_bytes());
         bytes.extend_from_slice(&self.agent.map_or([0; 16], |agent| *agent.as_bytes()));
         bytes.extend_from_slice(self.outbox.as_bytes());
-        bytes.extend_from_slice(self.key_check.as_ref().map_or(&[], |check| check.as_slice()));
+        bytes.extend_from_slice(self.key_check.as_ref().map_or(&[], KeyCheck::as_bytes));
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         let path = self.dir.join("FORMAT");
         let written = self.host.replace(&path, &bytes);
@@ -122,33 +132,35 @@ impl Format {
     }
 }
 
-fn parse(host: &Arc<dyn Host>, dir: &Path, path: &Path, bytes: &[u8]) -> Result<Format, OpenError> {
-    let damaged = |detail: &str| OpenError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
-    let (magic, rest) = bytes.split_first_chunk().ok_or_else(|| damaged("too short"))?;
-    if *magic != MAGIC {
-        return Err(damaged("it is no outbox format file"));
-    }
-    let (version, rest) = rest.split_first_chunk().ok_or_else(|| damaged("too short"))?;
+/// `None` where the file is damaged.
+fn parse(host: &Arc<dyn Host>, dir: &Path, bytes: &[u8]) -> Result<Option<Format>, OpenError> {
+    let Some((fields, _)) =
+        bytes.split_last_chunk::<4>().filter(|(fields, crc)| crc32c::crc32c(fields).to_be_bytes() == **crc)
+    else {
+        return Ok(None);
+    };
+    let version = fields.strip_prefix(&MAGIC).and_then(<[u8]>::split_first_chunk);
+    let Some((version, rest)) = version else { return Ok(None) };
     let found = u32::from_be_bytes(*version);
     if found > ENCRYPTED {
         return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: ENCRYPTED });
     }
-    let (agent, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
-    let (outbox, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("too short"))?;
-    let (key_check, rest) = match found {
-        ENCRYPTED => {
-            let (check, rest) = rest.split_first_chunk().ok_or_else(|| damaged("too short"))?;
-            (Some(*check), rest)
-        }
-        _ => (None, rest),
-    };
-    let crc = crc32c::crc32c(bytes.get(..bytes.len().saturating_sub(CRC_BYTES)).unwrap_or_default());
-    if rest != crc.to_be_bytes() {
-        return Err(damaged("its checksum is wrong"));
-    }
-    let agent = (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent));
-    let (host, dir, outbox) = (Arc::clone(host), dir.to_owned(), OutboxId::from_bytes(*outbox));
-    Ok(Format { host, dir, agent, outbox, key_check })
+    let ids =
+        rest.split_first_chunk::<16>().and_then(|(agent, rest)| Some((agent, rest.split_first_chunk()?)));
+    let fields = ids.and_then(|(agent, (outbox, rest))| {
+        let key_check = match found {
+            ENCRYPTED => Some(KeyCheck::from_bytes(rest)?),
+            _ => None,
+        };
+        Some((agent, outbox, key_check)).filter(|_| found == ENCRYPTED || rest.is_empty())
+    });
+    Ok(fields.map(|(agent, outbox, key_check)| Format {
+        host: Arc::clone(host),
+        dir: dir.to_owned(),
+        agent: (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent)),
+        outbox: OutboxId::from_bytes(*outbox),
+        key_check,
+    }))
 }
 
 #[cfg(test)]
@@ -157,6 +169,8 @@ mod tests {
 
     use super::super::host::System;
     use super::*;
+
+    const LEN: usize = 48;
 
     fn open(dir: &Path, agent: Option<AgentId>) -> Result<Format, OpenError> {
         let host: Arc<dyn Host> = Arc::new(System);
@@ -175,26 +189,41 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_damaged_format_is_refused() {
+    fn a_newer_format_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path(), None).unwrap());
         let path = dir.path().join("FORMAT");
-        let sound = fs::read(&path).unwrap();
-        let mut newer = sound.clone();
+        let mut newer = fs::read(&path).unwrap();
+        newer.truncate(LEN - 4);
         newer[11] = 3;
-        fs::write(&path, newer).unwrap();
+        newer.extend_from_slice(b"more");
+        newer.extend_from_slice(&crc32c::crc32c(&newer).to_be_bytes());
+        fs::write(&path, &newer).unwrap();
         let error = open(dir.path(), None).unwrap_err();
         assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
-        for at in [0, 12, 30, 47] {
-            let mut flipped = sound.clone();
-            flipped[at] ^= 1;
-            fs::write(&path, flipped).unwrap();
-            let error = open(dir.path(), None).unwrap_err();
-            assert!(matches!(error, OpenError::Damaged { .. }), "{at}: {error}");
-        }
-        for cut in 0..sound.len() {
-            fs::write(&path, &sound[..cut]).unwrap();
-            assert!(open(dir.path(), None).is_err(), "{cut}");
+        assert_eq!(fs::read(&path).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_damaged_format_is_written_anew_and_bound_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+        drop(open(dir.path(), Some(one)).unwrap());
+        let path = dir.path().join("FORMAT");
+        let sound = fs::read(&path).unwrap();
+        let flipped = (0..LEN).map(|at| {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        let cut = (0..LEN).map(|end| sound[..end].to_vec());
+        for damaged in flipped.chain(cut) {
+            fs::write(&path, &damaged).unwrap();
+            drop(open(dir.path(), None).unwrap());
+            assert_eq!(open(dir.path(), None).unwrap().agent, None, "{damaged:?}");
+            assert!(open(dir.path(), Some(one)).is_ok());
+            let error = open(dir.path(), Some(two)).unwrap_err();
+            assert!(matches!(error, OpenError::Foreign { held, .. } if held == one), "{error}");
         }
     }
 }

@@ -21,8 +21,6 @@ pub(super) const NEW_PREFIX: &str = "new-";
 pub(super) const DEAD_PREFIX: &str = "dead-";
 /// Prefix of one in which something is missing.
 pub(super) const QUARANTINE_PREFIX: &str = "quarantine-";
-/// A file may grow past its generation's size by what sled writes beside the blocks.
-const RESERVE_SLACK_BYTES: u64 = 256 * 1024;
 
 /// An open generation.
 #[derive(Debug)]
@@ -31,6 +29,7 @@ pub(super) struct Generation {
     trees: Vec<u64>,
     tree_blocks: usize,
     tree_bytes: usize,
+    reserved: u64,
     database: Box<dyn Database>,
 }
 
@@ -44,6 +43,7 @@ impl Generation {
     ) -> Result<Self, Fault> {
         let new = dir.join(format!("{NEW_PREFIX}{name}"));
         let path = dir.join(name.to_string());
+        let reserved = Self::reservation(host, bytes);
         // What an earlier attempt left; nothing of it was accepted, or this one had another name.
         host.remove_folder(&new)?;
         if host.exists(&path) {
@@ -52,7 +52,7 @@ impl Generation {
         host.create_folder(&new)?;
         let made = host.open_database(&new).and_then(|mut database| {
             let named = database
-                .reserve(Self::reservation(bytes))
+                .reserve(reserved)
                 .and_then(|()| database.sync_new())
                 .and_then(|()| Ok(host.rename(&new, &path)?))
                 .and_then(|()| Ok(host.sync_folder(dir)?));
@@ -65,7 +65,7 @@ impl Generation {
             }
         });
         match made {
-            Ok(database) => Ok(Self::new(name, database)),
+            Ok(database) => Ok(Self { reserved, ..Self::new(name, database) }),
             Err(fault) => {
                 // Tried again under the same name when there is room.
                 let _ = host.remove_folder(&new);
@@ -74,14 +74,19 @@ impl Generation {
         }
     }
 
-    /// Bytes of the disk that making one of `bytes` takes.
-    pub(super) const fn reservation(bytes: u64) -> u64 {
-        bytes.saturating_add(RESERVE_SLACK_BYTES)
+    /// Bytes of the disk that making one of `bytes` takes: some more, for what the database writes beside the blocks.
+    pub(super) fn reservation(host: &dyn Host, bytes: u64) -> u64 {
+        bytes.saturating_add(Self::slack(host))
+    }
+
+    /// See [`Self::reservation`].
+    pub(super) fn slack(host: &dyn Host) -> u64 {
+        host.segment_bytes() / 2
     }
 
     fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
         let trees = database.trees();
-        Self { name, trees, tree_blocks: 0, tree_bytes: 0, database }
+        Self { name, trees, tree_blocks: 0, tree_bytes: 0, reserved: 0, database }
     }
 
     /// Writes one block; durable after [`Self::commit`].
@@ -105,6 +110,11 @@ impl Generation {
     /// Real bytes of its data file.
     pub(super) fn length(&self) -> Result<u64, Fault> {
         self.database.length()
+    }
+
+    /// Bytes it takes on disk, what is reserved and not written yet included.
+    pub(super) fn disk_bytes(&self) -> Result<u64, Fault> {
+        Ok(self.length()?.max(self.reserved))
     }
 
     /// Closes it; what was reserved and not used goes back where it was the writer's.

@@ -92,6 +92,9 @@ pub(crate) trait Host: Debug + Send + Sync {
     /// A small file's new content: a new file, synced, renamed over the old one, its name synced.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
 
+    /// Copies a file; the copy need not outlive the process.
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// A file's length.
     fn length(&self, path: &Path) -> io::Result<u64>;
 
@@ -106,6 +109,9 @@ pub(crate) trait Host: Debug + Send + Sync {
 
     /// Bytes of the file system that are free for this process.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
+    /// Bytes of the whole file system.
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64>;
 
     /// Opens a file that is written in place, made where it is missing.
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>>;

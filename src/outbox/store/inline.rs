@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::host::Host;
 use super::inbox::Inbox;
 use super::thread::Store;
 use super::watch::Watch;
-use super::{Handle, Options, Outbox};
+use super::{Options, Outbox};
 
 /// Turns after which an answer has come; one is usual.
 const TURNS_MAX: usize = 1000;
@@ -41,8 +41,7 @@ impl Outbox {
         let watch = Arc::new(Watch::new());
         let store = Store::open(host, dir.to_owned(), options, Arc::clone(&watch))?;
         let inbox = Arc::new(Inbox::new());
-        let durable = store.durable.subscribe();
-        let handle = Handle { inbox: Arc::clone(&inbox), durable, watch, stat: Mutex::default() };
+        let handle = store.handle(Arc::clone(&inbox));
         Ok((Self { handle: Arc::new(handle) }, Inline { store, inbox }))
     }
 }

@@ -16,7 +16,9 @@ use bytes::{BufMut, Bytes};
 
 use crate::id::{Epoch, JobId, Lane, RecordId, StreamId};
 use crate::limit;
-use crate::outbox::job::{JobChange, JobRow, JobRows, Reservation, ReservationChange, SpecChange};
+use crate::outbox::job::{
+    JobChange, JobRow, JobRows, REMEMBERED, Reservation, ReservationChange, SpecChange, Trust,
+};
 use crate::outbox::ledger::Ledger;
 use crate::outbox::{AppendError, StoreError};
 use crate::wire::message::StreamMark;
@@ -25,11 +27,10 @@ use super::core::{self, Core};
 use super::host::Fault;
 use super::thread::Store;
 
-const REMEMBERED: &str = "jobs";
 const PREFIX: &[u8; 2] = b"j/";
 /// A piece of a spec: with its key and checksum well below a block.
 const PIECE_BYTES: usize = 12 * 1024;
-const JOB_KEY_BYTES: usize = PREFIX.len() + 16;
+pub(super) const JOB_KEY_BYTES: usize = PREFIX.len() + 16;
 
 /// Space kept for jobs.
 #[derive(Debug, Clone, Default)]
@@ -188,14 +189,26 @@ impl Store {
 }
 
 fn read(core: &mut Core) -> Result<JobRows, Fault> {
-    let mut rows =
-        JobRows { jobs: Vec::new(), remembered: core.get(&core::name_key(REMEMBERED))?.map(Bytes::from) };
+    let carved_upto = core.carved_upto()?;
+    let trust_of = |commit: u64| {
+        if carved_upto.is_some_and(|upto| commit <= upto) { Trust::Doubtful } else { Trust::Certain }
+    };
+    let mut rows = JobRows { jobs: Vec::new(), remembered: None, trust: trust_of(0) };
+    core.visit(&core::name_key(REMEMBERED), |key, row| {
+        if key == core::name_key(REMEMBERED) {
+            rows.remembered = Some(Bytes::copy_from_slice(row.value));
+            rows.trust = trust_of(row.commit);
+        }
+        Ok(())
+    })?;
     let mut pieces = 0;
     core.visit(PREFIX, |key, stored| {
         if key.len() == JOB_KEY_BYTES {
-            let stored = parse(key, &stored.value)?;
+            let trust = trust_of(stored.commit);
+            let stored = parse(key, stored.value)?;
             pieces = stored.pieces;
-            rows.jobs.push(JobRow { job: job_of(key)?, row: Bytes::copy_from_slice(stored.row), spec: None });
+            let row = Bytes::copy_from_slice(stored.row);
+            rows.jobs.push(JobRow { job: job_of(key)?, row, spec: None, trust });
             return Ok(());
         }
         // The pieces of a spec come right behind its job, in their order; those it does not need any more wait to be removed.
@@ -204,7 +217,7 @@ fn read(core: &mut Core) -> Result<JobRows, Fault> {
             return Err(Fault::Broken(format!("core row `{}` belongs to no job", key.escape_ascii())));
         };
         if piece_of(key).is_some_and(|number| number < pieces) {
-            let spec = [held.spec.as_deref().unwrap_or_default(), &stored.value].concat();
+            let spec = [held.spec.as_deref().unwrap_or_default(), stored.value].concat();
             held.spec = Some(spec.into());
         }
         Ok(())
@@ -220,7 +233,7 @@ pub(super) fn reservations(core: &mut Core, ledger: &Ledger) -> Result<Reservati
     let waits = |id: &RecordId| ledger.stream(id.stream).is_some_and(|stream| stream.acked < id.seq);
     core.visit(PREFIX, |key, stored| {
         if key.len() == JOB_KEY_BYTES {
-            let stored = parse(key, &stored.value)?;
+            let stored = parse(key, stored.value)?;
             pieces = stored.pieces;
             let reservation = match stored.reservation {
                 Some(Reservation::UntilAcked(id)) if !waits(&id) => None,

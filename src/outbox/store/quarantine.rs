@@ -14,6 +14,7 @@ use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::carve::Carved;
+use super::core;
 use super::generation::{Generation, QUARANTINE_PREFIX};
 use super::host::Fault;
 use super::thread::Store;
@@ -86,6 +87,16 @@ impl Store {
         self.append_encoded(Lane::Control, &encoded)?;
         self.durable.send_replace(self.ledger.current_states());
         Ok(())
+    }
+
+    /// Tells the hub of a damaged core; in the commit that says that it was told.
+    pub(super) fn report_core_lost(&mut self, report: LossReport) {
+        if let Some(core) = &mut self.core {
+            core.remove(core::LOST);
+        }
+        if let Err(error) = self.report(report) {
+            tracing::warn!(%error, "the hub is told of the damaged core after the next start");
+        }
     }
 
     /// What is to be said of numbers that nothing sound is left of.

@@ -13,7 +13,7 @@ use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
-use crate::wire::message::{Gap, GapReason};
+use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::ballast::{self, Ballast};
 use super::carve::Carved;
@@ -27,12 +27,7 @@ use super::mark::{CoreState, End, Mark};
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
-    let core = dir.join("core");
-    if host.exists(&core) {
-        host.remove_folder(&dir.join("core.new"))?;
-    } else if host.exists(&dir.join("dead-core")) {
-        host.rename(&dir.join("dead-core"), &core)?;
-    }
+    core::settle_folders(host, dir)?;
     for name in host.list(dir)? {
         if name.starts_with(NEW_PREFIX) || name.starts_with(DEAD_PREFIX) {
             host.remove_folder(&dir.join(name))?;
@@ -47,6 +42,8 @@ pub(super) struct Found {
     pub(super) ledger: Ledger,
     pub(super) reservations: Reservations,
     pub(super) ballast: Ballast,
+    /// What the hub is to be told of the core.
+    pub(super) core_lost: Option<LossReport>,
 }
 
 /// Opens the core, finds what is held, draws every lane's epoch and makes that durable. A full disk gets back what was
@@ -78,15 +75,17 @@ fn try_open(
     cipher: Option<&Arc<Cipher>>,
 ) -> Result<Found, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let commit = mark.found_core().map_or(0, |core| core.commit);
-    let mut core = Core::open(host, dir, commit, cipher.cloned()).map_err(unreadable)?;
-    let found = recover(host, dir, &mut core, mark).and_then(|mut ledger| {
+    let (mut core, rows) = core::open(host, dir, mark.found_core(), cipher).map_err(unreadable)?;
+    let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
         Ok((ledger, reservations))
     });
     match found {
-        Ok((ledger, reservations)) => Ok(Found { core, ledger, reservations, ballast }),
+        Ok((ledger, reservations)) => {
+            let core_lost = rows.lost.then(|| core_lost(&ledger));
+            Ok(Found { core, ledger, reservations, ballast, core_lost })
+        }
         Err(error) => {
             if let Err(fault) = core.close() {
                 tracing::debug!(%fault, "the core closed after its failure");
@@ -96,28 +95,49 @@ fn try_open(
     }
 }
 
-fn recover(host: &dyn Host, dir: &Path, core: &mut Core, mark: &mut Mark) -> Result<Ledger, OpenError> {
+/// What the hub is told of a damaged core: which control records it may be about.
+fn core_lost(ledger: &Ledger) -> LossReport {
+    let current = ledger.current(Lane::Control);
+    let old = ledger.streams().filter(|(id, _)| id.lane == Lane::Control && *id != current).last();
+    let (stream, from, to) = old.map_or((current, 1, 1), |(id, held)| {
+        let from = held.acked.saturating_add(1);
+        (id, from, from.max(held.next.saturating_sub(1)))
+    });
+    LossReport { stream, from, to, reason: LossReason::CoreLost }
+}
+
+fn recover(
+    host: &dyn Host,
+    dir: &Path,
+    core: &mut Core,
+    rows: &Rows,
+    mark: &mut Mark,
+) -> Result<Ledger, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
     let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
-    let rows = core.rows(dirty.map(|core| core.commit)).map_err(unreadable)?;
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
-    let mut streams = spans(host, dir, &rows).map_err(|source| OpenError::Io {
+    let mut streams = spans(host, dir, rows).map_err(|source| OpenError::Io {
         action: "list",
         path: dir.to_owned(),
         source,
     })?;
     let mut epochs = PerLane::from_fn(|_| Epoch::from_u64(0));
     for lane in Lane::ALL {
+        let marked = mark.found(lane).map(|durable| durable.epoch);
+        if let Some(epoch) = marked.filter(|_| rows.lost) {
+            // All that tells of it may be the mark.
+            streams.entry(StreamId { lane, epoch }).or_default();
+        }
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
-        let greatest = held.max(*rows.epochs.of(lane));
+        let greatest = held.max(*rows.epochs.of(lane)).max(marked);
         let random = host.random();
         *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
     }
     let mut lost = Vec::new();
     for (id, stream) in &mut streams {
-        lost.extend(complete(host, dir, &rows, core, mark, *id, stream)?);
+        lost.extend(complete(host, dir, rows, core, mark, *id, stream)?);
     }
     let mut ledger = Ledger::new(epochs);
     for gap in rows.gaps.iter().chain(&lost) {
@@ -176,7 +196,7 @@ fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<S
         streams.entry(*id).or_default();
     }
     for (header, bytes) in &rows.control {
-        let span = Span { bytes: *bytes, disk_bytes: *bytes };
+        let span = Span { bytes: *bytes, disk_bytes: *bytes, last: None };
         let stream = streams.entry(header.stream).or_default();
         stream.spans.insert(header.first, span);
         stream.next = stream.next.max(header.end());
@@ -184,7 +204,7 @@ fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<S
     for folder in host.list(dir)? {
         let Some(name) = name_of(&folder) else { continue };
         let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
-        let span = Span { bytes: disk_bytes, disk_bytes };
+        let span = Span { bytes: disk_bytes, disk_bytes, last: None };
         streams.entry(name.stream).or_default().spans.insert(name.first, span);
     }
     for (id, stream) in &mut streams {

@@ -24,6 +24,8 @@ impl Store {
         recorded_at: WallTime,
     ) -> Result<(), StoreError> {
         self.check()?;
+        // What was numbered under the old epoch belongs there.
+        self.commit_buffered();
         let old = self.ledger.stream(stream).ok_or(StoreError::UnknownStream { stream })?;
         let (mut from, end) = (old.acked.saturating_add(1), old.next);
         self.begin_epoch(stream.lane)?;

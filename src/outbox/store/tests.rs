@@ -7,6 +7,7 @@ mod gaps;
 mod generation;
 mod jobs;
 mod lanes;
+mod policy;
 mod reopen;
 mod unfinished;
 mod verify;
@@ -14,6 +15,7 @@ mod verify;
 use std::path::Path;
 
 use super::*;
+use crate::limit;
 use crate::outbox::{Batch, RangeState, StoreError};
 use crate::wire::batch;
 use crate::wire::message::{GapReason, LossReason, Record, RecordKind};
@@ -33,6 +35,14 @@ fn numbered(range: std::ops::Range<u64>) -> Vec<NewRecord> {
 
 fn open(dir: &Path) -> Outbox {
     Outbox::open(dir, Options::default()).unwrap()
+}
+
+/// Logs that refuse what is above `max_bytes`.
+fn logs_quota(max_bytes: u64) -> Options {
+    let mut options = Options::default();
+    let refusing = LanePolicy { max_bytes, on_full: OnFull::Refuse, ..LanePolicy::of(Lane::Logs) };
+    *options.lanes.of_mut(Lane::Logs) = refusing;
+    options
 }
 
 fn current(outbox: &Outbox, lane: Lane) -> StreamState {

@@ -13,11 +13,13 @@ use crate::limit;
 use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
+use crate::outbox::policy::HubClock;
 use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
 
 use super::ballast::{self, Ballast};
+use super::buffer::Buffered;
 use super::carve::Carved;
 use super::core::{self, Core};
 use super::format::Format;
@@ -26,6 +28,7 @@ use super::host::{Fault, Held, Host};
 use super::inbox::{CloseReply, Inbox, Work};
 use super::job::Reservations;
 use super::mark::Mark;
+use super::room::Rules;
 use super::watch::Watch;
 use super::{Options, recover};
 
@@ -36,7 +39,7 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(super) struct Store {
     pub(super) host: Arc<dyn Host>,
     pub(super) dir: PathBuf,
-    pub(super) quota: PerLane<u64>,
+    pub(super) rules: Rules,
     pub(super) ledger: Ledger,
     pub(super) core: Option<Core>,
     pub(super) mark: Mark,
@@ -49,11 +52,22 @@ pub(super) struct Store {
     pub(super) quarantined: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
+    /// Counts up when something went that took room.
+    pub(super) room: watch::Sender<u64>,
+    pub(super) buffered: Buffered,
+    /// Free bytes of the disk, and when that was looked up; `None` where it is to be looked up anew.
+    pub(super) free: Option<(BootTime, u64)>,
+    /// Hub time, once a session of this process learned it.
+    pub(super) clock: Option<HubClock>,
+    pub(super) expiry_looked: Option<BootTime>,
+    pub(super) opened: BootTime,
     pub(super) ballast: Ballast,
     /// Since when the disk is too full for something, or when that was tried last.
     pub(super) short_since: Option<BootTime>,
     /// When a core that waits for space was tried last.
     pub(super) core_tried: Option<BootTime>,
+    /// When the core was written anew, or that was tried.
+    renewed: Option<BootTime>,
     /// Why nothing durable is possible until the process restarts.
     pub(super) poisoned: Option<String>,
     pub(super) watch: Arc<Watch>,
@@ -85,13 +99,15 @@ impl Store {
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let found = recover::open(&*host, &dir, &mut mark, ballast, cipher.as_ref())?;
         let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
-        let [control, events, logs] = options.quota;
-        Ok(Self {
-            quota: PerLane::from_fn(|lane| match lane {
-                Lane::Control => control,
-                Lane::Events => events,
-                Lane::Logs => logs,
-            }),
+        let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
+        let mut store = Self {
+            rules,
+            room: watch::Sender::new(0),
+            buffered: Buffered::default(),
+            free: None,
+            clock: None,
+            expiry_looked: None,
+            opened: host.now(),
             durable: watch::Sender::new(found.ledger.current_states()),
             dir,
             ledger: found.ledger,
@@ -111,8 +127,13 @@ impl Store {
             host,
             cipher,
             format,
+            renewed: None,
             _lock: lock,
-        })
+        };
+        if let Some(report) = found.core_lost {
+            store.report_core_lost(report);
+        }
+        Ok(store)
     }
 
     /// Works until the inbox is closed and empty.
@@ -153,20 +174,29 @@ impl Store {
 
     fn patience(&self) -> Duration {
         let drained = Lane::ALL.into_iter().any(|lane| self.drained_since.of(lane).is_some());
-        let patience = match (self.mark.changed(), drained) {
+        let mut patience = match (self.mark.changed(), drained) {
             (true, _) => limit::MARK_SYNC_INTERVAL,
             (false, true) => limit::GENERATION_IDLE,
             (false, false) => IDLE,
         };
-        if self.short_since.is_some() { patience.min(limit::DISK_RETRY_INTERVAL) } else { patience }
+        if self.short_since.is_some() {
+            patience = patience.min(limit::DISK_RETRY_INTERVAL);
+        }
+        if self.may_expire() {
+            patience = patience.min(limit::EXPIRY_LOOK);
+        }
+        self.buffered.due().map_or(patience, |due| patience.min(due.since(self.host.now())))
     }
 
-    /// What time brings: the mark's sync, drained newest generations, and what a full disk kept from being done.
+    /// What time brings: buffered records, what a full disk kept from being done, records that are too old, the mark's
+    /// sync, and drained newest generations.
     pub(super) fn tend(&mut self, now: BootTime) {
+        self.tend_buffered(now);
         if self.poisoned.is_some() {
             return;
         }
         self.mend(now);
+        self.expire(now);
         if self.mark.changed() && now.since(self.mark_synced) >= limit::MARK_SYNC_INTERVAL {
             let lazy = self.core.as_ref().is_some_and(|core| core.changed() && !core.dirty());
             let synced = self.mark.sync().map_err(Fault::from);
@@ -174,6 +204,7 @@ impl Store {
             let result = synced.and_then(|()| if lazy { self.commit_core(None) } else { Ok(()) });
             self.note(result);
         }
+        self.renew_core(now);
         for lane in Lane::ALL {
             let due =
                 self.drained_since.of(lane).is_some_and(|since| now.since(since) >= limit::GENERATION_IDLE);
@@ -181,6 +212,18 @@ impl Store {
                 let result = self.remove_drained(lane);
                 self.note(result);
             }
+        }
+    }
+
+    /// Writes the core anew where it holds little else than what its rows once were.
+    fn renew_core(&mut self, now: BootTime) {
+        let rests = self.renewed.is_some_and(|at| now.since(at) < limit::CORE_RENEW_INTERVAL);
+        let Some(core) = self.core.as_mut().filter(|core| !rests && core.is_bloated()) else { return };
+        self.renewed = Some(now);
+        match core.renew(&*self.host, &self.dir) {
+            Ok(()) => tracing::info!(path = %self.dir.display(), "the outbox's core was written anew"),
+            Err(Fault::Full(detail)) => tracing::warn!(detail, "no room to write the outbox's core anew"),
+            fault => self.note(fault),
         }
     }
 
@@ -238,6 +281,7 @@ impl Store {
 
     /// A clean stop: cursors and mark durable, everything closed.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.commit_buffered();
         if let Some(reason) = self.poisoned.clone() {
             self.abandon();
             return Err(StoreError::Degraded { reason });

@@ -1,7 +1,9 @@
 //! Which records go up next: streams in order, lanes by urgency, bytes by window.
 //!
 //! Invariants: at most one read is outstanding and at most one batch waits; control has a window of its own, events and
-//! logs share the other; a lane that waits gets its turn after at most `limit::LANE_TURNS` of the more urgent ones.
+//! logs share the other; a lane that waits gets its turn after at most `limit::LANE_TURNS` of the more urgent ones. Within
+//! a lane the oldest stream comes first, but every `limit::OLD_STREAM_TURNS` + 1 reads one is for the current stream:
+//! new records flow beside a backlog. Marks are per stream, so the order between streams is nobody's promise.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ pub(super) struct Uplink {
     bulk: Window,
     batch_max: usize,
     turns: [u32; 3],
+    /// Reads of older streams since the current one had its turn, by lane.
+    old_turns: [u32; 3],
     outstanding: Option<ReadRequest>,
     waiting: Option<(StreamId, Batch)>,
     offset: Option<ClockOffset>,
@@ -77,6 +81,9 @@ impl Uplink {
         let candidates = Lane::ALL.map(|lane| self.candidate(lane));
         let turn = self.choose(candidates.map(|candidate| candidate.is_some()))?;
         let request = candidates.into_iter().nth(turn).flatten();
+        if let Some(request) = request {
+            self.count_turn(request.stream);
+        }
         self.outstanding = request;
         request
     }
@@ -85,11 +92,25 @@ impl Uplink {
     fn candidate(&self, lane: Lane) -> Option<ReadRequest> {
         let room = self.window(lane).room()?;
         let bytes_max = room.min(limit::BATCH_BYTES).min(self.batch_max).max(1);
-        self.lane(lane).find(|stream| stream.is_readable()).map(|stream| ReadRequest {
-            stream: stream.id,
-            from: stream.position,
-            bytes_max,
-        })
+        let oldest = self.lane(lane).find(|stream| stream.is_readable())?;
+        let old_turns = self.old_turns.get(lane.index()).copied().unwrap_or_default();
+        let stream = match self.waiting_current(lane) {
+            Some(current) if old_turns >= limit::OLD_STREAM_TURNS => current,
+            Some(_) | None => oldest,
+        };
+        Some(ReadRequest { stream: stream.id, from: stream.position, bytes_max })
+    }
+
+    /// The lane's current stream, where it has something to read.
+    fn waiting_current(&self, lane: Lane) -> Option<&Stream> {
+        self.lane(lane).next_back().filter(|stream| stream.is_readable())
+    }
+
+    fn count_turn(&mut self, read: StreamId) {
+        let waits = self.waiting_current(read.lane).is_some_and(|current| current.id != read);
+        if let Some(turns) = self.old_turns.get_mut(read.lane.index()) {
+            *turns = if waits { turns.saturating_add(1) } else { 0 };
+        }
     }
 
     /// The most urgent lane that wants and has turns left; when all that want have used theirs up, all begin anew.
@@ -174,7 +195,7 @@ impl Uplink {
         Ok(moved)
     }
 
-    fn lane(&self, lane: Lane) -> impl Iterator<Item = &Stream> {
+    fn lane(&self, lane: Lane) -> impl DoubleEndedIterator<Item = &Stream> {
         self.streams.range(first(lane)..=last(lane)).map(|(_, stream)| stream)
     }
 

@@ -219,3 +219,38 @@ fn control_stops_at_a_window_of_its_own() {
     assert!(world.in_flight_max <= limit::CONTROL_WINDOW_BYTES as usize + 1_000, "{}", world.in_flight_max);
     assert_eq!(world.store[&LOGS].mark, 10, "and logs go on");
 }
+
+#[test]
+fn new_records_flow_beside_the_backlog_of_older_streams() {
+    let streams = [stream(Lane::Logs, 1), stream(Lane::Logs, 2), stream(Lane::Logs, 3)];
+    let [oldest, old, current] = streams;
+    let mut world = World::with(&[(oldest, 60_000), (old, 60_000), (current, 10)]);
+    // Until the first new record is there, the backlog gets its turns and no more.
+    world.run_until(|world| world.store.get(&current).is_some_and(|stored| stored.mark == 10));
+    let turns = u64::from(limit::OLD_STREAM_TURNS);
+    let before = world.store[&oldest].mark;
+    assert!(before > 0, "older records come first");
+    assert!(world.batches as u64 <= 2 * (turns + 1), "{} batches", world.batches);
+    assert_eq!(world.store[&old].mark, 0, "older streams come one after the other");
+    // What comes in meanwhile flows, too, and the backlog drains in order beside it.
+    for appended in 1..=20 {
+        world.append(current, 10);
+        world.run_until(|world| world.store[&current].mark == 10 + 10 * appended);
+    }
+    assert!(world.store[&oldest].mark < 60_000 || world.store[&old].mark < 60_000, "a backlog is left");
+    world.run(Duration::from_secs(60));
+    for id in streams {
+        assert_eq!(world.store[&id].mark, world.outbox[&id].next - 1, "{id}");
+    }
+}
+
+#[test]
+fn a_current_stream_that_never_rests_does_not_starve_the_older_ones() {
+    let (old, current) = (stream(Lane::Events, 1), stream(Lane::Events, 2));
+    let mut world = World::with(&[(old, 60_000), (current, 60_000)]);
+    world.run_until(|world| world.store.get(&old).is_some_and(|stored| stored.mark == 60_000));
+    let done = world.store[&current].mark;
+    assert!(done > 0 && done < 30_000, "the older stream had three turns of four: {done}");
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.store[&current].mark, 60_000);
+}

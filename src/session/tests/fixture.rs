@@ -15,8 +15,8 @@ use crate::wire::envelope::{self, Header};
 use crate::wire::key::{AgentKey, Direction, MacRoot, SessionContext};
 use crate::wire::message::*;
 
-pub(super) const START: BootTime = BootTime(Duration::from_secs(1_000));
-pub(super) const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
+pub(crate) const START: BootTime = BootTime(Duration::from_secs(1_000));
+pub(crate) const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
 pub(super) const LOGS: StreamId = stream(Lane::Logs, 1);
 
 pub(super) const fn stream(lane: Lane, epoch: u64) -> StreamId {
@@ -27,7 +27,7 @@ pub(super) fn root() -> MacRoot {
     AgentKey::new([3; 32]).mac_root()
 }
 
-pub(super) fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap(),
         window_bytes: limit::WINDOW_BYTES,
@@ -39,7 +39,7 @@ pub(super) fn limits() -> Limits {
     }
 }
 
-pub(super) fn agent_config() -> AgentConfig {
+pub(crate) fn agent_config() -> AgentConfig {
     AgentConfig {
         hub_id: HubId::from_bytes([1; 16]),
         agent_id: AgentId::from_bytes([2; 16]),
@@ -63,7 +63,7 @@ pub(super) fn agent_config() -> AgentConfig {
     }
 }
 
-pub(super) fn hub_config() -> HubConfig {
+pub(crate) fn hub_config() -> HubConfig {
     HubConfig {
         hub_id: HubId::from_bytes([1; 16]),
         agent_id: AgentId::from_bytes([2; 16]),

@@ -127,6 +127,22 @@ impl World {
         self.settle();
     }
 
+    /// Goes on, step by step, until the condition holds.
+    pub(super) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..1_000_000 {
+            if done(self) {
+                return;
+            }
+            if !(self.agent_out() | self.hub_out() | self.agent_in() | self.hub_in()) {
+                let deadlines = [self.agent.poll_timeout(), self.hub.poll_timeout()];
+                self.now = deadlines.into_iter().flatten().min().unwrap().max(self.now);
+                self.agent.handle_timeout(self.now);
+                self.hub.handle_timeout(self.now);
+            }
+        }
+        panic!("the condition never held");
+    }
+
     pub(super) fn agent_out(&mut self) -> bool {
         let mut moved = self.drain_agent_events();
         let mut out = BytesMut::new();

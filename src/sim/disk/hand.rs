@@ -75,6 +75,11 @@ impl Disk {
         self.state().names.set_order(order);
     }
 
+    /// Nothing more happens on the machine.
+    pub(crate) fn stop(&self) {
+        self.state().stopped = true;
+    }
+
     /// Stops the machine after so many steps that write.
     pub(crate) fn stop_after(&self, steps: u64) {
         self.state().fuse = Some(steps);
@@ -92,6 +97,12 @@ impl Disk {
     /// Lets a sync fail, after so many that do not; `None` for no more failures.
     pub(crate) fn fail_sync(&self, after: Option<u32>) {
         self.state().bad_sync = after;
+    }
+
+    /// Nothing goes wrong from here on.
+    pub(crate) fn calm(&self) {
+        let mut state = self.state();
+        (state.fuse, state.bad_sync, state.others) = (None, None, 0);
     }
 
     /// Lets others take so many bytes.

@@ -121,6 +121,23 @@ impl Host for Disk {
         Ok(())
     }
 
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        let bytes = match state.data_file(text(from)) {
+            Some(data) => data.raw(),
+            None => match state.find(text(from)).and_then(|node| state.nodes.get(&node)) {
+                Some(Node::File(file)) => file.bytes.clone(),
+                _ => return Err(io::ErrorKind::NotFound.into()),
+            },
+        };
+        if state.room() < bytes.len() as u64 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.add(text(to), Node::File(Plain::durable(bytes)));
+        Ok(())
+    }
+
     fn length(&self, path: &Path) -> io::Result<u64> {
         let state = self.state();
         if let Some(data) = state.data_file(text(path)) {
@@ -177,6 +194,10 @@ impl Host for Disk {
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
         Ok(self.state().room())
+    }
+
+    fn disk_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.state().capacity)
     }
 
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>> {

@@ -7,6 +7,8 @@ use crate::outbox::block;
 use crate::outbox::store::generation;
 use crate::wire::message::{Gap, GapReason};
 
+use super::envelope::Row;
+
 pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     bytes.split_first_chunk().map(|(head, rest)| (u64::from_be_bytes(*head), rest))
 }
@@ -28,6 +30,13 @@ pub(super) fn gap(key: &[u8], value: &[u8]) -> Option<Gap> {
     let (records, rest) = number(rest)?;
     let (bytes, _) = number(rest)?;
     Some(Gap { stream, from, to, reason: *REASONS.get(usize::from(*reason))?, records, bytes })
+}
+
+/// The cursor that a row holds: acked number and CRC.
+pub(super) fn cursor(key: &[u8], row: Row<'_>) -> Option<(StreamId, (u64, u32))> {
+    let (stream, _) = stream(key.strip_prefix(b"c/")?)?;
+    let (acked, crc) = number(row.value)?;
+    Some((stream, (acked, u32::from_be_bytes(*crc.first_chunk()?))))
 }
 
 /// A gap's row.

@@ -10,7 +10,9 @@ use crate::wire::message::Gap;
 
 use super::broken;
 use super::envelope::Row;
-use super::key::{gap, number, stream};
+use super::key::{cursor, gap, number, stream};
+use super::rescue;
+use super::sum::{self, Sum};
 
 /// Everything a start needs to know.
 #[derive(Debug, Default)]
@@ -25,12 +27,30 @@ pub(in crate::outbox::store) struct Rows {
     pub(in crate::outbox::store) refused: Vec<(Vec<u8>, Vec<u8>)>,
     /// The greatest commit number.
     pub(super) commit: u64,
+    /// Up to which commit rows were carved out of a damaged core; a job's row that old may have been followed by others.
+    pub(in crate::outbox::store) carved_upto: Option<u64>,
+    /// Something of the core may be lost, and the hub was not told yet.
+    pub(in crate::outbox::store) lost: bool,
     refused_above: u64,
+    counted: Sum,
+    stored: Option<Sum>,
 }
 
 impl Rows {
     pub(super) fn new(refused_above: Option<u64>) -> Self {
         Self { refused_above: refused_above.unwrap_or(u64::MAX), ..Self::default() }
+    }
+
+    /// Counts a sealed row.
+    pub(super) fn count(&mut self, key: &[u8], sealed: &[u8]) {
+        if key != sum::KEY {
+            self.counted.add(key, sealed);
+        }
+    }
+
+    /// Whether every row is there that the last commit left.
+    pub(super) fn is_whole(&self) -> bool {
+        self.stored.unwrap_or_default() == self.counted
     }
 
     pub(super) fn take(&mut self, key: &[u8], row: Row<'_>) -> Result<(), Fault> {
@@ -39,10 +59,10 @@ impl Rows {
         self.commit = self.commit.max(row.commit);
         // Cursors and gaps say what happened, whoever was refused beside them.
         if row.commit > self.refused_above && matches!(prefix, b"r/" | b"j/") {
-            self.refused.push((key.to_vec(), row.value.into_owned()));
+            self.refused.push((key.to_vec(), row.value.to_vec()));
             return Ok(());
         }
-        let value: &[u8] = &row.value;
+        let value = row.value;
         match prefix {
             b"e/" => {
                 let lane = rest.first().and_then(|code| block::lane_from_code(*code)).ok_or_else(short)?;
@@ -52,15 +72,17 @@ impl Rows {
                 self.nexts.insert(stream(rest).ok_or_else(short)?.0, number(value).ok_or_else(short)?.0);
             }
             b"c/" => {
-                let (acked, crc) = number(value).ok_or_else(short)?;
-                let crc = crc.first_chunk().copied().map(u32::from_be_bytes).ok_or_else(short)?;
-                self.cursors.insert(stream(rest).ok_or_else(short)?.0, (acked, crc));
+                let (stream, cursor) = cursor(key, row).ok_or_else(short)?;
+                self.cursors.insert(stream, cursor);
             }
             b"g/" => self.gaps.push(gap(rest, value).ok_or_else(short)?),
             b"r/" => {
                 let (header, _) = block::decode(value).map_err(broken)?;
                 self.control.push((header, value.len() as u64));
             }
+            b"m/" => self.stored = Some(Sum::parse(row).ok_or_else(short)?),
+            b"x/" if key == rescue::CARVED => self.carved_upto = Some(number(value).ok_or_else(short)?.0),
+            b"x/" if key == rescue::LOST => self.lost = true,
             // What a later version of this format keeps here is not ours to judge.
             _ => {}
         }

@@ -88,6 +88,10 @@ impl Host for System {
         folder::sync_name(path)
     }
 
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::copy(from, to).map(|_bytes| ())
+    }
+
     fn length(&self, path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path)?.len())
     }
@@ -121,6 +125,11 @@ impl Host for System {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
     }
 
     fn open_cells(&self, path: &Path) -> io::Result<Box<dyn Cells>> {

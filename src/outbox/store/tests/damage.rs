@@ -1,5 +1,7 @@
 //! Damaged files: the folder opens, what is sound in it arrives, what is not is declared, and the next start says the same.
 
+mod core;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -133,7 +135,8 @@ fn copies(file: &Path, stream: StreamId) -> BTreeMap<u64, (u64, Vec<std::ops::Ra
 
 /// A folder with several generations in events and logs; its streams.
 async fn filled(dir: &Path) -> Vec<StreamId> {
-    let options = Options { quota: [1 << 26, 4 << 20, 4 << 20], ..Options::default() };
+    let mut options = logs_quota(4 << 20);
+    options.lanes.of_mut(Lane::Events).max_bytes = 4 << 20;
     let outbox = Outbox::open(dir, options).unwrap();
     let mut streams = Vec::new();
     for lane in [Lane::Events, Lane::Logs] {

@@ -176,6 +176,50 @@ async fn a_key_that_is_set_later_leaves_what_was_there_readable_and_hides_what_c
 }
 
 #[tokio::test]
+async fn a_damaged_format_or_check_does_not_let_another_key_in() {
+    let world = World::new();
+    let outbox = world.open(Some(world.key())).unwrap();
+    fill(&outbox).await;
+    let streams = Lane::ALL.map(|lane| current(&outbox, lane).stream);
+    outbox.close().await.unwrap();
+    let other = World::new();
+    other.open(Some(other.key())).unwrap().close().await.unwrap();
+    for name in ["FORMAT", "KEY"] {
+        let file = world.dir().join(name);
+        for change in ["damaged", "removed"] {
+            match change {
+                "damaged" => drop(Damage::Flip.apply(&file, 20)),
+                _ => fs::remove_file(&file).unwrap(),
+            }
+            assert!(
+                matches!(world.refused(Some(other.key())), OpenError::WrongKey { .. }),
+                "{name} {change}"
+            );
+            assert!(matches!(world.refused(None), OpenError::KeyUnset { .. }), "{name} {change}");
+            let outbox = world.open(Some(world.key())).unwrap();
+            check(&outbox, &streams).await;
+            outbox.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_core_is_carved_with_its_secrets() {
+    let world = World::new();
+    let outbox = world.open(Some(world.key())).unwrap();
+    fill(&outbox).await;
+    outbox.close().await.unwrap();
+    let file = world.dir().join("core").join("db");
+    fs::write(file.with_file_name("conf"), b"nonsense").unwrap();
+    Damage::Flip.apply(&file, 40);
+    let outbox = world.open(Some(world.key())).unwrap();
+    assert_eq!(outbox.get("config").await.unwrap().unwrap(), SECRET.as_bytes());
+    assert_eq!(outbox.jobs().await.unwrap().jobs[0].row, SECRET.as_bytes());
+    outbox.close().await.unwrap();
+    assert_eq!(leaks(&world.dir()), NONE);
+}
+
+#[tokio::test]
 async fn a_damaged_ciphertext_is_damage_and_no_wrong_key() {
     let world = World::new();
     let outbox = world.open(Some(world.key())).unwrap();

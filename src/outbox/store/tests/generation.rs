@@ -8,7 +8,7 @@ use crate::outbox::name::GenerationName;
 #[tokio::test]
 async fn generations_rotate_and_give_their_disk_back() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { quota: [1 << 26, 1 << 26, 4 << 20], ..Options::default() };
+    let options = logs_quota(4 << 20);
     let outbox = Outbox::open(dir.path(), options).unwrap();
     let mut last = None;
     for _ in 0..12 {

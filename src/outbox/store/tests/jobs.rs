@@ -3,7 +3,7 @@
 use super::*;
 use crate::id::JobId;
 use crate::outbox::AppendError;
-use crate::outbox::job::{Forget, JobRow, ReservationChange, SpecChange};
+use crate::outbox::job::{Forget, JobRow, ReservationChange, SpecChange, Trust};
 
 fn job(number: u8) -> JobId {
     JobId::from_bytes([number; 16])
@@ -43,7 +43,7 @@ fn finish(number: u8) -> JobChange {
 /// An outbox whose control lane has room for so many reservations and a little more.
 fn open_for(dir: &Path, reservations: u64) -> Outbox {
     let mut options = Options::default();
-    options.quota[Lane::Control.index()] = reservations * limit::JOB_RESERVATION_BYTES + 4096;
+    options.lanes.of_mut(Lane::Control).max_bytes = reservations * limit::JOB_RESERVATION_BYTES + 4096;
     Outbox::open(dir, options).unwrap()
 }
 
@@ -58,13 +58,21 @@ async fn a_job_survives_with_its_spec_and_records() {
     outbox.close().await.unwrap();
     let outbox = open(dir.path());
     let rows = outbox.jobs().await.unwrap();
-    let row = |number, spec| JobRow { job: job(number), row: Bytes::from_static(b"accepted"), spec };
+    let row = |number, spec| JobRow {
+        job: job(number),
+        row: Bytes::from_static(b"accepted"),
+        spec,
+        trust: Trust::Certain,
+    };
     assert_eq!(rows.jobs, [row(1, Some(spec(longest))), row(2, None)]);
     let texts: Vec<_> = drain(&outbox, stream, 1).await.into_iter().map(|record| record.payload).collect();
     assert_eq!(texts, ["accepted", "accepted"]);
     outbox.change_job(finish(1)).await.unwrap();
     let rows = outbox.jobs().await.unwrap();
-    assert_eq!(rows.jobs[0], JobRow { job: job(1), row: Bytes::from_static(b"finished"), spec: None });
+    assert_eq!(
+        rows.jobs[0],
+        JobRow { job: job(1), row: Bytes::from_static(b"finished"), spec: None, trust: Trust::Certain }
+    );
 }
 
 #[tokio::test]
@@ -73,7 +81,8 @@ async fn what_is_too_large_is_refused_and_leaves_nothing() {
     let outbox = open(dir.path());
     let too_long = outbox.change_job(accept(1, limit::JOB_SPEC_BYTES_MAX + 1)).await.unwrap_err();
     assert!(matches!(too_long, AppendError::CallTooLarge { .. }), "{too_long}");
-    assert_eq!(outbox.jobs().await.unwrap(), JobRows::default());
+    let none = JobRows { jobs: Vec::new(), remembered: None, trust: Trust::Certain };
+    assert_eq!(outbox.jobs().await.unwrap(), none);
     assert_eq!(current(&outbox, Lane::Control).next, 1);
 }
 

@@ -28,7 +28,7 @@ async fn what_is_appended_is_read_and_acked_in_every_lane() {
 #[tokio::test]
 async fn a_lane_at_its_quota_refuses_and_takes_more_after_an_ack() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { quota: [1 << 26, 1 << 26, 2 << 20], ..Options::default() };
+    let options = logs_quota(2 << 20);
     let outbox = Outbox::open(dir.path(), options).unwrap();
     let error = loop {
         if let Err(error) = outbox.append(Lane::Logs, numbered(0..1000)).await {

@@ -157,7 +157,7 @@ async fn the_cursors_crc_is_that_of_its_record_in_every_later_opening() {
 #[tokio::test]
 async fn the_cursors_crc_outlives_the_generation_of_its_record() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { quota: [1 << 26, 1 << 26, 4 << 20], ..Options::default() };
+    let options = logs_quota(4 << 20);
     let outbox = Outbox::open(dir.path(), options).unwrap();
     let mut stream = None;
     while folders(dir.path()).len() < 2 {

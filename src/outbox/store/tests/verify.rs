@@ -28,7 +28,7 @@ async fn filled(dir: &Path, options: Options) -> (Outbox, StreamId) {
 }
 
 fn small() -> Options {
-    Options { quota: [1 << 26, 1 << 26, 4 << 20], ..Options::default() }
+    logs_quota(4 << 20)
 }
 
 #[tokio::test]

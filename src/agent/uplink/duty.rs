@@ -1,0 +1,83 @@
+//! What a session asks of the outbox, without the socket between: what the hub's marks stand on here, what becomes of
+//! what they say, and what a read brings.
+
+use crate::id::RecordId;
+use crate::outbox::{Outbox, Reading, StoreError};
+use crate::session::{AgentSession, LocalMark, ReadRequest, Resolution};
+use crate::time::WallTime;
+use crate::wire::message::StreamMark;
+
+use super::outcome::Again;
+
+/// What the outbox knows of each stream, to be compared with the hub's mark.
+///
+/// # Errors
+/// As the outbox's.
+pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
+    let mut local = Vec::with_capacity(marks.len());
+    for mark in marks {
+        let stream = mark.stream;
+        let cursor = outbox.cursor(stream).await?.acked;
+        let crc = match mark.acked {
+            0 => None,
+            seq => outbox.crc(RecordId { stream, seq }).await?,
+        };
+        local.push(LocalMark { stream, cursor, crc });
+    }
+    Ok(local)
+}
+
+/// What is left to do once a registration's resolutions are durable.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// For the outbox.
+    pub(crate) acks: Vec<StreamMark>,
+    /// At once where a lane began a new epoch: this session ends.
+    pub(crate) again: Again,
+}
+
+/// Gaps of earlier sessions first, then what the marks ask for.
+///
+/// # Errors
+/// As the outbox's; what was done before stays done.
+pub(crate) async fn settle(
+    outbox: &Outbox,
+    session: &mut AgentSession,
+    resolutions: Vec<Resolution>,
+    now: WallTime,
+) -> Result<Settled, StoreError> {
+    for gap in outbox.gaps().await? {
+        session.send_gap(gap);
+    }
+    let mut settled = Settled::default();
+    for resolution in resolutions {
+        match resolution {
+            Resolution::Acked(mark) => settled.acks.push(mark),
+            Resolution::HubLost(gap) => {
+                tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
+                    "the hub lost records it had acked; was it restored from a backup?");
+                outbox.add_gap(gap).await?;
+                session.send_gap(gap);
+            }
+            Resolution::RolledBack { stream, report } => {
+                tracing::error!(%stream, from = report.from, to = report.to,
+                    "this agent's disk went back in time; its unacked records begin a new epoch");
+                outbox.roll_epoch(stream, report, now).await?;
+                settled.again = Again::AtOnce;
+            }
+        }
+    }
+    Ok(settled)
+}
+
+/// Answers what the session wanted to read.
+pub(crate) fn was_read(session: &mut AgentSession, request: ReadRequest, reading: Option<Reading>) {
+    match reading {
+        Some(Reading::Records(batch)) => session.handle_batch(request, Some(batch)),
+        Some(Reading::Gap(gap)) => {
+            session.handle_batch(request, None);
+            session.send_gap(gap);
+        }
+        None => session.handle_batch(request, None),
+    }
+}
