@@ -101,7 +101,8 @@ fn stat(view: &View, global: &Global) -> Result<(), CliError> {
         ))?;
     }
     let degraded = if stat.degraded { ", degraded: takes nothing more until a restart" } else { "" };
-    print_line(&format!("{} bytes on disk, {} gaps{degraded}", stat.disk_bytes, stat.gaps))
+    let lost = if stat.lost > 0 { format!(" ({} records lost)", stat.lost) } else { String::new() };
+    print_line(&format!("{} bytes on disk, {} gaps{lost}{degraded}", stat.disk_bytes, stat.gaps))
 }
 
 fn show(args: &ShowArgs, global: &Global) -> Result<(), CliError> {

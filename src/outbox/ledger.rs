@@ -17,7 +17,7 @@ use gaps::Gaps;
 
 pub use gaps::GapChange;
 pub use per_lane::PerLane;
-pub use stream::{LastRecord, Span, Stream, Written};
+pub use stream::{Span, Stream};
 
 /// All streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn stream(next: u64, firsts: &[u64]) -> Stream {
-        let span = Span { bytes: 100, disk_bytes: 200, last: None };
+        let span = Span { bytes: 100, disk_bytes: 200 };
         Stream { next, spans: firsts.iter().map(|first| (*first, span)).collect(), ..Stream::default() }
     }
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use crate::id::Lane;
 use crate::limit;
-use crate::time::{BootTime, ClockOffset, HubTime};
+use crate::time::{BootTime, ClockOffset, HubTime, WallTime};
 
 use super::AppendError;
-use super::ledger::{LastRecord, PerLane, Written};
+use super::ledger::PerLane;
 
 /// What a lane may take and keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +208,24 @@ pub fn victim(short: Short, lane: Lane, lanes: &PerLane<LanePolicy>, held: &PerL
             [Lane::Logs, Lane::Events].into_iter().filter(|victim| *victim >= lane).find(may)
         }
     }
+}
+
+/// When a generation's newest record was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRecord {
+    /// As the machine's clock said.
+    pub recorded_at: WallTime,
+    /// By whom it was written, and when that was.
+    pub written: Written,
+}
+
+/// By whom a generation was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// By this process, at this moment.
+    Here(BootTime),
+    /// By one before; this one found it at this moment.
+    Before(BootTime),
 }
 
 /// What the hub said of the time.

@@ -32,6 +32,7 @@ mod reader;
 mod recover;
 mod roll;
 mod room;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod thread;

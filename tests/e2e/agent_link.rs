@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outpost::agent::Agent;
-use outpost::agent::config::Config;
+use outpost::agent::config::{Config, LinkMode};
 use outpost::agent::state::{LinkState, Status};
 use outpost::id::Lane;
 use outpost::limit;
 use outpost::outbox::NewRecord;
 use outpost::time::WallTime;
 use outpost::wire::error::ErrorCode;
-use outpost::wire::message::RecordKind;
+use outpost::wire::message::{GapReason, RecordKind};
 
 use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, WIDE, config_snapshot};
 
@@ -229,5 +229,30 @@ async fn a_hub_that_never_reads_is_left_within_the_write_time_out() {
     assert_eq!(error.code, "write_timeout", "{}", error.text);
     hub.manner.send_replace(Manner::Proper);
     hub.until("all records", |seen| seen.records() == 2_000).await;
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_grew_too_old_while_the_agent_was_off_is_a_gap_and_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::Proper).await;
+    let mut config = config(&folder, &hub);
+    config.outbox.lanes.of_mut(Lane::Logs).ttl = Some(Duration::from_secs(3600));
+    // Recorded in June 2025.
+    let dated = |record| NewRecord { recorded_at: WallTime(1_750_000_000_000), ..record };
+    let old: Vec<_> = records(0..3).into_iter().map(dated).collect();
+    let alone = Agent::start(Config { link: LinkMode::Off, ..config.clone() }).await.unwrap();
+    let stream = alone.outbox().append(Lane::Logs, old.clone()).await.unwrap().first.stream;
+    alone.outbox().append(Lane::Events, old).await.unwrap();
+    alone.shutdown().await.unwrap();
+
+    let agent = Agent::start(config).await.unwrap();
+    hub.until("the events and a gap", |seen| seen.records() == 3 && !seen.gaps.is_empty()).await;
+    status(&agent, "the gap is acked", |status| status.outbox.gaps == 0).await;
+    hub.look(|seen| {
+        let [gap] = seen.gaps.as_slice() else { panic!("one gap: {:?}", seen.gaps) };
+        assert_eq!((gap.stream, gap.from, gap.to, gap.reason), (stream, 1, 3, GapReason::Expired));
+        assert!(seen.payloads.keys().all(|stream| stream.lane == Lane::Events), "events have no TTL");
+    });
     agent.shutdown().await.unwrap();
 }

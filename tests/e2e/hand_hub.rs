@@ -12,7 +12,7 @@ use outpost::time::{BootTime, ClockOffset};
 use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
-use outpost::wire::message::ConfigSnapshot;
+use outpost::wire::message::{ConfigSnapshot, Gap};
 use serve::Serve;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ pub(crate) fn config_snapshot() -> ConfigSnapshot {
 pub(crate) struct Seen {
     pub(crate) payloads: BTreeMap<StreamId, Vec<Vec<u8>>>,
     pub(crate) offsets: Vec<Option<ClockOffset>>,
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) heartbeats: u64,
     pub(crate) sessions: u64,
     /// When each of them began.

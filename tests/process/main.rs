@@ -6,8 +6,10 @@
 
 mod bundles;
 mod commands;
+mod damage;
 mod delivery;
 mod demo;
+mod eviction;
 mod examples;
 mod folder;
 mod full_disk;

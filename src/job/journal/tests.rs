@@ -319,3 +319,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_job_whose_later_rows_may_be_lost_is_found_begun_and_one_that_is_over_stays_so() {
+    let mut journal = Journal::default();
+    journal.set(job(1), accepted(1));
+    journal.set(job(2), finished(2, 9));
+    journal.set(job(3), accepted(3));
+    for number in 1..3 {
+        journal.doubt(job(number));
+    }
+    assert!(journal.is_doubtful(job(1)) && !journal.is_doubtful(job(2)));
+    let begun = Found::Begun { survivor: Survivor::Unknown, started_at: None };
+    assert_eq!(journal.found(BOOT), [(job(1), begun), (job(3), Found::Waiting)]);
+    journal.set(job(1), finished(1, 10));
+    assert!(!journal.is_doubtful(job(1)), "its row is the last one now");
+}
+
+#[test]
+fn a_journal_that_may_lack_jobs_refuses_what_was_created_before() {
+    let mut journal = Journal::default();
+    journal.forget_until(HubTime(100));
+    assert_eq!(offered(&journal, 1, 100), Offered::Refused(Refusal::TooOld));
+    assert_eq!(offered(&journal, 1, 101), Offered::New);
+}

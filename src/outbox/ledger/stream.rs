@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::time::{BootTime, WallTime};
-
 /// One epoch of a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
@@ -24,26 +22,6 @@ pub struct Span {
     pub bytes: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
-    /// Its newest record, where that is known without reading it.
-    pub last: Option<LastRecord>,
-}
-
-/// When a generation's newest record was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastRecord {
-    /// As the machine's clock said.
-    pub recorded_at: WallTime,
-    /// By whom it was written, and when that was.
-    pub written: Written,
-}
-
-/// By whom a generation was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// By this process, at this moment.
-    Here(BootTime),
-    /// By one before; this one found it at this moment.
-    Before(BootTime),
 }
 
 impl Default for Stream {

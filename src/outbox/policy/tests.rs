@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::time::WallTime;
 
 const MIB: u64 = 1 << 20;
 const SLACK: u64 = MIB / 4;

@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 use crate::id::{Lane, RecordId, StreamId};
 use crate::obs::random;
 use crate::outbox::block::{HEADER_BYTES, Header, Packer, Sealing};
-use crate::outbox::ledger::{LastRecord, PerLane, Span, Written};
+use crate::outbox::ledger::{PerLane, Span};
 use crate::outbox::name::GenerationName;
-use crate::outbox::policy::Short;
+use crate::outbox::policy::{LastRecord, Short, Written};
 use crate::outbox::{AppendError, Appended, Durability};
 use crate::time::WallTime;
 
@@ -155,10 +155,13 @@ impl Store {
         let now = self.host.now();
         let Some(held) = self.ledger.stream_mut(stream) else { return Ok(next) };
         for (first, bytes, recorded_at) in spans {
+            if stream.lane != Lane::Control {
+                let last = LastRecord { recorded_at, written: Written::Here(now) };
+                self.last_records.insert(GenerationName { stream, first }, last);
+            }
             let span = held.spans.entry(first).or_insert_with(Span::default);
             span.bytes = span.bytes.saturating_add(bytes);
             span.disk_bytes = if length == 0 { bytes } else { length };
-            span.last = Some(LastRecord { recorded_at, written: Written::Here(now) });
         }
         Ok(next)
     }

@@ -32,7 +32,6 @@ use crate::outbox::cipher::Cipher;
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
-use renew::Renewal;
 use sum::Sum;
 
 pub(super) use envelope::Row;
@@ -280,31 +279,6 @@ impl Core {
         database.apply(batch)?;
         database.commit()?;
         Ok(number)
-    }
-
-    /// Whether far more bytes lie in its file than its rows have.
-    pub(super) fn is_bloated(&self) -> bool {
-        let length = self.length().unwrap_or_default();
-        length > limit::CORE_BYTES_LIVELY && length / limit::CORE_GROWTH_MAX > self.sum.bytes && !self.dirty()
-    }
-
-    /// Writes the durable rows anew, in a file without what they once were. What waits for a commit goes on waiting.
-    pub(super) fn renew(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
-        let mut renewal = Renewal::begin(host, dir)?;
-        let mut put = Ok(());
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
-            put = unseal(key, sealed).and_then(|_| renewal.put(key, sealed));
-            if put.is_ok() { Scan::Next } else { Scan::Stop }
-        })?;
-        put?;
-        renewal.finish(self.durable)?;
-        self.database.take().map_or(Ok(()), Database::close)?;
-        renew::swap(host, dir)?;
-        self.database = Some(host.open_database(&self.path)?);
-        self.reserved = 0;
-        self.reserve()?;
-        self.sum = self.stored_sum()?;
-        Ok(())
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

@@ -6,6 +6,8 @@
 //! * no flusher thread, no `flush_async`: both can hang; values stay far below the size that makes blob files;
 //! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`);
 //! * `open` may leave `snap.*.generating` behind, with which the next open refuses: those are removed first;
+//! * it goes by `conf` although that file's checksum is wrong: one that is not as we make it is written anew first;
+//! * a snapshot that is damaged is an error of `open`, though the log alone says as much: it is removed then;
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
 
@@ -23,6 +25,8 @@ use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
 /// The file grows by this.
 pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
+/// What sled 0.34.7 writes into `conf` for these settings.
+const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\nv\x19Q\xc1";
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// A closed database's lock may outlive it for a moment, while one of sled's threads drops its last reference.
 const LOCK_TRIES: u32 = 200;
@@ -62,7 +66,8 @@ pub(super) struct SledDatabase {
 impl SledDatabase {
     /// Opens or makes the database in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
-        remove_half_snapshots(dir)?;
+        remove_snapshots(dir, Snapshots::Half)?;
+        restore_conf(dir)?;
         let db = guarded(|| open_sled(dir))?;
         let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
         Ok(Self { open: None, db, file, dir: dir.to_owned() })
@@ -192,6 +197,9 @@ fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {
     for _ in 0..LOCK_TRIES {
         match config().open() {
             Err(sled::Error::Io(error)) if is_lock(&error) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(sled::Error::Corruption { .. }) if remove_snapshots(dir, Snapshots::All)? > 0 => {
+                tracing::warn!(path = %dir.display(), "a database is opened without its damaged snapshot");
+            }
             other => return Ok(other?),
         }
     }
@@ -203,19 +211,57 @@ fn is_lock(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
 }
 
-fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+/// Which snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Snapshots {
+    /// Those that were not finished.
+    Half,
+    All,
+}
+
+fn remove_snapshots(dir: &Path, which: Snapshots) -> io::Result<u32> {
+    let mut removed = 0;
     if !dir.exists() {
-        return Ok(());
+        return Ok(removed);
     }
     for entry in fs::read_dir(dir)? {
         let path: PathBuf = entry?.path();
-        let half = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"));
-        if half {
+        let is_one = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+            name.starts_with("snap.") && (which == Snapshots::All || name.ends_with(".generating"))
+        });
+        if is_one {
             fs::remove_file(&path)?;
+            removed += 1;
         }
     }
-    Ok(())
+    Ok(removed)
+}
+
+fn restore_conf(dir: &Path) -> io::Result<()> {
+    let path = dir.join("conf");
+    match fs::read(&path) {
+        Ok(bytes) if bytes != CONF => fs::write(&path, CONF),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conf_is_what_a_new_database_writes_and_a_damaged_one_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
+        let path = dir.path().join("conf");
+        assert_eq!(fs::read(&path).unwrap(), CONF);
+        for at in 0..CONF.len() {
+            let mut damaged = CONF.to_vec();
+            damaged[at] ^= 0x11;
+            fs::write(&path, damaged).unwrap();
+            Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), CONF, "{at}");
+        }
+    }
 }

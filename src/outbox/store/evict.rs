@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::id::Lane;
 use crate::limit;
-use crate::outbox::ledger::{LastRecord, Written};
 use crate::outbox::name::GenerationName;
-use crate::outbox::policy::{self, HubClock};
+use crate::outbox::policy::{self, HubClock, LastRecord, Written};
 use crate::time::{BootTime, ClockOffset, HubTime, WallTime};
 use crate::wire::message::{Gap, GapReason};
 
@@ -25,6 +24,7 @@ impl Store {
         self.reader.take_if(|reader| reader.name == name);
         generation::remove(&*self.host, &self.dir, name)?;
         self.quarantined.remove(&name);
+        self.last_records.remove(&name);
         if let Some(held) = self.ledger.stream_mut(name.stream) {
             held.spans.remove(&name.first);
         }
@@ -88,18 +88,16 @@ impl Store {
 
     /// The newest record of a lane's oldest generation; `None` where it cannot be read.
     fn last_of_oldest(&mut self, lane: Lane) -> Option<LastRecord> {
-        let (stream, first, span) = self.ledger.oldest(lane)?;
-        if span.last.is_some() {
-            return span.last;
-        }
+        let (stream, first, _) = self.ledger.oldest(lane)?;
         let name = GenerationName { stream, first };
+        if let Some(last) = self.last_records.get(&name) {
+            return Some(*last);
+        }
         let host = Arc::clone(&self.host);
         let (header, _) = self.carved(name).ok()?.last_block(&*host).ok()??;
         let recorded_at = WallTime(header.last_ms);
-        let last = Some(LastRecord { recorded_at, written: Written::Before(self.opened) });
-        if let Some(span) = self.ledger.stream_mut(stream).and_then(|held| held.spans.get_mut(&first)) {
-            span.last = last;
-        }
-        last
+        let last = LastRecord { recorded_at, written: Written::Before(self.opened) };
+        self.last_records.insert(name, last);
+        Some(last)
     }
 }

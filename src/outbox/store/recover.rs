@@ -2,14 +2,13 @@
 //!
 //! Where the mark promises more records of a stream than are found, the end of it was lost: a gap says so.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::outbox::block::{self, Header};
 use crate::outbox::cipher::Cipher;
-use crate::outbox::ledger::{Ledger, PerLane, Span, Stream};
+use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
 use crate::wire::batch;
@@ -20,10 +19,11 @@ use super::carve::Carved;
 use super::core::{self, Core, Rows};
 use super::gap;
 use super::generation;
-use super::generation::{DEAD_PREFIX, NEW_PREFIX, QUARANTINE_PREFIX};
+use super::generation::{DEAD_PREFIX, NEW_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::job::{self, Reservations};
 use super::mark::{CoreState, End, Mark};
+use super::spans;
 
 /// Removes what an interrupted process left half made or half removed.
 pub(super) fn clean(host: &dyn Host, dir: &Path) -> std::io::Result<()> {
@@ -118,7 +118,7 @@ fn recover(
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
-    let mut streams = spans(host, dir, rows).map_err(|source| OpenError::Io {
+    let mut streams = spans::spans(host, dir, rows).map_err(|source| OpenError::Io {
         action: "list",
         path: dir.to_owned(),
         source,
@@ -188,48 +188,6 @@ fn promised(mark: &Mark, id: StreamId) -> u64 {
     mark.found(id.lane).filter(|durable| durable.epoch == id.epoch).map_or(0, |durable| durable.upto)
 }
 
-/// Every stream that names or rows speak of, with its spans.
-fn spans(host: &dyn Host, dir: &Path, rows: &Rows) -> std::io::Result<BTreeMap<StreamId, Stream>> {
-    let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
-    let gap_streams = rows.gaps.iter().map(|gap| &gap.stream);
-    for id in rows.nexts.keys().chain(rows.cursors.keys()).chain(gap_streams) {
-        streams.entry(*id).or_default();
-    }
-    for (header, bytes) in &rows.control {
-        let span = Span { bytes: *bytes, disk_bytes: *bytes, last: None };
-        let stream = streams.entry(header.stream).or_default();
-        stream.spans.insert(header.first, span);
-        stream.next = stream.next.max(header.end());
-    }
-    for folder in host.list(dir)? {
-        let Some(name) = name_of(&folder) else { continue };
-        let disk_bytes = host.length(&dir.join(folder).join("db")).unwrap_or_default();
-        let span = Span { bytes: disk_bytes, disk_bytes, last: None };
-        streams.entry(name.stream).or_default().spans.insert(name.first, span);
-    }
-    for (id, stream) in &mut streams {
-        if let Some((acked, crc)) = rows.cursors.get(id) {
-            (stream.acked, stream.acked_crc) = (*acked, *crc);
-        }
-    }
-    Ok(streams)
-}
-
-/// The generation that lies in a folder of this name, sound or set aside.
-fn name_of(folder: &str) -> Option<GenerationName> {
-    folder.strip_prefix(QUARANTINE_PREFIX).unwrap_or(folder).parse().ok()
-}
-
-/// The generations that were set aside.
-pub(super) fn quarantined(host: &dyn Host, dir: &Path) -> std::io::Result<BTreeSet<GenerationName>> {
-    let names = host.list(dir)?;
-    Ok(names
-        .iter()
-        .filter(|name| name.starts_with(QUARANTINE_PREFIX))
-        .filter_map(|name| name_of(name))
-        .collect())
-}
-
 /// Finds a stream's `next`: as its row says where its epoch was closed in order, else from its last block. Gives what the
 /// mark promises beyond that.
 fn complete(
@@ -276,15 +234,9 @@ fn last_number(
     name: GenerationName,
     cipher: Option<&Cipher>,
 ) -> Result<Option<u64>, Fault> {
-    let folder = folder(host, dir, name);
+    let folder = spans::folder(host, dir, name);
     let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
     Ok(last.map(|(header, body)| whole_end(&header, &body, cipher)))
-}
-
-/// Where a generation lies.
-fn folder(host: &dyn Host, dir: &Path, name: GenerationName) -> PathBuf {
-    let aside = dir.join(format!("{QUARANTINE_PREFIX}{name}"));
-    if host.exists(&aside) { aside } else { dir.join(name.to_string()) }
 }
 
 fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {

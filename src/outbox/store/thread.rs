@@ -1,6 +1,6 @@
 //! The thread that owns the folder, and what it does between rounds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::limit;
 use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
-use crate::outbox::policy::HubClock;
+use crate::outbox::policy::{HubClock, LastRecord};
 use crate::outbox::{OpenError, StoreError};
 use crate::time::BootTime;
 use crate::wire::message::StreamState;
@@ -30,7 +30,7 @@ use super::job::Reservations;
 use super::mark::Mark;
 use super::room::Rules;
 use super::watch::Watch;
-use super::{Options, recover};
+use super::{Options, recover, spans};
 
 /// Without work the thread looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -57,6 +57,8 @@ pub(super) struct Store {
     pub(super) buffered: Buffered,
     /// Free bytes of the disk, and when that was looked up; `None` where it is to be looked up anew.
     pub(super) free: Option<(BootTime, u64)>,
+    /// The newest record of generations, where it is known.
+    pub(super) last_records: BTreeMap<GenerationName, LastRecord>,
     /// Hub time, once a session of this process learned it.
     pub(super) clock: Option<HubClock>,
     pub(super) expiry_looked: Option<BootTime>,
@@ -98,7 +100,7 @@ impl Store {
         let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
         let found = recover::open(&*host, &dir, &mut mark, ballast, cipher.as_ref())?;
-        let quarantined = recover::quarantined(&*host, &dir).map_err(io("list"))?;
+        let quarantined = spans::quarantined(&*host, &dir).map_err(io("list"))?;
         let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
         let mut store = Self {
             rules,
@@ -106,6 +108,7 @@ impl Store {
             buffered: Buffered::default(),
             free: None,
             clock: None,
+            last_records: BTreeMap::new(),
             expiry_looked: None,
             opened: host.now(),
             durable: watch::Sender::new(found.ledger.current_states()),

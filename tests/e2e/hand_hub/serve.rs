@@ -219,7 +219,12 @@ impl Serve {
             }
             HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
             HubEvent::JobAck(ack) => self.see(|seen| seen.answers.push(ack)),
-            HubEvent::Gap(_) | HubEvent::Unknown(_) => {}
+            HubEvent::Gap(gap) => {
+                self.see(|seen| seen.gaps.push(gap));
+                let mark = StreamMark { stream: gap.stream, acked: gap.to, acked_crc: 0 };
+                session.handle_committed(boot_now(), mark);
+            }
+            HubEvent::Unknown(_) => {}
             HubEvent::Closed(closed) => {
                 self.see(|seen| seen.told.extend(closed.error));
                 return true;

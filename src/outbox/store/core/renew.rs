@@ -7,10 +7,12 @@
 use std::io;
 use std::path::Path;
 
+use crate::limit;
 use crate::outbox::store::carve;
-use crate::outbox::store::host::{Batch, Database, Fault, Host};
+use crate::outbox::store::host::{Batch, Database, Fault, Host, Scan, Tree};
 
-use super::envelope;
+use super::Core;
+use super::envelope::{self, unseal};
 use super::sum::{self, Sum};
 
 const CORE: &str = "core";
@@ -20,6 +22,33 @@ const DEAD: &str = "dead-core";
 const COMPLETE: &[u8] = b"x/complete";
 /// Bytes written at once.
 const BATCH_BYTES: usize = 256 * 1024;
+
+impl Core {
+    /// Whether far more bytes lie in its file than its rows have.
+    pub(in crate::outbox::store) fn is_bloated(&self) -> bool {
+        let length = self.length().unwrap_or_default();
+        length > limit::CORE_BYTES_LIVELY && length / limit::CORE_GROWTH_MAX > self.sum.bytes && !self.dirty()
+    }
+
+    /// Writes the durable rows anew, in a file without what they once were. What waits for a commit goes on waiting.
+    pub(in crate::outbox::store) fn renew(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
+        let mut renewal = Renewal::begin(host, dir)?;
+        let mut put = Ok(());
+        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
+            put = unseal(key, sealed).and_then(|_| renewal.put(key, sealed));
+            if put.is_ok() { Scan::Next } else { Scan::Stop }
+        })?;
+        put?;
+        renewal.finish(self.durable)?;
+        self.database.take().map_or(Ok(()), Database::close)?;
+        swap(host, dir)?;
+        self.database = Some(host.open_database(&self.path)?);
+        self.reserved = 0;
+        self.reserve()?;
+        self.sum = self.stored_sum()?;
+        Ok(())
+    }
+}
 
 /// A core on its way.
 #[derive(Debug)]

@@ -177,11 +177,10 @@ fn is_acked(found: &[u8], sealed: &[u8], cursors: &BTreeMap<StreamId, (u64, u32)
     })
 }
 
-fn each_row(
-    host: &dyn Host,
-    file: &Path,
-    visit: &mut dyn FnMut(u64, &[u8], Row<'_>, usize),
-) -> io::Result<()> {
+/// Is given a row's place, key, content and sealed length.
+type VisitRow<'a> = dyn FnMut(u64, &[u8], Row<'_>, usize) + 'a;
+
+fn each_row(host: &dyn Host, file: &Path, visit: &mut VisitRow<'_>) -> io::Result<()> {
     carve::scan(host, file, envelope::MAGIC, envelope::BYTES_MAX, &mut |at, bytes| {
         let (key, row, length) = envelope::open_first(bytes)?;
         visit(at, key, row, length);

@@ -1,6 +1,8 @@
 //! Damaged files: the folder opens, what is sound in it arrives, what is not is declared, and the next start says the same.
 
 mod core;
+mod files;
+mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -133,6 +135,9 @@ fn copies(file: &Path, stream: StreamId) -> BTreeMap<u64, (u64, Vec<std::ops::Ra
     copies
 }
 
+/// What [`filled`] writes into each lane.
+const RECORDS: u64 = 20 * (1 + 7 + 300);
+
 /// A folder with several generations in events and logs; its streams.
 async fn filled(dir: &Path) -> Vec<StreamId> {
     let mut options = logs_quota(4 << 20);
@@ -146,10 +151,15 @@ async fn filled(dir: &Path) -> Vec<StreamId> {
             number += count;
             assert_eq!(last.seq, number);
         }
+        assert_eq!(number, RECORDS);
         streams.push(current(&outbox, lane).stream);
     }
     outbox.close().await.unwrap();
     streams
+}
+
+fn length_of(file: &Path) -> usize {
+    usize::try_from(fs::metadata(file).unwrap().len()).unwrap()
 }
 
 fn generation_files(dir: &Path) -> Vec<(PathBuf, GenerationName)> {
@@ -174,7 +184,7 @@ async fn a_damaged_generation_loses_the_blocks_that_are_hit_and_nothing_else() {
         copy(base.path(), dir.path());
         let path = dir.path().join(file);
         let before = copies(&path, name.stream);
-        let at = rng.usize(0..fs::metadata(&path).unwrap().len() as usize);
+        let at = rng.usize(0..length_of(&path));
         let hit = damage.apply(&path, at);
         let is_hit = |place: &std::ops::Range<usize>| place.start < hit.end && hit.start < place.end;
         let gone = before.iter().filter(|(_, (_, places))| places.iter().all(is_hit));

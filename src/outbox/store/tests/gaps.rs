@@ -77,31 +77,36 @@ async fn a_reader_meets_the_gap_where_the_records_were() {
     outbox.close().await.unwrap();
 }
 
-/// A kill between the gap's commit and the removal of what it covers, of the newest generation too.
+/// A kill between the gap's commit and the removal of what it covers, and one after it; of the newest generation.
 #[tokio::test]
 async fn what_a_gap_covers_whole_is_removed_at_the_next_start_and_its_numbers_stay_used() {
-    let dir = tempfile::tempdir().unwrap();
-    let outbox = open(dir.path());
-    let stream = outbox.append(Lane::Logs, numbered(0..100)).await.unwrap().first.stream;
-    declare(&outbox, gap(stream, 1, 100)).await;
-    let name = GenerationName { stream, first: 1 }.to_string();
-    let killed = tempfile::tempdir().unwrap();
-    copy(dir.path(), killed.path());
-    outbox.close().await.unwrap();
-    assert_eq!(folders(killed.path()), [name]);
-    for _ in 0..2 {
+    for removed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        let stream = outbox.append(Lane::Logs, numbered(0..100)).await.unwrap().first.stream;
+        declare(&outbox, gap(stream, 1, 100)).await;
+        if removed {
+            let name = GenerationName { stream, first: 1 };
+            outbox.call(move |store| store.remove_generation(name)).await.unwrap().unwrap();
+        }
+        let killed = tempfile::tempdir().unwrap();
+        copy(dir.path(), killed.path());
+        outbox.close().await.unwrap();
+        assert_eq!(folders(killed.path()).is_empty(), removed);
+        for _ in 0..2 {
+            let outbox = open(killed.path());
+            assert_eq!(folders(killed.path()), Vec::<String>::new());
+            let (numbers, gaps) = walk(&outbox, stream, 1).await;
+            assert_eq!((numbers, gaps), (vec![], vec![gap(stream, 1, 100)]));
+            let listed = outbox.streams().await.unwrap();
+            assert!(listed.contains(&StreamState { stream, first_unacked: 1, next: 101 }), "{listed:?}");
+            outbox.close().await.unwrap();
+        }
         let outbox = open(killed.path());
-        assert_eq!(folders(killed.path()), Vec::<String>::new());
-        let (numbers, gaps) = walk(&outbox, stream, 1).await;
-        assert_eq!((numbers, gaps), (vec![], vec![gap(stream, 1, 100)]));
-        let listed = outbox.streams().await.unwrap();
-        assert!(listed.contains(&StreamState { stream, first_unacked: 1, next: 101 }), "{listed:?}");
+        ack(&outbox, stream, 100).await.unwrap();
+        assert!(outbox.streams().await.unwrap().iter().all(|state| state.stream != stream));
         outbox.close().await.unwrap();
     }
-    let outbox = open(killed.path());
-    ack(&outbox, stream, 100).await.unwrap();
-    assert!(outbox.streams().await.unwrap().iter().all(|state| state.stream != stream));
-    outbox.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn a_damaged_core_opens_with_what_is_sound_in_it_and_tells_of_the_rest() {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut hurt = 0;
-    let length = fs::metadata(base.path().join("core/db")).unwrap().len() as usize;
+    let length = length_of(&base.path().join("core/db"));
     for damage in Damage::ALL.into_iter().cycle().take(24) {
         let dir = tempfile::tempdir().unwrap();
         copy(base.path(), dir.path());
@@ -123,7 +123,7 @@ async fn the_small_files_of_the_database_are_made_anew() {
         .collect();
     assert!(names.len() >= 2, "{names:?}");
     for name in names {
-        let length = fs::metadata(base.path().join("core").join(&name)).unwrap().len() as usize;
+        let length = length_of(&base.path().join("core").join(&name));
         let places = (0..length).step_by(length.div_ceil(9));
         for (at, damage) in places.zip(Damage::ALL.into_iter().cycle()) {
             let dir = tempfile::tempdir().unwrap();
