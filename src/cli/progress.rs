@@ -1,6 +1,8 @@
 //! How far a long command is: one line on stderr, where that is a terminal.
 
-use std::io::{IsTerminal, Read, Write};
+#[cfg(feature = "hub")]
+use std::io::Read;
+use std::io::{IsTerminal, Write};
 
 use crate::obs::clock::boot_now;
 use crate::time::BootTime;
@@ -60,17 +62,20 @@ impl Drop for Progress {
 }
 
 /// A reader whose progress is shown.
+#[cfg(feature = "hub")]
 pub(super) struct Counted<R> {
     inner: R,
     progress: Progress,
 }
 
+#[cfg(feature = "hub")]
 impl<R> Counted<R> {
     pub(super) fn new(inner: R, progress: Progress) -> Self {
         Self { inner, progress }
     }
 }
 
+#[cfg(feature = "hub")]
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(out)?;
