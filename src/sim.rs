@@ -22,6 +22,8 @@ mod run;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod scenario;
 #[cfg(all(feature = "agent", feature = "hub"))]
+mod seeds;
+#[cfg(all(feature = "agent", feature = "hub"))]
 mod tests;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod truth;

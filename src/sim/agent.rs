@@ -33,6 +33,10 @@ pub(super) struct Agent {
     /// The wall clock less hub time, in milliseconds.
     pub(super) wall_offset: i64,
     boot: u8,
+    /// Bytes of its disk were changed.
+    pub(super) damaged: bool,
+    /// It lost its power at about that time: what the mark promised may be forgotten with what damage took.
+    blurred: bool,
     /// How it dies where its disk stops.
     pub(super) armed: Death,
     /// When a process that is down is started again.
@@ -66,6 +70,8 @@ impl Agent {
             process: None,
             wall_offset: 0,
             boot,
+            damaged: false,
+            blurred: false,
             armed: Death::PowerCut,
             start_at: now,
             dial_at: now,
@@ -91,6 +97,11 @@ impl Agent {
         }
         match opened {
             Ok((outbox, store)) => {
+                around.say(|| format!("agent {}: {:?}", self.folder, self.disk.list(Path::new(DIR))));
+                around.say(|| format!("agent {}: {:?}", self.folder, store.ledger()));
+                if std::mem::take(&mut self.blurred) {
+                    around.truth.forgive(self.folder, store.ledger());
+                }
                 around.truth.check(self.folder, store.ledger());
                 let instance = InstanceId::from_bytes(around.bytes());
                 let jobs = Jobs::default();
@@ -124,11 +135,19 @@ impl Agent {
             Death::Kill => self.disk.kill(),
             Death::PowerCut => {
                 self.disk.cut_power();
+                self.blurred |= self.damaged;
                 self.boot = self.boot.wrapping_add(1);
             }
         }
         let down = if around.rng.bool() { 0 } else { around.rng.u64(0..20_000) };
         self.start_at = around.now.after(Duration::from_millis(down));
+    }
+
+    /// Bytes of the disk were changed, or not.
+    pub(super) fn damage(&mut self, changed: bool) {
+        self.damaged |= changed;
+        // The power may have gone just before.
+        self.blurred |= changed && self.process.is_none();
     }
 
     /// Stops the process in order.
@@ -153,6 +172,14 @@ impl Agent {
         }
         if let Some(process) = &self.process {
             around.truth.check(self.folder, process.store.ledger());
+        }
+        for (lane, prefix) in [(Lane::Events, "events-"), (Lane::Logs, "logs-")] {
+            let (bytes, quota) =
+                (self.disk.bytes_of(Path::new(DIR), prefix), around.scenario.quota[lane.index()]);
+            assert!(
+                bytes <= quota + quota / 8 + around.scenario.round_bytes(),
+                "{lane} takes {bytes} bytes of the disk, its quota is {quota}"
+            );
         }
     }
 
@@ -200,7 +227,8 @@ impl Agent {
             let (serial, record) = around.truth.draw(Serial::new(lane, 5, wall));
             match process.store.wait(process.outbox.append(lane, vec![record])) {
                 Ok(appended) => around.truth.reported(self.folder, &[serial], &appended),
-                Err(_) => {
+                Err(error) => {
+                    around.say(|| format!("agent {} {lane} {serial}: {error}", self.folder));
                     around.truth.refused(&[serial]);
                     return None;
                 }

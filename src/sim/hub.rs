@@ -31,6 +31,8 @@ enum Work {
 pub(super) struct Hub {
     pub(super) store: HubStore,
     queue: VecDeque<Work>,
+    /// What a replaced login still hands over.
+    late: VecDeque<Ingest>,
     connections: BTreeMap<u64, Connection>,
     /// Who logged in last.
     current: Option<u64>,
@@ -45,6 +47,7 @@ impl Hub {
         Self {
             store: HubStore::default(),
             queue: VecDeque::new(),
+            late: VecDeque::new(),
             connections: BTreeMap::new(),
             current: None,
             full: false,
@@ -80,9 +83,13 @@ impl Hub {
     }
 
     /// The second login wins: the first hands nothing more to the writer.
-    fn login(&mut self, line: u64, streams: Vec<StreamId>, around: &Around<'_>) {
+    fn login(&mut self, line: u64, streams: Vec<StreamId>, around: &mut Around<'_>) {
         if let Some(first) = self.current.replace(line).and_then(|first| self.connections.get_mut(&first)) {
-            first.replaced(around.now);
+            let staged = first.replaced(around.now);
+            // One that does not let go in time hands over what only the compare-and-set keeps out.
+            if around.once_in(4) {
+                self.late.extend(staged);
+            }
         }
         self.queue.push_back(Work::Marks(line, streams));
     }
@@ -96,6 +103,9 @@ impl Hub {
 
     /// The writer takes some of what waits.
     pub(super) fn write(&mut self, around: &mut Around<'_>) {
+        if around.once_in(3) {
+            self.queue.extend(self.late.pop_front().map(Work::Piece));
+        }
         for _ in 0..around.rng.usize(1..8) {
             match self.queue.pop_front() {
                 None => return,
@@ -124,6 +134,7 @@ impl Hub {
     pub(super) fn crash(&mut self, cables: &mut BTreeMap<u64, Cable>, around: &mut Around<'_>) {
         around.say(|| "the hub is killed".to_owned());
         self.queue.clear();
+        self.late.clear();
         for line in std::mem::take(&mut self.connections).into_keys() {
             if let Some(cable) = cables.get_mut(&line) {
                 cable.down.close();

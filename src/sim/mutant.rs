@@ -30,8 +30,6 @@ pub(crate) enum Mutant {
     ChecksumIgnored,
     /// A new generation's name is not synced.
     NameNotSynced,
-    /// A generation goes before its cursor is durable.
-    RemoveBeforeCursor,
 }
 
 thread_local! {

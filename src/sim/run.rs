@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::obs::clock;
+
 use super::scenario::{Mode, Scenario};
 use super::world::{Figures, World};
 
@@ -45,21 +47,25 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
                     figures.delivered += run.delivered;
                     figures.declared += run.declared;
                     figures.hub_lost += run.hub_lost;
+                    figures.forgiven += run.forgiven;
                 }
                 Err(failure) => failures.push(failure),
             }
         }
     };
+    let began = clock::boot_now();
     let done: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().expect("failures are caught")).collect()
     });
     let sum = |of: fn(&Figures) -> u64| done.iter().map(|(_, figures)| of(figures)).sum::<u64>();
+    let took = clock::boot_now().since(began).as_secs_f64();
     println!(
-        "{seeds} seeds from {from}: {} records delivered, {} declared as gaps, {} lost by a restored hub",
+        "{seeds} seeds from {from} in {took:.1} s: {} records delivered, {} declared as gaps, {} lost by a restored hub, {} by damage and a power cut",
         sum(|figures| figures.delivered),
         sum(|figures| figures.declared),
         sum(|figures| figures.hub_lost),
+        sum(|figures| figures.forgiven),
     );
     let failures: Vec<&String> = done.iter().flat_map(|(failures, _)| failures).collect();
     for failure in failures.iter().skip(1) {

@@ -61,7 +61,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What the product claims to live with.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Cut,
         Self::Stall,
         Self::WireFlip,
@@ -70,6 +70,9 @@ impl Trouble {
         Self::Stop,
         Self::HubCrash,
         Self::HubFull,
+        Self::FailedSync,
+        Self::FullDisk,
+        Self::DiskFlip,
         Self::ClockJump,
         Self::Restored,
         Self::Wiped,
@@ -77,11 +80,6 @@ impl Trouble {
         Self::HubRestored,
         Self::SecondLogin,
     ];
-
-    /// Whether data goes that only the operator's deed explains.
-    pub(super) const fn excuses(self) -> bool {
-        matches!(self, Self::Restored | Self::Wiped | Self::Cloned | Self::HubRestored)
-    }
 }
 
 /// One run.
@@ -115,14 +113,14 @@ impl Scenario {
         rng.shuffle(&mut troubles);
         // Few kinds at once reach deeper than all of them.
         troubles.truncate(rng.usize(1..=5));
-        let logs = 16 * 1024 << rng.u32(0..4);
+        let logs = (16 * 1024) << rng.u32(0..4);
         Self {
             seed,
             mode,
             steps: rng.u32(100..600),
             calm: rng.u32(10..60),
             troubles,
-            quota: [limit::JOB_RESERVATION_BYTES * rng.u64(2..6), 16 * 1024 << rng.u32(0..4), logs],
+            quota: [limit::JOB_RESERVATION_BYTES * rng.u64(2..6), (16 * 1024) << rng.u32(0..4), logs],
             disk_bytes: 64 << 20,
             order: NameOrder::Journal,
             limits: limits(&mut rng),
@@ -131,6 +129,11 @@ impl Scenario {
             jobs: rng.bool(),
             on_full: if rng.bool() { OnFull::Evict } else { OnFull::Refuse },
         }
+    }
+
+    /// More than one round of appends brings.
+    pub(super) const fn round_bytes(&self) -> u64 {
+        if self.long_every == u32::MAX { 16 * 1024 } else { 600 * 1024 }
     }
 
     pub(super) fn lanes(&self) -> PerLane<LanePolicy> {

@@ -1,5 +1,7 @@
 //! The runs. `OUTPOST_SIM_SEEDS`, `_FROM` and `_MODE` say which; scripts/sim sets them.
 
+mod mutants;
+
 use super::run::run_all;
 use super::scenario::Mode;
 

@@ -49,12 +49,21 @@ pub(super) struct Truth {
     stored_max: BTreeMap<StreamId, u64>,
     last_serial: BTreeMap<StreamId, usize>,
     rolled: BTreeSet<StreamId>,
+    /// Of rolled streams: what comes under other numbers, and when it was reported.
+    moved: BTreeMap<(Folder, Bytes), u64>,
+    /// How many of those went with a gap.
+    moved_lost: u64,
     /// Numbers that a restored hub had acked.
     pub(super) hub_lost: BTreeSet<RecordId>,
+    /// Raw bytes do not tell what was removed from the core: what was refused may be found there again.
+    pub(super) core_damaged: bool,
+    /// Bytes were changed on a disk.
+    pub(super) damaged: bool,
     pub(super) jobs: JobTruth,
     /// How many records reached the hub, and how many went for a reason that was declared.
     pub(super) delivered: u64,
     pub(super) declared: u64,
+    pub(super) forgiven: u64,
 }
 
 impl Truth {
@@ -105,6 +114,8 @@ impl Truth {
     /// The hub stored a gap.
     pub(super) fn stored_gap(&mut self, gap: &Gap) {
         self.advance(gap.stream, gap.from, gap.to);
+        let damage = matches!(gap.reason, GapReason::Corrupt | GapReason::CutTail);
+        assert!(!damage || self.damaged, "{gap:?} where no byte was changed");
         for ((_, stream), open) in &mut self.open {
             if *stream != gap.stream {
                 continue;
@@ -115,6 +126,9 @@ impl Truth {
                 "{gap:?} covers {covered:?}, which the hub never had"
             );
             self.declared += covered.len() as u64;
+            if gap.reason != GapReason::HubLost {
+                self.moved_lost += gap.records;
+            }
             open.retain(|seq| !(gap.from..=gap.to).contains(seq));
         }
     }
@@ -135,6 +149,7 @@ impl Truth {
                 open.remove(&id.seq);
             }
         }
+        self.moved.retain(|(_, payload), _| *payload != record.payload);
         if record.kind != RecordKind::Opaque || record.part.is_some_and(|part| part.index > 1) {
             return;
         }
@@ -142,7 +157,7 @@ impl Truth {
         let known = self.serials.get_mut(number).unwrap_or_else(|| panic!("{id}: nobody recorded {number}"));
         assert_eq!(known.parts().first(), Some(&record.payload), "{id}: the payload of record {number}");
         assert_eq!(known.lane, id.stream.lane, "{id}: the lane of record {number}");
-        assert_ne!(known.state, State::Refused, "{id}: record {number} was refused");
+        assert!(known.state != State::Refused || self.core_damaged, "{id}: record {number} was refused");
         let at = *known.at.get_or_insert(id);
         assert!(at == id || self.rolled.contains(&at.stream), "record {number} came as {at} and as {id}");
         let last = self.last_serial.insert(id.stream, number);
@@ -177,9 +192,25 @@ impl Truth {
         }
     }
 
-    /// A stream's records may come again under new numbers.
-    pub(super) fn rolled(&mut self, stream: StreamId) {
+    /// Bytes changed on disk and then the power went: the end of a stream may be gone, and the mark with it that would have
+    /// told.
+    pub(super) fn forgive(&mut self, folder: Folder, ledger: &Ledger) {
+        for ((of, stream), open) in &mut self.open {
+            if *of == folder {
+                let next = ledger.stream(*stream).map_or(0, |stream| stream.next);
+                self.forgiven += open.split_off(&next).len() as u64;
+            }
+        }
+    }
+
+    /// A stream's records may come again under new numbers; what the hub has not got comes under those only.
+    pub(super) fn rolled(&mut self, folder: Folder, stream: StreamId) {
         self.rolled.insert(stream);
+        for seq in self.open.remove(&(folder, stream)).unwrap_or_default() {
+            if let Some(unit) = self.units.get(&RecordId { stream, seq }) {
+                self.moved.insert((folder, unit.payload.clone()), unit.order);
+            }
+        }
     }
 
     /// How many reports there were.
@@ -190,6 +221,7 @@ impl Truth {
     /// The folder is again as it was after so many reports; what came later and is not at the hub is gone with it.
     pub(super) fn folder_restored(&mut self, folder: Folder, reports: u64) {
         self.jobs.excuse();
+        self.moved.retain(|(of, _), order| *of != folder || *order <= reports);
         let units = &self.units;
         for ((of, stream), open) in &mut self.open {
             if *of == folder {
@@ -242,20 +274,25 @@ impl Truth {
                 assert_eq!(unit.payload, record.payload, "{id} reads as another record than was reported");
             } else if record.kind == RecordKind::Opaque && record.part.is_none_or(|part| part.index == 1) {
                 let number = serial::of(&record.payload);
-                assert_ne!(self.serials[number].state, State::Refused, "{id} reads as a refused record");
+                let refused = self.serials[number].state == State::Refused;
+                assert!(!refused || self.core_damaged, "{id} reads as a refused record");
             }
         }
     }
 
     /// Reported records that are not at the hub.
     pub(super) fn open_count(&self) -> usize {
-        self.open.values().map(BTreeSet::len).sum()
+        let moved = self.moved.len().saturating_sub(usize::try_from(self.moved_lost).unwrap_or_default());
+        self.open.values().map(BTreeSet::len).sum::<usize>() + moved
     }
 
     /// The same in words.
     pub(super) fn open_text(&self) -> String {
         let open = self.open.iter().filter(|(_, open)| !open.is_empty());
-        open.map(|((folder, stream), open)| format!("folder {folder}, {stream}: {open:?}\n")).collect()
+        let open = open.map(|((folder, stream), open)| format!("folder {folder}, {stream}: {open:?}\n"));
+        let moved =
+            self.moved.keys().map(|(folder, payload)| format!("folder {folder}, moved: {payload:?}\n"));
+        open.chain(moved).collect()
     }
 
     /// Records for an append, each known from now on.

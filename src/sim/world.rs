@@ -49,6 +49,7 @@ pub(super) struct Figures {
     pub(super) delivered: u64,
     pub(super) declared: u64,
     pub(super) hub_lost: u64,
+    pub(super) forgiven: u64,
 }
 
 impl World {
@@ -88,6 +89,7 @@ impl World {
             delivered: self.truth.delivered,
             declared: self.truth.declared,
             hub_lost: self.truth.hub_lost.len() as u64,
+            forgiven: self.truth.forgiven,
         }
     }
 

@@ -9,15 +9,21 @@ use crate::wire::message::StreamMark;
 
 use super::outcome::Again;
 
-/// What the outbox knows of each stream, to be compared with the hub's mark.
+/// What the outbox knows of each stream, to be compared with the hub's mark. Gaps that the hub has heard of go: where the
+/// process ended between the ack and the end of its gap, nothing else would tell.
 ///
 /// # Errors
 /// As the outbox's.
 pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result<Vec<LocalMark>, StoreError> {
     let mut local = Vec::with_capacity(marks.len());
+    let gaps = outbox.gaps().await?;
     for mark in marks {
         let stream = mark.stream;
         let cursor = outbox.cursor(stream).await?.acked;
+        let heard = mark.acked.min(cursor);
+        if gaps.iter().any(|gap| gap.stream == stream && gap.to <= heard) {
+            outbox.ack(vec![StreamMark { stream, acked: heard, acked_crc: 0 }]).await?;
+        }
         let crc = match mark.acked {
             0 => None,
             seq => outbox.crc(RecordId { stream, seq }).await?,

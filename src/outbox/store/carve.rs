@@ -87,7 +87,7 @@ fn read_soft(host: &dyn Host, path: &Path, at: u64, length: u64, window: &mut [u
     let Some(window) = window.get_mut(..wanted) else { return Ok(0) };
     match host.read_at(path, at, window) {
         Ok(filled) => {
-            window.iter_mut().skip(filled).for_each(|byte| *byte = 0);
+            window.get_mut(filled..).unwrap_or_default().fill(0);
             Ok(wanted)
         }
         Err(error) if !is_damage(&error) => Err(error),

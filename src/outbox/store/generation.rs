@@ -12,6 +12,8 @@ use crate::id::StreamId;
 use crate::limit;
 use crate::outbox::block::{self, Header};
 use crate::outbox::name::GenerationName;
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 
 use super::host::{Database, Fault, Host, Scan, Tree};
 
@@ -55,7 +57,7 @@ impl Generation {
                 .reserve(reserved)
                 .and_then(|()| database.sync_new())
                 .and_then(|()| Ok(host.rename(&new, &path)?))
-                .and_then(|()| Ok(host.sync_folder(dir)?));
+                .and_then(|()| sync_name(host, dir));
             match named {
                 Ok(()) => Ok(database),
                 Err(fault) => {
@@ -104,6 +106,10 @@ impl Generation {
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Fault> {
+        #[cfg(test)]
+        if mutant::active(Mutant::AnswerBeforeSync) {
+            return Ok(());
+        }
         self.database.commit()
     }
 
@@ -176,6 +182,15 @@ impl Generation {
         }
         Ok(())
     }
+}
+
+/// Makes a new generation's name durable.
+fn sync_name(host: &dyn Host, dir: &Path) -> Result<(), Fault> {
+    #[cfg(test)]
+    if mutant::active(Mutant::NameNotSynced) {
+        return Ok(());
+    }
+    Ok(host.sync_folder(dir)?)
 }
 
 /// A value as a block of this stream.

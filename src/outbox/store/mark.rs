@@ -66,6 +66,7 @@ pub(super) struct Mark {
     found: PerLane<Option<Durable>>,
     found_core: Option<CoreMark>,
     last: PerLane<Option<End>>,
+    last_core: Option<CoreState>,
     changed: bool,
 }
 
@@ -85,6 +86,7 @@ impl Mark {
             found,
             found_core,
             last: PerLane::default(),
+            last_core: found_core.map(|core| core.state),
             changed: false,
         };
         mark.allocate();
@@ -123,9 +125,11 @@ impl Mark {
 
     /// Says how far a lane is durable.
     pub(super) fn write_lane(&mut self, lane: Lane, epoch: Epoch, upto: u64) -> io::Result<()> {
-        self.write_durable(lane, Durable { epoch, upto, end: End::Open })?;
+        let durable = Durable { epoch, upto, end: End::Open };
+        self.write_durable(lane, durable)?;
         if self.last.of_mut(lane).replace(End::Open) == Some(End::Sealed) {
-            // A start must not find the seal below what is accepted from now on.
+            // A start must not find the seal below what is accepted from now on, in neither slot: the other one may be torn.
+            self.write_durable(lane, durable)?;
             self.sync()?;
         }
         Ok(())
@@ -151,13 +155,18 @@ impl Mark {
         self.write(bytes, at)
     }
 
-    /// Says which commit of the core was the last.
+    /// Says which commit of the core was the last. Where it was dirty both slots say so: one of them may be torn later.
     pub(super) fn write_core(&mut self, commit: u64) -> io::Result<()> {
-        self.write_core_mark(CoreMark { commit, state: CoreState::Clean })
+        let clean = CoreMark { commit, state: CoreState::Clean };
+        if self.last_core.replace(CoreState::Clean) == Some(CoreState::Dirty) {
+            self.write_core_mark(clean)?;
+        }
+        self.write_core_mark(clean)
     }
 
     /// Says that rows of commits above this number were refused; into both slots. Counts after [`Self::sync`].
     pub(super) fn seal_core(&mut self, commit: u64) -> io::Result<()> {
+        self.last_core = Some(CoreState::Dirty);
         for _slot in 0..2 {
             self.write_core_mark(CoreMark { commit, state: CoreState::Dirty })?;
         }
@@ -240,6 +249,27 @@ mod tests {
         let again = Mark::open(&System, dir.path()).unwrap();
         assert_eq!(again.found(Lane::Logs), Some(durable(1)));
         assert_eq!(again.found(Lane::Events), None);
+    }
+
+    #[test]
+    fn a_seal_that_is_over_is_in_neither_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let epoch = Epoch::from_u64(3);
+        let mut mark = Mark::open(&System, dir.path()).unwrap();
+        mark.seal_lane(Lane::Logs, epoch, 2).unwrap();
+        mark.seal_core(7).unwrap();
+        mark.write_lane(Lane::Logs, epoch, 3).unwrap();
+        mark.write_core(8).unwrap();
+        // Whichever slot is written next: torn, it must not leave a seal below what was accepted.
+        for at in [slot_at(Lane::Logs, 0), slot_at(Lane::Logs, 1), core_at(0), core_at(1)] {
+            let mut sound = [0; 32];
+            mark.cells.read_exact_at(at, &mut sound).unwrap();
+            mark.cells.write_at(at, &[9; 8]).unwrap();
+            let found = Mark::open(&System, dir.path()).unwrap();
+            assert_eq!(found.found(Lane::Logs).unwrap().end, End::Open);
+            assert_eq!(found.found_core().unwrap().state, CoreState::Clean);
+            mark.cells.write_at(at, &sound).unwrap();
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::io;
 
 use crate::id::Lane;
 use crate::outbox::StoreError;
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 
 use super::core::Core;
 use super::generation::Generation;
@@ -36,6 +38,10 @@ impl Store {
     }
 
     fn write_seal(&mut self, lanes: &[Lane]) -> io::Result<()> {
+        #[cfg(test)]
+        if mutant::active(Mutant::NoSeal) {
+            return Ok(());
+        }
         for lane in lanes {
             let (epoch, upto) = (self.ledger.current(*lane).epoch, self.ledger.next(*lane) - 1);
             self.mark.seal_lane(*lane, epoch, upto)?;

@@ -6,17 +6,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
 use crate::outbox::block::{self, Header};
 use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::ballast::{self, Ballast};
 use super::carve::Carved;
-use super::core::{self, Core, Rows};
+use super::core::{self, Core, Need, Rows};
 use super::gap;
 use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX};
@@ -79,6 +82,9 @@ fn try_open(
     let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        // On a full disk what was reserved before is still there, and more is not to be had.
+        let written = reservations.bytes().saturating_mul(limit::CORE_AMPLIFICATION);
+        let _ = core.provide(written.saturating_add(limit::CORE_COMMIT_BYTES));
         Ok((ledger, reservations))
     });
     match found {
@@ -133,7 +139,10 @@ fn recover(
         let held = streams.keys().filter(|stream| stream.lane == lane).map(|stream| stream.epoch).max();
         let greatest = held.max(*rows.epochs.of(lane)).max(marked);
         let random = host.random();
-        *epochs.of_mut(lane) = Epoch::after(greatest, random).ok_or(OpenError::EpochsUsedUp { lane })?;
+        let epoch = Epoch::after(greatest, random);
+        #[cfg(test)]
+        let epoch = if mutant::active(Mutant::EpochUsedAgain) { greatest.or(epoch) } else { epoch };
+        *epochs.of_mut(lane) = epoch.ok_or(OpenError::EpochsUsedUp { lane })?;
     }
     let mut lost = Vec::new();
     for (id, stream) in &mut streams {
@@ -166,7 +175,7 @@ fn recover(
             core.remove(&core::cursor_key(id));
         }
     }
-    let commit = core.commit().map_err(unreadable)?;
+    let commit = core.commit(Need::Last).map_err(unreadable)?;
     let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
     marked.map_err(|error| unreadable(error.into()))?;
     core.settle();

@@ -3,12 +3,15 @@
 mod damage;
 mod encryption;
 mod failure;
+#[cfg(feature = "hub")]
+mod faults;
 mod gaps;
 mod generation;
 mod jobs;
 mod lanes;
 mod policy;
 mod reopen;
+mod reserve;
 mod unfinished;
 mod verify;
 

@@ -15,6 +15,8 @@ use crate::session::listing::{self, Complete};
 use crate::session::marks::{self, Verdict};
 use crate::session::outbound::Outbound;
 use crate::session::port::unexpected;
+#[cfg(all(test, feature = "agent"))]
+use crate::sim::mutant::{self, Mutant};
 use crate::time::{BootTime, ClockOffset, HubTime, WallTime};
 use crate::wire::envelope;
 use crate::wire::error::{ErrorCode, WireError};
@@ -210,6 +212,10 @@ impl AgentSession {
                 }
             };
             resolutions.extend(resolution);
+            #[cfg(all(test, feature = "agent"))]
+            if mutant::active(Mutant::SentCountsAsAcked) {
+                return Stream::new(stream, state.next.saturating_sub(1), state.next, hold);
+            }
             Stream::new(stream, mark.acked, state.next, hold)
         });
         let streams = streams.collect();

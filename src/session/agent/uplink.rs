@@ -113,7 +113,9 @@ impl Uplink {
         }
     }
 
-    /// The most urgent lane that wants and has turns left; when all that want have used theirs up, all begin anew.
+    /// The most urgent lane that wants and has turns left; when all that want have used theirs up, those begin anew. One that
+    /// does not want now keeps what it has used: else a busy control lane would give events their turns back for ever, each
+    /// time their window is full, and logs would never have theirs.
     fn choose(&mut self, wants: [bool; 3]) -> Option<usize> {
         if !wants.contains(&true) {
             return None;
@@ -125,7 +127,11 @@ impl Uplink {
                     return Some(index);
                 }
             }
-            self.turns = limit::LANE_TURNS;
+            for ((turns, all), wants) in self.turns.iter_mut().zip(limit::LANE_TURNS).zip(wants) {
+                if wants {
+                    *turns = all;
+                }
+            }
         }
         None
     }

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::agent::uplink::duty;
 use crate::limit;
-use crate::outbox::StoreError;
+use crate::outbox::{Reading, StoreError};
 use crate::session::tests::fixture;
 use crate::session::{AgentConfig, AgentEvent, AgentSession, Resolution, Transmit};
 use crate::sim::around::Around;
@@ -132,7 +132,7 @@ impl Agent {
                 around.say(|| format!("agent {} is registered: {resolutions:?}", self.folder));
                 for resolution in &resolutions {
                     if let Resolution::RolledBack { stream, .. } = resolution {
-                        around.truth.rolled(*stream);
+                        around.truth.rolled(self.folder, *stream);
                     }
                 }
                 let settling = duty::settle(&process.outbox, &mut session.machine, resolutions, wall);
@@ -186,6 +186,9 @@ impl Agent {
         if let Some(request) = session.machine.poll_read() {
             let reading = process.outbox.read(request.stream, request.from, request.bytes_max);
             let reading = process.store.wait(reading)?;
+            if !matches!(reading, Some(Reading::Records(_))) {
+                around.say(|| format!("agent {} reads {request:?}: {reading:?}", self.folder));
+            }
             duty::was_read(&mut session.machine, request, reading);
         }
         if !session.acks.is_empty() && around.once_in(3) {

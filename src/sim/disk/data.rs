@@ -167,11 +167,4 @@ impl Data {
         self.rebuild();
         true
     }
-
-    /// The end of the file is gone: `changes` of them at most.
-    pub(super) fn cut_tail(&mut self, changes: usize) {
-        self.log.truncate(self.log.len().saturating_sub(changes));
-        self.durable = self.durable.min(self.log.len());
-        self.rebuild();
-    }
 }

@@ -149,19 +149,6 @@ impl Disk {
         }
     }
 
-    /// Removes the end of a database's file.
-    pub(crate) fn cut_tail(&self, path: &Path, changes: usize) -> bool {
-        let mut state = self.state();
-        let Some(node) = state.find(text(path)) else { return false };
-        match state.nodes.get_mut(&node) {
-            Some(Node::Database(data)) => {
-                data.cut_tail(changes);
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Changes a byte of a small file; says whether there was one.
     pub(crate) fn damage_file(&self, rng: &mut Rng, path: &Path) -> bool {
         let mut state = self.state();

@@ -51,10 +51,10 @@ impl Connection {
         }
     }
 
-    /// Another login took over.
-    pub(super) fn replaced(&mut self, now: BootTime) {
-        self.stage.clear();
+    /// Another login took over; gives back what it had not handed over.
+    pub(super) fn replaced(&mut self, now: BootTime) -> VecDeque<Ingest> {
         self.session.close(now, ErrorCode::Replaced, ErrorCode::Replaced.text());
+        std::mem::take(&mut self.stage)
     }
 
     pub(super) fn registered(&mut self, marks: Vec<StreamMark>, around: &Around<'_>) {
@@ -108,7 +108,7 @@ impl Connection {
         self.transmit(cable, around, frames)
     }
 
-    fn events(&mut self, line: u64, hub: &mut Hub, around: &Around<'_>) -> bool {
+    fn events(&mut self, line: u64, hub: &mut Hub, around: &mut Around<'_>) -> bool {
         while let Some(event) = self.session.poll_event() {
             let taken = match event {
                 HubEvent::Register(register) => {

@@ -38,7 +38,7 @@ impl Serial {
 
     fn payload(&self) -> Bytes {
         let mut payload = (self.number as u64).to_be_bytes().to_vec();
-        payload.extend((0..self.bytes).map(|at| (at.wrapping_mul(31) ^ self.number) as u8));
+        payload.extend((0..self.bytes).map(|at| (at.wrapping_mul(31) ^ self.number).to_le_bytes()[0]));
         payload.into()
     }
 

@@ -98,7 +98,8 @@ impl World {
     pub(super) fn restart_degraded(&mut self) {
         for index in 0..self.agents.len() {
             let process = self.agents[index].process.as_ref();
-            if process.is_some_and(|process| process.store.poisoned().is_some()) {
+            if process.is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].damaged)
+            {
                 let (agents, _, _, mut around) = self.split();
                 agents[index].stop(&mut around);
             }
@@ -113,6 +114,9 @@ impl World {
     }
 
     fn flip(&mut self, index: usize) {
+        if self.agents[index].process.is_none() && self.rng.u8(0..4) == 0 {
+            return self.flip_mark(index);
+        }
         let fits =
             |path: &str| path.contains("/events-") || path.contains("/logs-") || path.ends_with("/core");
         let sickness = self.rng.choice([
@@ -120,7 +124,24 @@ impl World {
             crate::sim::disk::Sickness::Unreadable,
             crate::sim::disk::Sickness::Unopenable,
         ]);
-        self.agents[index].disk.damage_database(&mut self.rng, sickness.unwrap_or_default(), fits);
+        let sickness = sickness.unwrap_or_default();
+        let damaged = self.agents[index].disk.damage_database(&mut self.rng, sickness, fits);
+        self.agents[index].damage(damaged.is_some());
+        self.truth.damaged |= damaged.is_some();
+        if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
+            // A job whose row is damaged is not run again, and nobody knows how it ended.
+            self.truth.jobs.excuse();
+            self.truth.core_damaged = true;
+        }
+        self.split().3.say(|| format!("{sickness:?}: {damaged:?}"));
+    }
+
+    /// A byte of the mark changes while nobody has it open: what else is damaged may go without a word.
+    fn flip_mark(&mut self, index: usize) {
+        let path = std::path::Path::new("/data/outbox/mark");
+        let changed = self.agents[index].disk.damage_file(&mut self.rng, path);
+        self.agents[index].damage(changed);
+        self.truth.damaged |= changed;
     }
 
     /// An image is taken, or the disk becomes one that was.
