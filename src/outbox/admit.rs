@@ -8,11 +8,13 @@ use crate::limit;
 use crate::wire::batch;
 use crate::wire::message::{Part, Record};
 
-use super::{AppendError, NewRecord, block};
+use super::{AppendError, NewRecord, block, cipher};
 
-// The longest part with the longest source must fit into one stored block.
+// The longest part with the longest source must fit into one stored block, encrypted or not.
 const _: () = assert!(
-    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX) + block::HEADER_BYTES
+    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
+        + block::HEADER_BYTES
+        + cipher::SEAL_BYTES
         <= limit::BLOCK_BYTES_MAX
         && batch::encoded_len_max(limit::CONTROL_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
             + block::HEADER_BYTES

@@ -4,6 +4,7 @@
 #![cfg(all(feature = "agent", feature = "hub"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
+mod bundles;
 mod commands;
 mod damage;
 mod delivery;

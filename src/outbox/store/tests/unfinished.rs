@@ -19,12 +19,12 @@ fn parts(lane: Lane) -> Encoded {
 
 /// Writes units as a committer does that ends before the mark moves and anybody is answered.
 fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encoded, units: usize) {
-    let mut packer = Packer::new(stream, first);
+    let mut packer = Packer::new(stream, first, None);
     let mut blocks: Vec<_> =
         encoded.iter().take(units).filter_map(|(unit, at_ms)| packer.push(unit, at_ms)).collect();
     blocks.extend(packer.finish());
     if stream.lane == Lane::Control {
-        let mut core = Core::open(&System, dir, 0).unwrap();
+        let mut core = Core::open(&System, dir, 0, None).unwrap();
         for (header, value) in &blocks {
             core.put(&core::control_key(stream, header.first), value);
         }
@@ -86,7 +86,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     ack(&outbox, stream, next - 1).await.unwrap();
     outbox.close().await.unwrap();
     assert_eq!(folders(dir.path()), Vec::<String>::new(), "nothing stays behind");
-    assert!(Core::open(&System, dir.path(), 0).unwrap().rows(None).unwrap().control.is_empty());
+    assert!(Core::open(&System, dir.path(), 0, None).unwrap().rows(None).unwrap().control.is_empty());
     (next, records)
 }
 
