@@ -18,6 +18,7 @@ const _: () = assert!(
         <= limit::BLOCK_BYTES_MAX
         && batch::encoded_len_max(limit::CONTROL_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
             + block::HEADER_BYTES
+            + cipher::SEAL_BYTES
             <= limit::ROW_BYTES_MAX
 );
 

@@ -44,7 +44,7 @@ async fn writes_the_largest_values() {
             records: vec![large(byte)],
         };
         outbox.change_job(change).await.unwrap();
-        outbox.put(&format!("value {byte}"), vec![byte; limit::BLOCK_BYTES_MAX].into()).await.unwrap();
+        outbox.put(&format!("value {byte}"), vec![byte; limit::ROW_BYTES_MAX].into()).await.unwrap();
     }
     outbox.close().await.unwrap();
     say(Event::Step { name: "written".to_owned() });
