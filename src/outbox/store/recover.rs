@@ -162,7 +162,8 @@ fn recover(
         }
     }
     let commit = core.commit().map_err(unreadable)?;
-    let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
+    // Always: an earlier start may have said the same and ended before its sync, with a seal still on the medium.
+    let marked = mark.write_core(commit).and_then(|()| mark.sync());
     marked.map_err(|error| unreadable(error.into()))?;
     core.settle();
     Ok(ledger)
