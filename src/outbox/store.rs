@@ -350,7 +350,8 @@ impl Outbox {
         self.call(move |store| store.get(&name)).await?
     }
 
-    /// Keeps a small value (at most 14 KiB) under a name (at most 64 bytes); durable when this returns.
+    /// Keeps a small value (at most 14 KiB) under a name (at most 64 bytes); durable when this returns. After an error and
+    /// a crash it may be either value.
     ///
     /// # Errors
     /// Out of bounds, or the store is degraded.

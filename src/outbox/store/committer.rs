@@ -218,7 +218,7 @@ impl Store {
     }
 
     /// A failure before anything of the append was written: there is nothing to seal off.
-    fn not_ready(&mut self, fault: Fault) -> AppendError {
+    pub(super) fn not_ready(&mut self, fault: Fault) -> AppendError {
         match fault {
             Fault::Full(detail) => {
                 self.short_since.get_or_insert(self.host.now());

@@ -14,10 +14,12 @@
 //! Commits are numbered, for ever upwards. One that failed may be on the disk all the same. What its rows held before is
 //! kept until [`Core::restore`] has put that back, and nothing is committed in between.
 
+mod ahead;
 mod envelope;
 mod key;
 mod renew;
 mod rescue;
+mod restore;
 mod rows;
 mod sum;
 
@@ -25,13 +27,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::id::StreamId;
-use crate::limit;
 use crate::outbox::block::{self, Header};
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
 use sum::Sum;
 
+pub(super) use ahead::Need;
 pub(super) use envelope::Row;
 pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
 pub(super) use renew::settle as settle_folders;
@@ -85,7 +87,7 @@ impl Core {
             attempts: commit,
             durable: commit,
         };
-        core.reserve()?;
+        core.find_ahead()?;
         core.sum = core.stored_sum()?;
         Ok(core)
     }
@@ -101,22 +103,6 @@ impl Core {
         self.database
             .as_mut()
             .ok_or_else(|| Fault::Full(format!("{} waits for space to be opened again", path.display())))
-    }
-
-    fn reserve(&mut self) -> Result<(), Fault> {
-        let length = self.length()?;
-        if length + limit::CORE_AHEAD_BYTES / 2 > self.reserved {
-            let reserved = length + limit::CORE_AHEAD_BYTES;
-            match self.database()?.reserve(reserved) {
-                // What is left of the last reservation may still be enough.
-                Err(Fault::Full(_)) => {}
-                other => {
-                    other?;
-                    self.reserved = reserved;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Reads every row; control blocks only as far as their headers. Control and job rows of commits above `refused_above`
@@ -182,12 +168,18 @@ impl Core {
 
     /// Makes every change durable; gives the commit's number. Without [`Self::settle`] after it nothing of what was asked
     /// for counts, and nothing more is committed before [`Self::restore`].
-    pub(super) fn commit(&mut self) -> Result<u64, Fault> {
+    pub(super) fn commit(&mut self, need: Need) -> Result<u64, Fault> {
         let wanted = std::mem::take(&mut self.wanted);
         if self.dirty() {
             return Err(Fault::Full(format!("{} waits for space to be put right", self.path.display())));
         }
-        self.reserve()?;
+        self.keep_ahead()?;
+        // The database is not let meet a full disk: it may hang then, and would have to be opened anew.
+        let sizes = wanted.iter().map(|(key, value)| (key, value)).chain(&self.lazy);
+        let bytes: usize = sizes.map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        // What follows from acks gives space back, so it may take what the rest leaves.
+        let need = if wanted.is_empty() { Need::Last } else { need };
+        self.provide_commit(bytes, need)?;
         let number = self.attempts.saturating_add(1);
         let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = self.lazy.clone();
         let asked: BTreeSet<Vec<u8>> = wanted.iter().map(|(key, _)| key.clone()).collect();
@@ -219,48 +211,6 @@ impl Core {
         self.lazy.clear();
         self.sum = self.attempted_sum;
         self.durable = self.attempts;
-    }
-
-    /// After a full disk: opens the database anew, since one that failed stays so, and commits what the rows of the refused
-    /// commit held before, with what waits. Gives the commit's number; counts after [`Self::settle`].
-    pub(super) fn restore(&mut self, host: &dyn Host) -> Result<u64, Fault> {
-        self.wanted.clear();
-        if let Some(failed) = self.database.take() {
-            // Its error is known; what it still says while it closes adds nothing.
-            if let Err(fault) = failed.close() {
-                tracing::debug!(%fault, "the core's database closed after its failure");
-            }
-        }
-        self.reserved = 0;
-        self.database = Some(host.open_database(&self.path)?);
-        self.reserve()?;
-        let number = self.attempts.saturating_add(1);
-        self.attempts = number;
-        let before =
-            self.undo.get_or_insert_default().iter().map(|(key, value)| (key.clone(), value.clone()));
-        let lazy = self.lazy.iter().map(|(key, value)| {
-            let value = value.as_ref().map(|value| envelope::seal(key, number, value));
-            (key.clone(), value)
-        });
-        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = before.chain(lazy).collect();
-        // Whether the refused commit is there is not known: what there will be is counted.
-        let mut sum = Sum::default();
-        self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
-            if key != sum::KEY && !rows.contains_key(key) {
-                sum.add(key, sealed);
-            }
-            Scan::Next
-        })?;
-        rows.iter()
-            .filter_map(|(key, sealed)| Some((key, sealed.as_ref()?)))
-            .for_each(|(key, sealed)| sum.add(key, sealed));
-        let mut batch: Batch = rows.into_iter().collect();
-        batch.push((sum::KEY.to_vec(), Some(sum.seal(number))));
-        self.attempted_sum = sum;
-        let database = self.database()?;
-        database.apply(batch)?;
-        database.commit()?;
-        Ok(number)
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

@@ -4,12 +4,17 @@
 //! * its `flush()` does not reach the medium; a commit is `flush()` and then `fdatasync` on `<dir>/db` through one
 //!   descriptor that was opened before the first insert, because Linux reports a lost write once per open file;
 //! * no flusher thread, no `flush_async`: both can hang; values stay far below the size that makes blob files;
-//! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`);
+//! * it may panic on damaged files, so every call runs in `catch_unwind` (never build with `panic = "abort"`); what it has
+//!   left behind in this process then is unknown, so the database is neither closed nor opened again before a restart;
 //! * `open` may leave `snap.*.generating` behind, with which the next open refuses: those are removed first;
+//! * after a full disk it may wait for ever when it is dropped: one that failed is closed by a thread that may be left
+//!   behind;
 //! * it goes by `conf` although that file's checksum is wrong: one that is not as we make it is written anew first;
 //! * a snapshot that is damaged is an error of `open`, though the log alone says as much: it is removed then;
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
+
+mod folder;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,7 +24,10 @@ use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
+use crate::limit;
 use crate::obs::heap;
+
+use folder::Folder;
 
 use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
@@ -41,18 +49,6 @@ impl From<sled::Error> for Fault {
     }
 }
 
-/// Runs one call into sled; a panic becomes a fault.
-fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(Fault::Broken(format!("the database panicked: {text}")))
-    })
-}
-
 /// An open database.
 #[derive(Debug)]
 pub(super) struct SledDatabase {
@@ -60,6 +56,7 @@ pub(super) struct SledDatabase {
     open: Option<(u64, sled::Tree)>,
     db: sled::Db,
     file: File,
+    folder: Folder,
     dir: PathBuf,
 }
 
@@ -68,21 +65,23 @@ impl SledDatabase {
     pub(super) fn open(dir: &Path) -> Result<Self, Fault> {
         remove_snapshots(dir, Snapshots::Half)?;
         restore_conf(dir)?;
-        let db = guarded(|| open_sled(dir))?;
+        let folder = Folder::open(dir)?;
+        let db = folder.guarded(|| open_sled(dir))?;
         let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
-        Ok(Self { open: None, db, file, dir: dir.to_owned() })
+        Ok(Self { open: None, db, file, folder, dir: dir.to_owned() })
     }
 
     /// Runs a call on one of its trees, made where it is missing.
     fn on<T>(&mut self, tree: Tree, call: impl FnOnce(&sled::Tree) -> Result<T, Fault>) -> Result<T, Fault> {
-        guarded(|| match tree {
-            Tree::Main => call(&self.db),
+        let Self { open, db, folder, .. } = self;
+        folder.guarded(|| match tree {
+            Tree::Main => call(db),
             Tree::Numbered(number) => {
-                let open = match self.open.take().filter(|(open, _)| *open == number) {
-                    Some(open) => open,
-                    None => (number, self.db.open_tree(number.to_be_bytes())?),
+                let found = match open.take().filter(|(open, _)| *open == number) {
+                    Some(found) => found,
+                    None => (number, db.open_tree(number.to_be_bytes())?),
                 };
-                call(&self.open.insert(open).1)
+                call(&open.insert(found).1)
             }
         })
     }
@@ -136,8 +135,8 @@ impl Database for SledDatabase {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        guarded(|| Ok(self.db.flush()?))
-            .and_then(|_| Ok(rustix::fs::fdatasync(&self.file).map_err(io::Error::from)?))
+        let flushed = self.folder.guarded(|| Ok(self.db.flush()?));
+        flushed.and_then(|_| Ok(rustix::fs::fdatasync(&self.file).map_err(io::Error::from)?))
     }
 
     fn length(&self) -> Result<u64, Fault> {
@@ -158,7 +157,7 @@ impl Database for SledDatabase {
     }
 
     fn sync_new(&mut self) -> Result<(), Fault> {
-        guarded(|| Ok(self.db.flush()?))?;
+        self.folder.guarded(|| Ok(self.db.flush()?))?;
         self.file.sync_all()?;
         File::open(self.dir.join("conf"))?.sync_all()?;
         File::open(self.dir.join("blobs"))?.sync_all()?;
@@ -166,12 +165,20 @@ impl Database for SledDatabase {
     }
 
     fn close(self: Box<Self>) -> Result<(), Fault> {
-        let Self { open, db, file, .. } = *self;
-        drop(open);
-        guarded(move || {
-            drop(db);
-            Ok(())
-        })?;
+        if let Err(fault) = self.folder.check() {
+            // Closing would write, from a state nobody knows.
+            self.abandon();
+            return Err(fault);
+        }
+        let Self { open, db, file, folder, .. } = *self;
+        if folder.has_failed() {
+            close_failed((open, db))?;
+        } else {
+            folder.guarded(move || {
+                drop((open, db));
+                Ok(())
+            })?;
+        }
         drop(file);
         heap::trim();
         Ok(())
@@ -179,6 +186,24 @@ impl Database for SledDatabase {
 
     fn abandon(self: Box<Self>) {
         std::mem::forget(self);
+    }
+}
+
+/// Closes a database that has failed. sled flushes when it is dropped, and after a full disk that may wait for ever for a
+/// write that nobody does any more: so on a thread of its own, which is left behind then.
+fn close_failed(database: (Option<(u64, sled::Tree)>, sled::Db)) -> Result<(), Fault> {
+    let (sender, closed) = std::sync::mpsc::sync_channel(1);
+    let work = move || {
+        let result = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let _ = sender.send(result.is_ok());
+    };
+    std::thread::Builder::new().name("outbox-close".to_owned()).spawn(work)?;
+    match closed.recv_timeout(limit::DATABASE_CLOSE_TIMEOUT) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => {
+            let text = "the database does not close after its failure: restart the process to open it again";
+            Err(Fault::Broken(text.to_owned()))
+        }
     }
 }
 
@@ -263,5 +288,23 @@ mod tests {
             Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
             assert_eq!(fs::read(&path).unwrap(), CONF, "{at}");
         }
+    }
+
+    /// Whatever sled left behind in memory (locks, threads, half a write): it is not met again.
+    #[test]
+    fn a_folder_whose_database_panicked_is_not_opened_again_under_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("one"), dir.path().join("two"));
+        fs::create_dir(&path).unwrap();
+        let mut database = SledDatabase::open(&path).unwrap();
+        database.insert(Tree::Main, b"key", b"value").unwrap();
+        let fault = database.scan(Tree::Main, b"", &mut |_, _| panic!("as sled does")).unwrap_err();
+        assert_eq!(fault, Fault::Broken("the database panicked: as sled does".to_owned()));
+        assert!(database.get(Tree::Main, b"key").unwrap_err().to_string().contains("restart"));
+        assert!(Box::new(database).close().is_err());
+        fs::rename(&path, &other).unwrap();
+        assert!(SledDatabase::open(&other).unwrap_err().to_string().contains("restart"));
+        fs::create_dir(&path).unwrap();
+        assert!(SledDatabase::open(&path).is_ok(), "another folder of that name is not concerned");
     }
 }

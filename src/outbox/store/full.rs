@@ -67,7 +67,10 @@ impl Store {
             tracing::warn!(detail, path = %self.dir.display(), "the outbox's disk is full");
         }
         self.short_since = Some(self.host.now());
-        if lane == Lane::Control && !self.core_is_due(self.host.now()) {
+        let dirty = self.core.as_ref().is_some_and(Core::dirty);
+        if lane == Lane::Control && !(dirty && self.core_is_due(self.host.now())) {
+            // Nothing of what was refused was written, or it is sealed off already.
+            self.give_up_ballast();
             return;
         }
         if let Err(error) = self.seal(&[lane]) {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::id::{Epoch, Lane, StreamId};
+use crate::limit;
 use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -15,13 +16,13 @@ use crate::wire::message::{Gap, GapReason, LossReason, LossReport};
 
 use super::ballast::{self, Ballast};
 use super::carve::Carved;
-use super::core::{self, Core, Rows};
+use super::core::{self, Core, Need, Rows};
 use super::gap;
 use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::job::{self, Reservations};
-use super::mark::{CoreState, End, Mark};
+use super::mark::{End, Mark};
 use super::spans;
 
 /// Removes what an interrupted process left half made or half removed.
@@ -71,6 +72,9 @@ fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> R
     let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
+        // On a full disk what was reserved before is still there, and more is not to be had.
+        let written = reservations.bytes().saturating_mul(limit::CORE_AMPLIFICATION);
+        let _ = core.provide(written.saturating_add(limit::CORE_COMMIT_BYTES));
         Ok((ledger, reservations))
     });
     match found {
@@ -106,7 +110,6 @@ fn recover(
     mark: &mut Mark,
 ) -> Result<Ledger, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
@@ -161,7 +164,7 @@ fn recover(
             core.remove(&core::cursor_key(id));
         }
     }
-    let commit = core.commit().map_err(unreadable)?;
+    let commit = core.commit(Need::Last).map_err(unreadable)?;
     // Always: an earlier start may have said the same and ended before its sync, with a seal still on the medium.
     let marked = mark.write_core(commit).and_then(|()| mark.sync());
     marked.map_err(|error| unreadable(error.into()))?;

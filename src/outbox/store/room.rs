@@ -13,7 +13,7 @@ use crate::wire::message::GapReason;
 
 use super::committer::{Answer, Reply};
 use super::generation::Generation;
-use super::host::Host;
+use super::host::{Fault, Host};
 use super::inbox::Append;
 use super::thread::Store;
 use super::{Options, job};
@@ -60,8 +60,8 @@ impl Store {
     /// What is reserved for accepted jobs is no room for anything but those jobs.
     fn admit_control(&mut self, appends: Vec<Append>, answers: &mut Vec<(Reply, Answer)>) -> Vec<Append> {
         let lane = Lane::Control;
-        self.make_room_for_core();
         let mut used = self.ledger.disk_bytes(lane);
+        let mut taken = 0u64;
         let mut reserved = self.reservations.bytes();
         let quota = self.rules.lanes.of(lane).max_bytes;
         let mut admitted = Vec::with_capacity(appends.len());
@@ -75,7 +75,16 @@ impl Store {
             if used.saturating_add(bytes).saturating_add(kept_free) > quota {
                 let used = used.saturating_add(reserved);
                 answers.push((append.reply, Err(AppendError::LaneFull { lane, used, quota })));
+                continue;
+            }
+            // A job's own words need no more than what is there for them.
+            let needed = kept_free.saturating_add(taken).saturating_add(bytes);
+            let room = if own { Ok(()) } else { self.make_room_for_core(needed) };
+            if let Err(fault) = room {
+                let refused = self.not_ready(fault);
+                answers.push((append.reply, Err(refused)));
             } else {
+                taken = taken.saturating_add(bytes);
                 used = used.saturating_add(bytes);
                 reserved = reserved.saturating_add(takes);
                 admitted.push(append);
@@ -122,14 +131,20 @@ impl Store {
         freed
     }
 
-    /// Control takes what the disk has, so that results always fit: where that is little, others give way.
-    fn make_room_for_core(&mut self) {
-        let (mut freed, needed) = (0u64, limit::CORE_AHEAD_BYTES);
-        while freed < needed && self.free_bytes() < needed {
-            let short = Short::Disk { free: self.free_bytes(), min_free: needed };
-            match self.give_way(short, Lane::Control) {
-                Some(given_back) => freed = freed.saturating_add(given_back),
-                None => break,
+    /// Sees to it that the core's disk has room for what is reserved and for `bytes`. Control takes what the disk has, so
+    /// that results always fit: where that is too little, others give way.
+    fn make_room_for_core(&mut self, bytes: u64) -> Result<(), Fault> {
+        let written =
+            bytes.saturating_mul(limit::CORE_AMPLIFICATION).saturating_add(limit::CORE_COMMIT_BYTES);
+        loop {
+            let Some(core) = &mut self.core else { return Ok(()) };
+            let provided = core.provide(written);
+            if !matches!(provided, Err(Fault::Full(_))) || core.dirty() {
+                return provided;
+            }
+            let short = Short::Disk { free: self.free_bytes(), min_free: written };
+            if self.give_way(short, Lane::Control).is_none() {
+                return provided;
             }
         }
     }

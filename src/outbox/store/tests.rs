@@ -2,12 +2,15 @@
 
 mod damage;
 mod failure;
+#[cfg(feature = "hub")]
+mod faults;
 mod gaps;
 mod generation;
 mod jobs;
 mod lanes;
 mod policy;
 mod reopen;
+mod reserve;
 mod unfinished;
 
 use std::path::Path;

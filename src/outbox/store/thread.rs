@@ -20,7 +20,7 @@ use crate::wire::message::StreamState;
 use super::ballast::{self, Ballast};
 use super::buffer::Buffered;
 use super::carve::Carved;
-use super::core::{self, Core};
+use super::core::{self, Core, Need};
 use super::format::Format;
 use super::generation::Generation;
 use super::host::{Fault, Held, Host};
@@ -231,7 +231,7 @@ impl Store {
         if !core.changed() {
             return Ok(());
         }
-        let commit = core.commit()?;
+        let commit = core.commit(Need::Ordinary)?;
         self.mark.write_core(commit)?;
         if let Some(upto) = control {
             let epoch = self.ledger.current(Lane::Control).epoch;

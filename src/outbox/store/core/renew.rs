@@ -44,7 +44,7 @@ impl Core {
         swap(host, dir)?;
         self.database = Some(host.open_database(&self.path)?);
         self.reserved = 0;
-        self.reserve()?;
+        self.find_ahead()?;
         self.sum = self.stored_sum()?;
         Ok(())
     }

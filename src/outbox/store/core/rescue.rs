@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::id::StreamId;
+use crate::limit;
 use crate::outbox::block;
 use crate::outbox::store::carve;
 use crate::outbox::store::host::{Fault, Host};
@@ -52,7 +53,10 @@ pub(in crate::outbox::store) fn open(
             host.remove_folder(&dir.join(ASIDE))?;
             return Ok(found);
         }
-        Err(Fault::Full(detail)) => return Err(Fault::Full(detail)),
+        Err(Fault::Full(detail)) => {
+            host.remove_folder(&dir.join(ASIDE))?;
+            return Err(Fault::Full(detail));
+        }
         Ok(Err(detail)) | Err(Fault::Broken(detail)) => {
             tracing::error!(detail, path = %dir.display(), "the outbox's core is damaged: its rows are carved out");
         }
@@ -80,11 +84,20 @@ fn open_whole(host: &dyn Host, dir: &Path, mark: Option<CoreMark>) -> Result<Who
             core.abandon();
             Ok(Err(format!("it ends with commit {}, the last one was {commit}", rows.commit)))
         }
+        // Made, and the process ended before its first commit.
+        Ok(rows) if mark.is_none() && rows.commit == 0 => Ok(Ok((core, rows))),
         Ok(rows) if !rows.is_whole() => {
             core.abandon();
             Ok(Err("rows are missing".to_owned()))
         }
         Ok(rows) => Ok(Ok((core, rows))),
+        Err(fault @ Fault::Full(_)) => {
+            // It is opened again at once.
+            if let Err(fault) = core.close() {
+                tracing::debug!(%fault, "the core closed after its failure");
+            }
+            Err(fault)
+        }
         Err(fault) => {
             core.abandon();
             Err(fault)
@@ -98,7 +111,13 @@ fn copy_aside(host: &dyn Host, dir: &Path) -> Result<PathBuf, Fault> {
     host.remove_folder(&folder)?;
     host.create_folder(&folder)?;
     let aside = folder.join("db");
-    match host.copy_file(&db, &aside) {
+    // What is left of a full disk is for opening.
+    let needed = host.length(&db).unwrap_or_default().saturating_add(2 * limit::BALLAST_BYTES);
+    let copied = match host.free_bytes(dir) {
+        Ok(free) if free < needed => Err(io::ErrorKind::StorageFull.into()),
+        _ => host.copy_file(&db, &aside),
+    };
+    match copied {
         Ok(()) => Ok(aside),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(db),
         Err(error) => {
@@ -151,7 +170,8 @@ fn carve_rows(host: &dyn Host, dir: &Path, file: &Path, mark: Option<CoreMark>) 
             renewal.put(&found, &sealed)?;
         }
     }
-    let is_all = last.is_some_and(|(found, sum)| found >= commit && sum == renewal.sum());
+    let never_committed = mark.is_none() && rows.places.is_empty();
+    let is_all = never_committed || last.is_some_and(|(found, sum)| found >= commit && sum == renewal.sum());
     if !is_all {
         tracing::error!(upto, "something of the outbox's core is lost");
         renewal.put(CARVED, &envelope::seal(CARVED, upto, &upto.to_be_bytes()))?;

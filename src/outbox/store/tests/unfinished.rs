@@ -27,7 +27,7 @@ fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encod
         for (header, value) in &blocks {
             core.put(&core::control_key(stream, header.first), value);
         }
-        core.commit().unwrap();
+        core.commit(core::Need::Ordinary).unwrap();
         return core.close().unwrap();
     }
     if begin == Begin::Newest {
