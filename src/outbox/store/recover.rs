@@ -25,7 +25,7 @@ use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::job::{self, Reservations};
-use super::mark::{CoreState, End, Mark};
+use super::mark::{End, Mark};
 use super::spans;
 
 /// Removes what an interrupted process left half made or half removed.
@@ -120,7 +120,6 @@ fn recover(
     mark: &mut Mark,
 ) -> Result<Ledger, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
@@ -176,7 +175,8 @@ fn recover(
         }
     }
     let commit = core.commit(Need::Last).map_err(unreadable)?;
-    let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
+    // Always: an earlier start may have said the same and ended before its sync, with a seal still on the medium.
+    let marked = mark.write_core(commit).and_then(|()| mark.sync());
     marked.map_err(|error| unreadable(error.into()))?;
     core.settle();
     Ok(ledger)
