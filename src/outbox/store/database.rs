@@ -18,6 +18,7 @@ mod folder;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,9 +34,19 @@ use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
 /// The file grows by this.
 pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
+/// The same of the core. sled keeps up to 17 rows of 14 KiB in one leaf and writes the leaf as one value, above a quarter
+/// of a segment into a file under `blobs/`, which it never syncs and never removes, and which no reservation covers.
+const CORE_SEGMENT_BYTES: usize = 1024 * 1024;
+const _: () = assert!(18 * (limit::BLOCK_BYTES_MAX + LEAF_ROW_BYTES) < CORE_SEGMENT_BYTES / 4);
+const _: () = assert!(limit::TREE_BLOCKS_MAX * (limit::BLOCK_BYTES_MAX + LEAF_ROW_BYTES) < SEGMENT_BYTES / 4);
+/// What a leaf has for a row beside its value: key, envelope, lengths.
+const LEAF_ROW_BYTES: usize = 64;
 /// What sled 0.34.7 writes into `conf` for these settings.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\nv\x19Q\xc1";
+const CORE_CONF: &[u8] = b"segment_size: 1048576\nuse_compression: false\nversion: 0.34\nl\x96\x13\xf8";
 const CACHE_BYTES: u64 = 1024 * 1024;
+/// What a file's length on disk is counted in (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 /// A closed database's lock may outlive it for a moment, while one of sled's threads drops its last reference.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
@@ -144,6 +155,13 @@ impl Database for SledDatabase {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Fault> {
+        // One that fails half way leaves a part behind (ext4) or takes earlier reservations away (tmpfs): it is not tried.
+        let disk = rustix::fs::fstatvfs(&self.file).map_err(io::Error::from)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let wanted = bytes.saturating_sub(self.file.metadata()?.blocks().saturating_mul(BLOCK_BYTES));
+        if wanted > free {
+            return Err(Fault::Full(format!("{wanted} bytes are to be reserved, {free} are free")));
+        }
         let result = rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes);
         match result {
             // A file system without fallocate: the reservation is a help, not a promise.
@@ -215,7 +233,7 @@ fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {
     let config = || {
         sled::Config::new()
             .path(dir)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(settings(dir).0)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
     };
@@ -262,10 +280,16 @@ fn remove_snapshots(dir: &Path, which: Snapshots) -> io::Result<u32> {
     Ok(removed)
 }
 
+/// Segment size and `conf` of the database in a folder: the core's, whichever of its names it has, or a generation's.
+fn settings(dir: &Path) -> (usize, &'static [u8]) {
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.starts_with("core") { (CORE_SEGMENT_BYTES, CORE_CONF) } else { (SEGMENT_BYTES, CONF) }
+}
+
 fn restore_conf(dir: &Path) -> io::Result<()> {
     let path = dir.join("conf");
     match fs::read(&path) {
-        Ok(bytes) if bytes != CONF => fs::write(&path, CONF),
+        Ok(bytes) if bytes != settings(dir).1 => fs::write(&path, settings(dir).1),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -277,17 +301,38 @@ mod tests {
 
     #[test]
     fn conf_is_what_a_new_database_writes_and_a_damaged_one_is_written_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
-        let path = dir.path().join("conf");
-        assert_eq!(fs::read(&path).unwrap(), CONF);
-        for at in 0..CONF.len() {
-            let mut damaged = CONF.to_vec();
-            damaged[at] ^= 0x11;
-            fs::write(&path, damaged).unwrap();
-            Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
-            assert_eq!(fs::read(&path).unwrap(), CONF, "{at}");
+        for (name, conf) in [("core", CORE_CONF), ("logs-1-1", CONF)] {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            Box::new(SledDatabase::open(&folder).unwrap()).close().unwrap();
+            let path = folder.join("conf");
+            assert_eq!(fs::read(&path).unwrap(), conf);
+            for at in 0..conf.len() {
+                let mut damaged = conf.to_vec();
+                damaged[at] ^= 0x11;
+                fs::write(&path, damaged).unwrap();
+                Box::new(SledDatabase::open(&folder).unwrap()).close().unwrap();
+                assert_eq!(fs::read(&path).unwrap(), conf, "{at}");
+            }
         }
+    }
+
+    #[test]
+    fn rows_of_the_longest_never_become_files_that_nobody_syncs() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("core");
+        fs::create_dir(&folder).unwrap();
+        let mut database = SledDatabase::open(&folder).unwrap();
+        for round in 0..20u8 {
+            let row = |number: u8| {
+                (vec![b'r', number % 97, number], Some(vec![round; limit::BLOCK_BYTES_MAX + 12]))
+            };
+            database.apply((0..30).map(|number| row(number * 8 + round % 8)).collect()).unwrap();
+            database.commit().unwrap();
+        }
+        Box::new(database).close().unwrap();
+        assert_eq!(fs::read_dir(folder.join("blobs")).unwrap().count(), 0);
     }
 
     /// Whatever sled left behind in memory (locks, threads, half a write): it is not met again.
