@@ -34,16 +34,18 @@ use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
 
 /// The file grows by this.
 pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
-/// The same of the core. sled keeps up to 17 rows of 14 KiB in one leaf and writes the leaf as one value, above a quarter
-/// of a segment into a file under `blobs/`, which it never syncs and never removes, and which no reservation covers.
-const CORE_SEGMENT_BYTES: usize = 1024 * 1024;
-const _: () = assert!(18 * (limit::BLOCK_BYTES_MAX + LEAF_ROW_BYTES) < CORE_SEGMENT_BYTES / 4);
-const _: () = assert!(limit::TREE_BLOCKS_MAX * (limit::BLOCK_BYTES_MAX + LEAF_ROW_BYTES) < SEGMENT_BYTES / 4);
-/// What a leaf has for a row beside its value: key, envelope, lengths.
-const LEAF_ROW_BYTES: usize = 64;
+/// A leaf is split when it has more than 16 entries, and one of four may be merged into it before.
+const LEAF_ENTRIES_MAX: usize = 20;
+/// What an entry takes beside the value it is given: envelope, key, sled's own fields.
+const ENTRY_BYTES: usize = 256;
+// A leaf above a quarter of a segment becomes a file of its own, which sled never syncs: after a power cut that file is
+// empty, and sled drops what follows in its log.
+const _: () = assert!(
+    LEAF_ENTRIES_MAX * (limit::ROW_BYTES_MAX + ENTRY_BYTES) < SEGMENT_BYTES / 4
+        && limit::TREE_BLOCKS_MAX * (limit::BLOCK_BYTES_MAX + ENTRY_BYTES) < SEGMENT_BYTES / 4
+);
 /// What sled 0.34.7 writes into `conf` for these settings.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\nv\x19Q\xc1";
-const CORE_CONF: &[u8] = b"segment_size: 1048576\nuse_compression: false\nversion: 0.34\nl\x96\x13\xf8";
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// What a file's length on disk is counted in (stat(2)).
 const BLOCK_BYTES: u64 = 512;
@@ -233,7 +235,7 @@ fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {
     let config = || {
         sled::Config::new()
             .path(dir)
-            .segment_size(settings(dir).0)
+            .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
     };
@@ -280,16 +282,10 @@ fn remove_snapshots(dir: &Path, which: Snapshots) -> io::Result<u32> {
     Ok(removed)
 }
 
-/// Segment size and `conf` of the database in a folder: the core's, whichever of its names it has, or a generation's.
-fn settings(dir: &Path) -> (usize, &'static [u8]) {
-    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name.starts_with("core") { (CORE_SEGMENT_BYTES, CORE_CONF) } else { (SEGMENT_BYTES, CONF) }
-}
-
 fn restore_conf(dir: &Path) -> io::Result<()> {
     let path = dir.join("conf");
     match fs::read(&path) {
-        Ok(bytes) if bytes != settings(dir).1 => fs::write(&path, settings(dir).1),
+        Ok(bytes) if bytes != CONF => fs::write(&path, CONF),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -301,38 +297,17 @@ mod tests {
 
     #[test]
     fn conf_is_what_a_new_database_writes_and_a_damaged_one_is_written_anew() {
-        for (name, conf) in [("core", CORE_CONF), ("logs-1-1", CONF)] {
-            let dir = tempfile::tempdir().unwrap();
-            let folder = dir.path().join(name);
-            fs::create_dir(&folder).unwrap();
-            Box::new(SledDatabase::open(&folder).unwrap()).close().unwrap();
-            let path = folder.join("conf");
-            assert_eq!(fs::read(&path).unwrap(), conf);
-            for at in 0..conf.len() {
-                let mut damaged = conf.to_vec();
-                damaged[at] ^= 0x11;
-                fs::write(&path, damaged).unwrap();
-                Box::new(SledDatabase::open(&folder).unwrap()).close().unwrap();
-                assert_eq!(fs::read(&path).unwrap(), conf, "{at}");
-            }
-        }
-    }
-
-    #[test]
-    fn rows_of_the_longest_never_become_files_that_nobody_syncs() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("core");
-        fs::create_dir(&folder).unwrap();
-        let mut database = SledDatabase::open(&folder).unwrap();
-        for round in 0..20u8 {
-            let row = |number: u8| {
-                (vec![b'r', number % 97, number], Some(vec![round; limit::BLOCK_BYTES_MAX + 12]))
-            };
-            database.apply((0..30).map(|number| row(number * 8 + round % 8)).collect()).unwrap();
-            database.commit().unwrap();
+        Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
+        let path = dir.path().join("conf");
+        assert_eq!(fs::read(&path).unwrap(), CONF);
+        for at in 0..CONF.len() {
+            let mut damaged = CONF.to_vec();
+            damaged[at] ^= 0x11;
+            fs::write(&path, damaged).unwrap();
+            Box::new(SledDatabase::open(dir.path()).unwrap()).close().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), CONF, "{at}");
         }
-        Box::new(database).close().unwrap();
-        assert_eq!(fs::read_dir(folder.join("blobs")).unwrap().count(), 0);
     }
 
     /// Whatever sled left behind in memory (locks, threads, half a write): it is not met again.
