@@ -4,6 +4,7 @@
 //! with no hub and without a key: only a wrong setting or a folder that cannot be opened is an error.
 
 mod address;
+pub mod bundle;
 pub mod config;
 mod connect;
 mod heartbeat;
@@ -11,6 +12,7 @@ pub mod identity;
 pub mod intake;
 pub mod jobs;
 pub mod pace;
+pub mod record;
 mod shutdown;
 mod snapshot;
 pub mod state;
@@ -89,7 +91,7 @@ impl Agent {
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
-        let agent = identity::load(&config).ok().map(|identity| identity.key.agent_id);
+        let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox).await?;
@@ -120,6 +122,7 @@ impl Agent {
             state: state.clone(),
             stop: stop_intake.clone(),
             wall_clock: config.wall_clock,
+            identity: config.identity_files(),
         };
         let socket = config.socket.clone();
         let intake = tokio::spawn(intake.run(listener));

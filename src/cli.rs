@@ -21,6 +21,8 @@ mod folder;
 #[cfg(feature = "hub")]
 mod hub_agent;
 #[cfg(feature = "hub")]
+mod hub_import;
+#[cfg(feature = "hub")]
 mod hub_run;
 #[cfg(feature = "hub")]
 mod job;
@@ -34,8 +36,16 @@ mod job_logs;
 mod job_show;
 #[cfg(feature = "hub")]
 mod job_submit;
+#[cfg(any(feature = "agent", feature = "hub"))]
+mod new_file;
 #[cfg(feature = "agent")]
 mod outbox;
+#[cfg(feature = "agent")]
+mod outbox_bundle;
+#[cfg(feature = "agent")]
+mod outbox_verify;
+#[cfg(any(feature = "agent", feature = "hub"))]
+mod progress;
 #[cfg(feature = "hub")]
 mod records;
 #[cfg(feature = "hub")]
@@ -109,6 +119,7 @@ enum HubCommand {
     Run(hub_run::Args),
     /// The agents a hub knows
     Agent(hub_agent::Args),
+    Import(hub_import::Args),
 }
 
 #[cfg(feature = "hub")]
@@ -178,6 +189,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Hub(HubCommand::Run(args)) => hub_run::run(args, global),
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Agent(args)) => hub_agent::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Hub(HubCommand::Import(args)) => hub_import::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Agent(AgentCommand::Run(args)) => agent_run::run(&args, global),
         #[cfg(feature = "agent")]

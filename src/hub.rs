@@ -8,6 +8,7 @@ pub mod config;
 pub(crate) mod connection;
 mod counters;
 mod departed;
+pub mod import;
 pub(crate) mod ingest;
 mod jobs;
 mod listen;
@@ -68,6 +69,8 @@ struct Shared {
     counters: Counters,
     config: Config,
     token: AdminToken,
+    /// Held by the one bundle that is taken in.
+    importing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -111,6 +114,7 @@ impl Hub {
             counters: Counters::default(),
             config,
             token,
+            importing: tokio::sync::Mutex::new(()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

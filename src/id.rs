@@ -113,6 +113,11 @@ id16!(
     OutboxId,
     "an outbox id (32 lower-case hex digits)"
 );
+id16!(
+    /// One exported bundle: random when it is written.
+    BundleId,
+    "a bundle id (32 lower-case hex digits)"
+);
 
 /// Declares a validated text id.
 macro_rules! text_id {

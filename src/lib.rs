@@ -1,8 +1,9 @@
 //! Outpost runs jobs on machines that are often offline and loses nothing they produce.
 //!
 //! The layers, top to bottom; imports go downward only (see ARCHITECTURE.md):
-//! `cli` · `agent`, `hub` · `net`, `exec`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire` · `id`, `limit`, `time`.
+//! `cli` · `agent`, `hub` · `net`, `exec`, `outbox::store`, `hub::store`, `obs` · `session`, `outbox` · `wire`, `age` · `id`, `limit`, `time`.
 
+pub mod age;
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod cli;

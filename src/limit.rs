@@ -60,13 +60,17 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 1024;
 
 /// One record as a program hands it over, before it is cut into parts.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
-/// Payload of one part; a longer record is cut, so that a stored block stays below sled's blob threshold.
+/// Payload of one part; a longer record is cut, so that it fits into a stored block.
 pub const RECORD_PART_BYTES_MAX: usize = 13 * 1024;
 /// The name of a record's source.
 pub const SOURCE_BYTES_MAX: usize = 128;
-/// One stored block, header included. Values above a quarter of a sled segment (512 KiB) become blob files that
-/// are never freed; 14 KiB also keeps a fresh tree's leaves small.
+/// One stored block, header included. A leaf of sled's above a quarter of a segment (512 KiB) becomes a file that is never
+/// freed and never synced; a fresh tree's few blocks stay below that (`outbox/store/database.rs`).
 pub const BLOCK_BYTES_MAX: usize = 14 * 1024;
+/// Payload of one part in control, whose blocks are rows of the core.
+pub const CONTROL_PART_BYTES_MAX: usize = 5 * 1024 + 512;
+/// Value of one row of the core, a block of control among them: a leaf of its one tree has up to twenty of them.
+pub const ROW_BYTES_MAX: usize = 6 * 1024;
 /// Bytes of one generation before the next begins.
 pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 /// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6); few in unit tests, so
@@ -74,9 +78,9 @@ pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };
 /// Bytes a sled tree takes before a fresh one begins; few in unit tests, too.
 pub const TREE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 40 * 1024 };
-/// What sled writes into the core for each byte it is given, at most: 2.3 to 3.3 were measured with 32 jobs that use up
-/// their reservations in records of 100 B to 12 KiB (`store/tests/reserve.rs`), 3.6 to 4.5 without fresh trees at large.
-pub const CORE_AMPLIFICATION: u64 = 4;
+/// What sled writes into the core for each byte it is given, at most: 2.2 to 3.8 were measured with 32 jobs that use up
+/// their reservations in records of 100 B to 12 KiB (`store/tests/reserve.rs`).
+pub const CORE_AMPLIFICATION: u64 = 5;
 /// A core below this size is not written anew, however little lives in it.
 pub const CORE_BYTES_LIVELY: u64 = 16 * 1024 * 1024;
 /// A core is written anew where its file has more than this many times the bytes of its rows.
@@ -86,7 +90,7 @@ pub const CORE_RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// What one commit of the core may take beside that: sled's file grows to the next of its segments (512 KiB).
 pub const CORE_LAST_BYTES: u64 = 512 * 1024;
 /// What a commit finds reserved beside that, unless it opens or drains: with what it leaves a full disk can be opened.
-pub const CORE_COMMIT_BYTES: u64 = 1280 * 1024;
+pub const CORE_COMMIT_BYTES: u64 = 1536 * 1024;
 /// A database that has failed may hang when it is closed; then it is left behind.
 pub const DATABASE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far `core` is fallocated ahead.
@@ -258,8 +262,8 @@ pub const JOB_WRITE_RETRY: Duration = Duration::from_secs(1);
 pub const JOB_TEND_INTERVAL: Duration = Duration::from_secs(30);
 /// Finished jobs that one commit forgets at most.
 pub const JOBS_FORGOTTEN_AT_ONCE: usize = 16;
-/// The journal's row of one job.
-pub const JOB_ROW_BYTES_MAX: usize = 4 * 1024;
+/// The journal's row of one job: fixed fields, of which the longest has 66 bytes.
+pub const JOB_ROW_BYTES_MAX: usize = 1024;
 /// Core space an accepted job reserves: its acks, statuses and result.
 pub const JOB_RESERVATION_BYTES: u64 = 64 * 1024;
 /// Between TERM and KILL.
@@ -276,8 +280,8 @@ pub const JOB_OUTPUT_BYTES: usize = RECORD_PART_BYTES_MAX;
 pub const JOB_OUTPUT_MAX: u64 = 16 * 1024 * 1024;
 /// After a job's process ended, how long its pipes may stay open in the hands of a grandchild.
 pub const PIPE_HELD_TIMEOUT: Duration = Duration::from_secs(5);
-/// A result's payload above this goes to the logs lane, and the result names where.
-pub const JOB_RESULT_INLINE_BYTES: usize = 8 * 1024;
+/// A result's payload above this goes to the logs lane, and the result names where: its record is one part.
+pub const JOB_RESULT_INLINE_BYTES: usize = 4 * 1024;
 /// Text of a job's reason, detail or progress.
 pub const JOB_TEXT_BYTES_MAX: usize = 1024;
 /// Name of an artifact.
@@ -325,3 +329,18 @@ pub const JOB_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const JOBS_PAGE_MAX: u32 = 1000;
 /// Lines on one page of a job's log.
 pub const JOB_LINES_PAGE_MAX: u32 = 10_000;
+
+/// Content of one frame of a bundle.
+pub const BUNDLE_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Numbers that one chunk of a bundle covers: as many of the longest parts as fit into a frame.
+pub const BUNDLE_CHUNK_RECORDS: u64 = 64;
+/// Pieces (records or Gaps) that one chunk of a bundle holds at most.
+pub const BUNDLE_ENTRIES_MAX: usize = 256;
+/// A bundle as a hub takes it: what is spooled to its disk before it is verified.
+pub const BUNDLE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// An ack file: `STREAMS_MAX` marks and a header.
+pub const ACK_FILE_BYTES_MAX: usize = 128 * 1024;
+/// Chunks of a bundle that are read ahead of the transaction that stores them.
+pub const BUNDLE_READ_AHEAD: usize = 2;
+/// The hub's writer gives an import up that brings nothing for this long: its source is a local file.
+pub const IMPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,7 +1,8 @@
 //! The outbox: records that are not yet acked by the hub, durable on this machine's disk.
 //!
-//! Pure in this folder: cutting and encoding what is handed over ([`admit`]), the stored block ([`block`]), what is
-//! held and acked ([`ledger`]), the names of generations ([`name`]), figures ([`stat`]). The shell around the disk is
+//! Pure in this folder: cutting and encoding what is handed over ([`admit`]), the stored block ([`block`]) and its encryption ([`cipher`]), what is
+//! held and acked ([`ledger`]), the names of generations ([`name`]), figures ([`stat`]), the file that carries records where no
+//! link is ([`bundle`]). The shell around the disk is
 //! [`store`]; docs/outbox.md draws the folder and says why it looks like that.
 //!
 //! Invariants: numbers are contiguous from 1 per stream; nothing is readable before it is durable; nothing is removed
@@ -9,6 +10,8 @@
 
 pub mod admit;
 pub mod block;
+pub mod bundle;
+pub mod cipher;
 mod error;
 pub mod job;
 pub mod ledger;
@@ -26,7 +29,7 @@ use crate::wire::message::{Gap, RecordKind};
 
 pub use error::{AppendError, OpenError, StoreError};
 pub use policy::{Durability, LanePolicy, OnFull};
-pub use stat::{LaneStat, Range, RangeState, Stat};
+pub use stat::{LaneStat, Problem, Range, RangeState, Stat, Verifiable, Verified};
 #[cfg(feature = "agent")]
 pub use store::{Options, Outbox};
 

@@ -32,3 +32,5 @@ pub(crate) mod tests;
 pub use agent::{AgentConfig, AgentSession};
 pub use event::{AgentEvent, Closed, HubEvent, LocalMark, ReadRequest, RegisterInfo, Resolution, Transmit};
 pub use hub::{HubConfig, HubSession};
+#[cfg(feature = "agent")]
+pub(crate) use marks::{Verdict, judge};

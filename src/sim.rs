@@ -5,8 +5,13 @@
 //! hub's database. docs/simulation.md says what is modelled and how to repeat a seed.
 
 #[cfg(feature = "agent")]
+#[cfg_attr(
+    not(feature = "hub"),
+    expect(dead_code, unused_imports, reason = "for the whole simulation, which has a hub")
+)]
 pub(crate) mod disk;
 #[cfg(feature = "agent")]
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the whole simulation, which has a hub"))]
 pub(crate) mod mutant;
 
 #[cfg(all(feature = "agent", feature = "hub"))]

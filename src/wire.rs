@@ -5,6 +5,7 @@
 
 pub mod batch;
 mod convert;
+pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod identity;

@@ -60,6 +60,13 @@ impl Report {
         self.push(name, measured.value, "ns", Some((measured.limit, measured.ratio)), target);
     }
 
+    /// Rates and those of their limit, measured by turns: the median of their ratios is held against the target.
+    pub(crate) fn rates(&mut self, name: &str, unit: &str, turns: &[(f64, f64)], target: Target) {
+        let limit = median(turns.iter().map(|(_, limit)| *limit));
+        let ratio = median(turns.iter().map(|(rate, limit)| rate / limit));
+        self.push(name, median(turns.iter().map(|(rate, _)| *rate)), unit, Some((limit, ratio)), target);
+    }
+
     fn push(&mut self, name: &str, value: f64, unit: &str, limit: Option<(f64, f64)>, target: Target) {
         let met = target.is_met(limit.map_or(value, |(_, ratio)| ratio));
         self.rows.push(json!({

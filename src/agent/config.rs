@@ -20,6 +20,7 @@ use crate::outbox::Options;
 use crate::time::WallTime;
 use crate::unit;
 
+use super::identity::IdentityFiles;
 use super::{jobs, pace};
 use raw::{Raw, Scalar};
 
@@ -182,6 +183,11 @@ impl Config {
             wall_clock: crate::obs::clock::wall_now,
             data,
         }
+    }
+
+    /// Where it is written who the agent is.
+    pub fn identity_files(&self) -> IdentityFiles {
+        IdentityFiles { key_file: self.key_file.clone(), identity_file: self.identity_file.clone() }
     }
 
     /// Turns the link on.

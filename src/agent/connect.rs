@@ -78,7 +78,7 @@ impl Connector {
 
     /// The key, where there is one and the folder is this agent's.
     async fn identity(&self) -> Option<Identity> {
-        let (code, text) = match identity::load(&self.config) {
+        let (code, text) = match identity::load(&self.config.identity_files()) {
             Err(error) => ("identity", error.to_string()),
             Ok(identity) => match self.outbox.bind_agent(identity.key.agent_id).await {
                 Ok(()) => return Some(identity),

@@ -11,10 +11,17 @@ use zeroize::Zeroizing;
 use crate::wire::identity::{IdentityTextError, seed_from_line};
 use crate::wire::key::{KeyError, KeyFile};
 
-use super::config::Config;
-
 /// A key file is one line; a file above this is something else.
 const FILE_BYTES_MAX: u64 = 4096;
+
+/// Where it is written who the agent is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The agent's key. It need not exist yet.
+    pub key_file: PathBuf,
+    /// The Ed25519 identity, where there is one.
+    pub identity_file: Option<PathBuf>,
+}
 
 /// Who the agent is.
 #[derive(Debug)]
@@ -58,10 +65,10 @@ pub enum IdentityError {
 ///
 /// # Errors
 /// See [`IdentityError`]; worth another look later.
-pub fn load(config: &Config) -> Result<Identity, IdentityError> {
-    let path = &config.key_file;
+pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
+    let path = &files.key_file;
     let key = line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
-    let signing = match &config.identity_file {
+    let signing = match &files.identity_file {
         None => None,
         Some(path) => Some(
             seed_from_line(&line(path)?)
@@ -91,24 +98,24 @@ mod tests {
     #[test]
     fn files_are_read_and_wrong_ones_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(folder.path());
-        let missing = load(&config).unwrap_err().to_string();
+        let mut files = IdentityFiles { key_file: folder.path().join("agent.key"), identity_file: None };
+        let missing = load(&files).unwrap_err().to_string();
         assert!(missing.contains("agent.key") && missing.contains("hub agent add"), "{missing}");
-        std::fs::write(&config.key_file, "nonsense\n").unwrap();
-        assert!(matches!(load(&config), Err(IdentityError::Key { .. })));
+        std::fs::write(&files.key_file, "nonsense\n").unwrap();
+        assert!(matches!(load(&files), Err(IdentityError::Key { .. })));
         let key = KeyFile {
             hub_id: HubId::from_bytes([1; 16]),
             agent_id: AgentId::from_bytes([2; 16]),
             key_id: "k1".parse().unwrap(),
             key: AgentKey::new([3; 32]),
         };
-        std::fs::write(&config.key_file, format!("{}\n", key.to_line())).unwrap();
-        assert_eq!(load(&config).unwrap().key, key);
+        std::fs::write(&files.key_file, format!("{}\n", key.to_line())).unwrap();
+        assert_eq!(load(&files).unwrap().key, key);
         let identity = folder.path().join("identity");
         std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])))).unwrap();
-        config.identity_file = Some(identity.clone());
-        assert_eq!(load(&config).unwrap().signing.unwrap().to_bytes(), [9; 32]);
+        files.identity_file = Some(identity.clone());
+        assert_eq!(load(&files).unwrap().signing.unwrap().to_bytes(), [9; 32]);
         std::fs::write(&identity, vec![b'x'; 5000]).unwrap();
-        assert!(load(&config).unwrap_err().to_string().contains("5000 bytes"));
+        assert!(load(&files).unwrap_err().to_string().contains("5000 bytes"));
     }
 }

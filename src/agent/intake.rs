@@ -6,6 +6,7 @@
 //! * The kernel says who is connected; the user id goes into the record's source.
 //! * A stop lets the append under way finish and says how many records were taken.
 
+mod bundle;
 pub mod client;
 mod emit;
 pub mod frame;
@@ -26,6 +27,7 @@ use crate::limit;
 use crate::outbox::Outbox;
 use crate::time::WallTime;
 
+use super::identity::IdentityFiles;
 use super::state::State;
 
 /// Why there is no socket.
@@ -105,6 +107,7 @@ pub(super) struct Intake {
     pub(super) state: State,
     pub(super) stop: CancellationToken,
     pub(super) wall_clock: fn() -> WallTime,
+    pub(super) identity: IdentityFiles,
 }
 
 impl Intake {

@@ -23,7 +23,7 @@ fn piece_name(index: usize) -> String {
 /// # Errors
 /// Where the outbox cannot write.
 pub(super) async fn save(outbox: &Outbox, snapshot: &ConfigSnapshot) -> Result<(), StoreError> {
-    for (index, piece) in snapshot.document.chunks(limit::BLOCK_BYTES_MAX).enumerate() {
+    for (index, piece) in snapshot.document.chunks(limit::ROW_BYTES_MAX).enumerate() {
         outbox.put(&piece_name(index), snapshot.document.slice_ref(piece)).await?;
     }
     let mut head = BytesMut::with_capacity(16);
@@ -40,7 +40,7 @@ pub(super) async fn save(outbox: &Outbox, snapshot: &ConfigSnapshot) -> Result<(
 pub(super) async fn load(outbox: &Outbox) -> Result<Option<ConfigSnapshot>, StoreError> {
     let Some((version, length, crc)) = outbox.get(HEAD).await?.and_then(head) else { return Ok(None) };
     let mut document = BytesMut::new();
-    for index in 0..length.div_ceil(limit::BLOCK_BYTES_MAX) {
+    for index in 0..length.div_ceil(limit::ROW_BYTES_MAX) {
         let Some(piece) = outbox.get(&piece_name(index)).await? else { return Ok(None) };
         document.put(piece);
     }

@@ -194,6 +194,11 @@ impl State {
         ClockOffset(self.lock().saved.clock_offset_ms.unwrap_or_default())
     }
 
+    /// The same, where a session ever found it.
+    pub fn known_clock_offset(&self) -> Option<ClockOffset> {
+        self.lock().saved.clock_offset_ms.map(ClockOffset)
+    }
+
     /// Version of the config snapshot.
     pub fn config_version(&self) -> u64 {
         self.lock().config_version

@@ -78,6 +78,11 @@ pub(super) fn config_error(error: ConfigError) -> CliError {
 pub(super) fn open_error(error: &OpenError) -> CliError {
     let exit = match error {
         OpenError::Locked { .. } | OpenError::Foreign { .. } | OpenError::NewerFormat { .. } => Exit::Folder,
+        OpenError::KeyUnset { .. }
+        | OpenError::KeyFileMissing { .. }
+        | OpenError::WrongKey { .. }
+        | OpenError::KeyFileOpen { .. }
+        | OpenError::KeyFileMalformed { .. } => Exit::Config,
         OpenError::EpochsUsedUp { .. } | OpenError::Io { .. } | OpenError::Store(_) => Exit::Io,
     };
     CliError::new(exit, error)
@@ -114,20 +119,40 @@ pub(super) fn start_error(error: &StartError) -> CliError {
     }
 }
 
+/// The exit code of a failure that has this name on the socket.
+pub(super) fn failure_exit(code: &str) -> Exit {
+    match code {
+        "lane_full" | "disk_full" | "stopping" => Exit::TempFail,
+        "degraded" | "store" => Exit::Io,
+        "foreign" => Exit::Folder,
+        "no_identity" => Exit::Config,
+        "bad_acks" => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
 pub(super) fn client_error(error: &ClientError) -> CliError {
     match error {
         ClientError::NoAgent { .. } | ClientError::Broken { .. } | ClientError::Silent => {
             CliError::new(Exit::Unavailable, error)
         }
         ClientError::Refused(Failure { code, message, accepted }) => {
-            let exit = match code.as_str() {
-                "lane_full" | "disk_full" | "stopping" => Exit::TempFail,
-                "degraded" | "store" => Exit::Io,
-                _ => Exit::Failed,
-            };
-            let accepted = accepted.accepted;
-            CliError::new(exit, format!("{message}; {accepted} records before are durable"))
+            let exit = failure_exit(code);
+            match accepted.accepted {
+                0 => CliError::new(exit, message),
+                accepted => CliError::new(exit, format!("{message}; {accepted} records before are durable")),
+            }
         }
+        ClientError::Output(_) => CliError::new(Exit::Io, error),
         ClientError::Input { .. } | ClientError::Answer(_) => CliError::new(Exit::Failed, error),
     }
+}
+
+pub(super) fn not_understood(error: serde_json::Error) -> CliError {
+    CliError::new(
+        Exit::Failed,
+        format!(
+            "the agent's answer is not understood ({error}); do agent and command have the same version?"
+        ),
+    )
 }

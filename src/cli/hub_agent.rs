@@ -199,19 +199,35 @@ struct Database {
     store: Store,
 }
 
+/// A hub that was found.
+pub(super) enum Found {
+    /// Its API.
+    Remote(Remote),
+    /// Its folder.
+    Folder(PathBuf),
+}
+
 impl Place {
-    fn open(&self) -> Result<Target, CliError> {
+    /// The hub that is meant.
+    ///
+    /// # Errors
+    /// Where the token file that was named cannot be read.
+    pub(super) fn find(&self) -> Result<Found, CliError> {
         if let Some(data) = &self.data {
-            return Database::open(data).map(|database| Target::Database(Box::new(database)));
+            return Ok(Found::Folder(data.clone()));
         }
         let remote = self.remote.clone().with_environment(super::variable);
         if !remote.is_default() {
-            return Remote::new(&remote).map(Target::Remote);
+            return Remote::new(&remote).map(Found::Remote);
         }
         let works = Remote::new(&remote).and_then(|remote| remote.get("/v1/status", &[]).map(|_| remote));
-        match works {
-            Ok(remote) => Ok(Target::Remote(remote)),
-            Err(_) => Database::open(Path::new(DATA)).map(|database| Target::Database(Box::new(database))),
+        Ok(works.map_or_else(|_| Found::Folder(PathBuf::from(DATA)), Found::Remote))
+    }
+
+    fn open(&self) -> Result<Target, CliError> {
+        match self.find()? {
+            Found::Remote(remote) => Ok(Target::Remote(remote)),
+            Found::Folder(data) => Database::open(&data).map(|database| Target::Database(Box::new(database))),
         }
     }
 }
@@ -281,7 +297,7 @@ impl Target {
     }
 }
 
-fn store_error(error: StoreError) -> CliError {
+pub(super) fn store_error(error: StoreError) -> CliError {
     CliError::new(store_exit(&error), error)
 }
 

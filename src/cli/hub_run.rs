@@ -132,6 +132,7 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::NameReserved(_)
         | StoreError::NoAgent(_)
         | StoreError::MarkMoved
+        | StoreError::Abandoned
         | StoreError::NotWelcome
         | StoreError::NumberTooLarge(_) => Exit::Failed,
     }

@@ -1,11 +1,13 @@
-//! `outpost outbox stat|ls`: through a running agent's socket (its database is locked), else from the folder.
+//! `outpost outbox stat|ls|show`, and the way to its other commands: through a running agent's socket (its database is locked), else from the folder.
 
 use crate::agent::intake::client::{self, Request};
+use crate::agent::record::{self, Shown};
+use crate::id::RecordId;
 use crate::outbox::{Range, Stat};
 
 use super::exit::{CliError, Exit};
-use super::folder::{self, Found, Place};
-use super::{Global, print_line};
+use super::folder::{self, Found, Place, not_understood};
+use super::{Global, outbox_bundle, outbox_verify, print_line};
 
 /// Looks into the outbox.
 #[derive(Debug, clap::Args)]
@@ -22,6 +24,25 @@ pub(super) enum Command {
     Stat(View),
     /// One contiguous range of unacked records a line.
     Ls(View),
+    /// One record, its parts joined.
+    Show(ShowArgs),
+    /// Read every stored block again; exits 1 where something is damaged.
+    Verify(Place),
+    /// Write everything that waits as one file, for a hub that cannot be reached.
+    Export(outbox_bundle::ExportArgs),
+    /// Take the acks that a hub wrote for an exported file.
+    Ack(outbox_bundle::AckArgs),
+}
+
+/// Which record.
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowArgs {
+    /// lane/epoch/seq, as `outbox ls` and `emit` print it.
+    #[arg(value_name = "REF")]
+    pub record: RecordId,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Which part of which outbox.
@@ -43,6 +64,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     match &args.command {
         Command::Stat(view) => stat(view, global),
         Command::Ls(view) => ls(view, global),
+        Command::Show(args) => show(args, global),
+        Command::Verify(place) => outbox_verify::verify(place, global),
+        Command::Export(args) => outbox_bundle::export(args, global),
+        Command::Ack(args) => outbox_bundle::ack(args, global),
     }
 }
 
@@ -80,6 +105,29 @@ fn stat(view: &View, global: &Global) -> Result<(), CliError> {
     print_line(&format!("{} bytes on disk, {} gaps{lost}{degraded}", stat.disk_bytes, stat.gaps))
 }
 
+fn show(args: &ShowArgs, global: &Global) -> Result<(), CliError> {
+    let id = args.record;
+    let shown: Shown = match folder::find(&args.place, global)? {
+        Found::Running(stream) => {
+            let request = Request::OutboxShow { record: id.to_string() };
+            let body =
+                client::ask(stream, &request, |_row| {}).map_err(|error| folder::client_error(&error))?;
+            serde_json::from_slice(&body).map_err(not_understood)?
+        }
+        Found::Stopped(config) => {
+            let outbox = folder::open_existing(&config)?;
+            let shown = super::runtime()?.block_on(outbox_bundle::with_outbox(outbox, async |outbox| {
+                record::show(outbox, id).await.map_err(|error| folder::store_error(&error))
+            }))?;
+            shown.ok_or_else(|| CliError::new(Exit::Failed, record::absent(id)))?
+        }
+    };
+    if global.json {
+        return print_line(&serde_json::to_string(&shown).unwrap_or_default());
+    }
+    print_line(&shown.text.or(shown.base64).unwrap_or_default())
+}
+
 fn ls(view: &View, global: &Global) -> Result<(), CliError> {
     let ranges: Vec<Range> = match folder::find(&view.place, global)? {
         Found::Running(stream) => {
@@ -109,13 +157,4 @@ fn ls(view: &View, global: &Global) -> Result<(), CliError> {
         }
     }
     Ok(())
-}
-
-fn not_understood(error: serde_json::Error) -> CliError {
-    CliError::new(
-        Exit::Failed,
-        format!(
-            "the agent's answer is not understood ({error}); do agent and command have the same version?"
-        ),
-    )
 }

@@ -124,6 +124,29 @@ impl Remote {
         self.read(request.send(body))
     }
 
+    /// POST what `body` gives, however long that takes.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; an error of `body` that its kind `InvalidData` marks as its own is told as it is.
+    pub(super) fn post_reader(&self, path: &str, body: &mut dyn std::io::Read) -> Result<Value, CliError> {
+        // A wrong token is told before anything is sent: a hub that refuses hangs up on the rest.
+        self.get("/v1/status", &[])?;
+        let request = self
+            .agent
+            .post(self.url(path))
+            .config()
+            .timeout_global(None)
+            .build()
+            .header("Authorization", &self.authorization)
+            .header("Content-Type", "application/octet-stream");
+        match request.send(ureq::SendBody::from_reader(body)) {
+            Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(CliError::new(Exit::Failed, error))
+            }
+            answer => self.read(answer),
+        }
+    }
+
     /// DELETE `path`.
     ///
     /// # Errors

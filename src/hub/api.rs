@@ -2,6 +2,7 @@
 //!
 //! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
 
+mod bundles;
 mod jobs;
 mod refusal;
 
@@ -36,6 +37,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/agents/{name}", get(agent).delete(remove_agent))
         .route("/v1/agents/{name}/records", get(records))
         .merge(jobs::router())
+        .merge(bundles::router())
         .route_layer(from_fn_with_state(Arc::clone(shared), authorize));
     guarded
         .route("/healthz", get(|| async { "ok\n" }))

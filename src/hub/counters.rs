@@ -16,6 +16,7 @@ pub(super) struct Counters {
     pub(super) frames_in: Counter,
     pub(super) frames_out: Counter,
     pub(super) records_in: Counter,
+    pub(super) bundles_in: Counter,
     pub(super) unknown_messages: Counter,
 }
 
@@ -57,6 +58,7 @@ impl Counters {
             "frames_in": self.frames_in.value(),
             "frames_out": self.frames_out.value(),
             "records_in": self.records_in.value(),
+            "bundles_in": self.bundles_in.value(),
             "unknown_messages": self.unknown_messages.value(),
         })
     }

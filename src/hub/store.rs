@@ -33,7 +33,7 @@ use crate::time::HubTime;
 
 pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
 pub use error::StoreError;
-pub use ingest::{Content, Ingest, IngestReply, Slot};
+pub use ingest::{Content, Feed, Import, Ingest, IngestReply, Slot};
 pub(super) use jobs::facts;
 pub use jobs::{
     Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,

@@ -12,6 +12,7 @@ use crate::id::Lane;
 use crate::wire::batch;
 use crate::wire::message::RecordKind;
 
+use super::import::Imported;
 use super::registry::{Entry, Registry};
 use super::store::{AgentRow, GapRow, Item, ItemContent, LossRow, Page, Store, StoreError};
 
@@ -104,6 +105,26 @@ fn gap_row(gap: &GapRow) -> Value {
 fn loss_row(loss: &LossRow) -> Value {
     json!({"lane": loss.stream.lane.name(), "epoch": loss.stream.epoch.to_string(), "from": loss.from,
         "to": loss.to, "reason": loss.reason, "received_at_ms": loss.received_at})
+}
+
+/// What became of a bundle; `acks` is the ack file.
+pub fn import(imported: &Imported) -> Value {
+    let streams: Vec<_> = imported
+        .marks
+        .iter()
+        .map(|mark| {
+            json!({"lane": mark.stream.lane.name(), "epoch": mark.stream.epoch.to_string(), "acked": mark.acked})
+        })
+        .collect();
+    json!({
+        "agent": imported.agent.as_str(),
+        "bundle": imported.bundle.to_string(),
+        "records": imported.records,
+        "gaps": imported.gaps,
+        "known": imported.known,
+        "streams": streams,
+        "acks": STANDARD.encode(&imported.acks),
+    })
 }
 
 /// A page of records, as the API answers it.

@@ -3,17 +3,32 @@
 
 use bytes::BytesMut;
 
+use crate::id::Lane;
 use crate::limit;
 use crate::wire::batch;
 use crate::wire::message::{Part, Record};
 
-use super::{AppendError, NewRecord, block};
+use super::{AppendError, NewRecord, block, cipher};
 
-// The longest part with the longest source must fit into one stored block.
+// The longest part with the longest source must fit into one stored block, encrypted or not.
 const _: () = assert!(
-    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX) + block::HEADER_BYTES
+    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
+        + block::HEADER_BYTES
+        + cipher::SEAL_BYTES
         <= limit::BLOCK_BYTES_MAX
+        && batch::encoded_len_max(limit::CONTROL_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
+            + block::HEADER_BYTES
+            + cipher::SEAL_BYTES
+            <= limit::ROW_BYTES_MAX
 );
+
+/// Payload of the longest part in a lane.
+pub const fn part_bytes_max(lane: Lane) -> usize {
+    match lane {
+        Lane::Control => limit::CONTROL_PART_BYTES_MAX,
+        Lane::Events | Lane::Logs => limit::RECORD_PART_BYTES_MAX,
+    }
+}
 
 /// One append, encoded: its records (long ones as parts) one after the other, not yet numbered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,18 +88,18 @@ impl Encoded {
 ///
 /// # Errors
 /// `Empty`, `RecordTooLarge`, `SourceTooLong`, `CallTooLarge`.
-pub fn encode(records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
+pub fn encode(lane: Lane, records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
     if records.is_empty() {
         return Err(AppendError::Empty);
     }
-    encode_any(records)
+    encode_any(lane, records)
 }
 
 /// As [`encode`], and none at all is fine too.
 ///
 /// # Errors
 /// `RecordTooLarge`, `SourceTooLong`, `CallTooLarge`.
-pub fn encode_any(records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
+pub fn encode_any(lane: Lane, records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
     for (index, record) in records.iter().enumerate() {
         check(index, record)?;
     }
@@ -96,7 +111,7 @@ pub fn encode_any(records: Vec<NewRecord>) -> Result<Encoded, AppendError> {
         given: records.len() as u64,
     };
     for record in records {
-        cut(record, &mut encoded);
+        cut(record, part_bytes_max(lane), &mut encoded);
     }
     too_large_call(encoded.bytes.len())?;
     Ok(encoded)
@@ -121,17 +136,17 @@ fn too_large_call(bytes: usize) -> Result<(), AppendError> {
     Ok(())
 }
 
-fn cut(record: NewRecord, encoded: &mut Encoded) {
+fn cut(record: NewRecord, part_bytes: usize, encoded: &mut Encoded) {
     let NewRecord { recorded_at, source, kind, payload } = record;
-    if payload.len() <= limit::RECORD_PART_BYTES_MAX {
+    if payload.len() <= part_bytes {
         encoded.push(Record { recorded_at, source, kind, payload, part: None });
         return;
     }
-    // At most 1 MiB / 13 KiB = 79 parts.
-    let of = u32::try_from(payload.len().div_ceil(limit::RECORD_PART_BYTES_MAX)).unwrap_or(u32::MAX);
+    // At most 1 MiB / 5.5 KiB = 187 parts.
+    let of = u32::try_from(payload.len().div_ceil(part_bytes)).unwrap_or(u32::MAX);
     let mut rest = payload;
     for index in 1..=of {
-        let piece = rest.split_to(rest.len().min(limit::RECORD_PART_BYTES_MAX));
+        let piece = rest.split_to(rest.len().min(part_bytes));
         let part = Some(Part { index, of });
         encoded.push(Record { recorded_at, source: source.clone(), kind, payload: piece, part });
     }
@@ -156,24 +171,26 @@ mod tests {
 
     #[test]
     fn a_record_at_the_part_limit_stays_whole_and_one_byte_more_is_cut() {
-        let whole = encode(vec![record(limit::RECORD_PART_BYTES_MAX)]).unwrap();
-        assert_eq!(whole.units.len(), 1);
-        let cut = encode(vec![record(limit::RECORD_PART_BYTES_MAX + 1)]).unwrap();
-        assert_eq!((cut.units.len(), cut.given), (2, 1));
-        let parts = batch::decode(&cut.bytes.freeze(), 2).unwrap();
-        assert_eq!(parts[1].part, Some(Part { index: 2, of: 2 }));
-        assert_eq!(parts[1].payload.len(), 1);
+        for lane in Lane::ALL {
+            let whole = encode(lane, vec![record(part_bytes_max(lane))]).unwrap();
+            assert_eq!(whole.units.len(), 1);
+            let cut = encode(lane, vec![record(part_bytes_max(lane) + 1)]).unwrap();
+            assert_eq!((cut.units.len(), cut.given), (2, 1));
+            let parts = batch::decode(&cut.bytes.freeze(), 2).unwrap();
+            assert_eq!(parts[1].part, Some(Part { index: 2, of: 2 }));
+            assert_eq!(parts[1].payload.len(), 1);
+        }
     }
 
     #[test]
     fn what_is_too_large_is_refused_with_its_size() {
-        assert!(encode(vec![record(limit::RECORD_BYTES_MAX)]).is_ok());
-        let error = encode(vec![record(1), record(limit::RECORD_BYTES_MAX + 1)]).unwrap_err();
+        assert!(encode(Lane::Logs, vec![record(limit::RECORD_BYTES_MAX)]).is_ok());
+        let error = encode(Lane::Logs, vec![record(1), record(limit::RECORD_BYTES_MAX + 1)]).unwrap_err();
         assert!(matches!(error, AppendError::RecordTooLarge { index: 1, .. }), "{error}");
         let long = NewRecord { source: "s".repeat(129), ..record(1) };
-        assert!(matches!(encode(vec![long]), Err(AppendError::SourceTooLong { index: 0, .. })));
+        assert!(matches!(encode(Lane::Logs, vec![long]), Err(AppendError::SourceTooLong { index: 0, .. })));
         let many = vec![record(limit::RECORD_BYTES_MAX), record(limit::RECORD_BYTES_MAX), record(1)];
-        assert!(matches!(encode(many), Err(AppendError::CallTooLarge { .. })));
-        assert_eq!(encode(Vec::new()), Err(AppendError::Empty));
+        assert!(matches!(encode(Lane::Logs, many), Err(AppendError::CallTooLarge { .. })));
+        assert_eq!(encode(Lane::Logs, Vec::new()), Err(AppendError::Empty));
     }
 }

@@ -35,6 +35,42 @@ pub enum OpenError {
         /// The newest this program knows.
         known: u32,
     },
+    /// It is encrypted and no key is set.
+    #[error("the outbox {} is encrypted: set its key with [outbox] key_file", path.display())]
+    KeyUnset {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is encrypted and its key file is not there.
+    #[error("the outbox {} is encrypted and its key file {} is missing: put it back, nothing else opens what is stored", path.display(), key_file.display())]
+    KeyFileMissing {
+        /// The folder.
+        path: PathBuf,
+        /// The key file.
+        key_file: PathBuf,
+    },
+    /// It is encrypted with another key.
+    #[error("the key in {} is not the one the outbox {} is encrypted with: set the right file with [outbox] key_file; nothing was changed", key_file.display(), path.display())]
+    WrongKey {
+        /// The folder.
+        path: PathBuf,
+        /// The key file.
+        key_file: PathBuf,
+    },
+    /// Others may read the key.
+    #[error("others may read the outbox key {} (mode {mode:03o}): run chmod 600 on it", key_file.display())]
+    KeyFileOpen {
+        /// The key file.
+        key_file: PathBuf,
+        /// Its rights.
+        mode: u32,
+    },
+    /// The key file is none.
+    #[error("{} is no outbox key (one line `opo1.<key>`): restore it from a copy, or name another with [outbox] key_file", key_file.display())]
+    KeyFileMalformed {
+        /// The key file.
+        key_file: PathBuf,
+    },
     /// 2^32 openings are used up.
     #[error("lane {lane} has used up its epochs: move the outbox folder away to begin anew")]
     EpochsUsedUp {

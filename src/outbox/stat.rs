@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Lane;
 
+use super::name::GenerationName;
+
 /// The whole outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stat {
@@ -73,4 +75,41 @@ pub enum RangeState {
     Leased,
     /// Lies in a damaged generation.
     Quarantine,
+}
+
+/// A part of an outbox that is verified at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verifiable {
+    /// Everything that commits together: control records, the journal of jobs, cursors, gaps.
+    Core,
+    /// One generation of events or logs.
+    Generation(GenerationName),
+}
+
+/// What verifying a part found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// `core`, or the generation's name.
+    pub part: String,
+    /// Sound blocks with unacked records.
+    pub blocks: u64,
+    /// Records in them, parts counted singly; acked ones of the first block too.
+    pub records: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The lane's name; empty for a row of the core that is no record.
+    pub lane: String,
+    /// The epoch's text form.
+    pub epoch: String,
+    /// First number that is concerned.
+    pub from: u64,
+    /// Last number.
+    pub to: u64,
+    /// What it is.
+    pub problem: String,
 }

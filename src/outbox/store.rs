@@ -22,6 +22,8 @@ mod inbox;
 #[cfg(test)]
 pub(crate) mod inline;
 mod job;
+mod key_check;
+mod key_file;
 mod lock;
 mod mark;
 mod poison;
@@ -35,11 +37,12 @@ mod spans;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod verify;
 mod wait;
 mod watch;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -53,6 +56,7 @@ use super::admit::Encoded;
 use super::job::{JobChange, JobRows};
 use super::ledger::PerLane;
 use super::policy::{LanePolicy, OnFull};
+use super::stat::{Verifiable, Verified};
 use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
 use host::{Host, System};
 use inbox::Inbox;
@@ -71,11 +75,20 @@ pub struct Options {
     pub min_free: Option<u64>,
     /// What each lane may take and keep.
     pub lanes: PerLane<LanePolicy>,
+    /// The key that blocks are encrypted with; made where it is missing and nothing is encrypted yet. `None` for an outbox
+    /// in the clear.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { agent: None, max_bytes: None, min_free: None, lanes: PerLane::from_fn(LanePolicy::of) }
+        Self {
+            agent: None,
+            max_bytes: None,
+            min_free: None,
+            lanes: PerLane::from_fn(LanePolicy::of),
+            key_file: None,
+        }
     }
 }
 
@@ -130,7 +143,7 @@ impl Outbox {
     /// Opens or makes the outbox in `dir` and draws each lane's epoch. Blocks until that is durable.
     ///
     /// # Errors
-    /// The folder is in use, another agent's, of a newer format, damaged, or cannot be written.
+    /// The folder is in use, another agent's, of a newer format, damaged, cannot be written, or is encrypted with another key.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(System), dir, options)
     }
@@ -187,7 +200,7 @@ impl Outbox {
     /// # Errors
     /// A record or the call is too large, the lane or the disk is full, or the store is degraded or closed.
     pub async fn append(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Appended, AppendError> {
-        let encoded = admit::encode(records)?;
+        let encoded = admit::encode(lane, records)?;
         match self.handle.lanes.of(lane).on_full {
             OnFull::Refuse | OnFull::Evict => self.queue(lane, encoded, None).await,
             OnFull::Block => self.append_patiently(lane, encoded).await,
@@ -201,7 +214,7 @@ impl Outbox {
     /// As [`Outbox::append`]; `LaneFull` too where there is no room for a reservation.
     pub async fn change_job(&self, mut change: JobChange) -> Result<(), AppendError> {
         job::check(&change)?;
-        let encoded = admit::encode_any(std::mem::take(&mut change.records))?;
+        let encoded = admit::encode_any(Lane::Control, std::mem::take(&mut change.records))?;
         self.queue(Lane::Control, encoded, Some(change)).await.map(|_numbers| ())
     }
 
@@ -342,6 +355,23 @@ impl Outbox {
         self.call(|store| store.ranges()).await
     }
 
+    /// What can be verified apart, see [`Self::verify`].
+    ///
+    /// # Errors
+    /// The outbox is closed.
+    pub async fn verifiable(&self) -> Result<Vec<Verifiable>, StoreError> {
+        self.call(|store| store.verifiable()).await
+    }
+
+    /// Reads every unacked block of one part again, as it lies on disk. Changes nothing, declares nothing; what gaps say
+    /// already is no damage.
+    ///
+    /// # Errors
+    /// It cannot be read just now.
+    pub async fn verify(&self, part: Verifiable) -> Result<Verified, StoreError> {
+        self.call(move |store| store.verify(part)).await?
+    }
+
     /// A small value kept under a name.
     ///
     /// # Errors
@@ -351,7 +381,7 @@ impl Outbox {
         self.call(move |store| store.get(&name)).await?
     }
 
-    /// Keeps a small value (at most 14 KiB) under a name (at most 64 bytes); durable when this returns. After an error and
+    /// Keeps a small value (at most 6 KiB) under a name (at most 64 bytes); durable when this returns. After an error and
     /// a crash it may be either value.
     ///
     /// # Errors

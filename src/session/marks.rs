@@ -13,7 +13,7 @@ use super::event::LocalMark;
 
 /// Which of the four cases it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Both know the same.
     Equal,
     /// The hub has more than the agent knew: everything up to its mark may go.
@@ -25,7 +25,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges one stream. `state` is what Register listed, `local` what the outbox knows, if anything.
-pub(super) fn judge(state: &StreamState, mark: &StreamMark, local: Option<&LocalMark>) -> Verdict {
+pub(crate) fn judge(state: &StreamState, mark: &StreamMark, local: Option<&LocalMark>) -> Verdict {
     let listed = state.first_unacked.saturating_sub(1);
     let cursor = local.map_or(listed, |local| local.cursor);
     if mark.acked >= state.next {

@@ -5,7 +5,7 @@ use super::run::run;
 use super::scenario::Mode;
 
 /// Seed, mode, and what it found.
-const FAILED: [(u64, Mode, &str); 8] = [
+const FAILED: [(u64, Mode, &str); 9] = [
     (29, Mode::Liveness, "a change of a job that was refused came back at the next start"),
     (223, Mode::Liveness, "a torn slot of the mark brought an old seal back, and accepted records went"),
     (690, Mode::Safety, "an undone row of a job was undone once more, and the job was gone"),
@@ -13,6 +13,11 @@ const FAILED: [(u64, Mode, &str); 8] = [
     (1133, Mode::Liveness, "a stream that only a heard gap kept was rolled at every registration"),
     (1223, Mode::Liveness, "logs starved beside a busy control lane"),
     (749, Mode::Liveness, "a damaged row of the core ended every session"),
+    (
+        4638,
+        Mode::Safety,
+        "a seal came back with a power cut, since the start after it had not synced the mark",
+    ),
     (853, Mode::Liveness, "damage about the time of a power cut"),
 ];
 

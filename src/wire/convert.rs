@@ -17,7 +17,10 @@ use super::proto;
 use proto::envelope::Body;
 
 pub use job::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD};
-pub(super) use record::{RecordsEdges, loss_from_proto, loss_to_proto, record_from_proto, record_to_proto};
+pub(super) use record::{
+    RecordsEdges, gap_from_proto, gap_to_proto, loss_from_proto, loss_to_proto, record_from_proto,
+    record_to_proto, records_from_proto, records_to_proto,
+};
 
 /// The body of a message; `None` for `Unknown`, which nobody sends.
 pub(super) fn to_proto(message: Message) -> Option<Body> {

@@ -6,6 +6,8 @@
 //! challenge key = HKDF(mac_root, salt agent_nonce, info "outpost/v1 challenge" || hub_id || agent_id)
 //! session key   = HKDF(mac_root, salt agent_nonce || hub_nonce,
 //!                      info "outpost/v1 " || ("a2h" | "h2a") || hub_id || agent_id || session_id || channel_binding)
+//! bundle key    = HKDF(mac_root, info "outpost/v1 bundle" || bundle_id)
+//! ack file key  = HKDF(mac_root, info "outpost/v1 bundle ack" || hub_id || agent_id)
 //! ```
 //! HKDF is HKDF-SHA256 with 32 bytes of output, and with the empty salt where none is named.
 
@@ -16,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::id::{AgentId, HubId, SessionId};
+use crate::id::{AgentId, BundleId, HubId, SessionId};
 use crate::secret::Secret;
 use crate::time::HubTime;
 
@@ -107,6 +109,17 @@ impl MacRoot {
         ))
     }
 
+    /// The key of one bundle's chunks.
+    pub fn bundle_key(&self, bundle: BundleId) -> MacKey {
+        MacKey::new(&derive(&self.0, &[], &[b"outpost/v1 bundle", bundle.as_bytes()]))
+    }
+
+    /// The key of ack files. Its info is longer than any bundle's, so that no bundle id makes the two the same.
+    pub fn bundle_ack_key(&self, hub_id: HubId, agent_id: AgentId) -> MacKey {
+        let info: [&[u8]; 3] = [b"outpost/v1 bundle ack", hub_id.as_bytes(), agent_id.as_bytes()];
+        MacKey::new(&derive(&self.0, &[], &info))
+    }
+
     /// The key of every frame after the Challenge, in one direction.
     pub fn session_key(&self, direction: Direction, context: &SessionContext) -> MacKey {
         let label: &[u8] = match direction {
@@ -144,6 +157,19 @@ pub fn challenge_digest(context: &SessionContext, hub_time: HubTime) -> [u8; 64]
     hash.update(context.agent_nonce);
     hash.update(hub_time.0.to_be_bytes());
     hash.update(context.channel_binding);
+    hash.finalize().into()
+}
+
+/// What an agent's identity key signs at the end of a bundle: labelled, of fixed length and hashed, as a Challenge is.
+/// `content` is the SHA-256 of everything before.
+pub fn bundle_digest(hub_id: HubId, agent_id: AgentId, bundle: BundleId, content: &[u8; 32]) -> [u8; 64] {
+    let mut hash = Sha512::new();
+    hash.update(b"outpost/v1 bundle\0");
+    hash.update(VERSION.to_be_bytes());
+    hash.update(hub_id.as_bytes());
+    hash.update(agent_id.as_bytes());
+    hash.update(bundle.as_bytes());
+    hash.update(content);
     hash.finalize().into()
 }
 

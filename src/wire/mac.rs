@@ -29,8 +29,13 @@ impl MacKey {
 
     /// Whether `mac` is the MAC of `bytes`; constant time.
     pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        self.verify_parts(&[bytes], mac)
+    }
+
+    /// Whether `mac` is the MAC of the parts one after the other; constant time.
+    pub fn verify_parts(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
         let mut state = self.0.clone();
-        state.update(bytes);
+        parts.iter().for_each(|part| state.update(part));
         state.verify_slice(mac).is_ok()
     }
 }

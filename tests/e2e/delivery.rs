@@ -164,3 +164,43 @@ async fn logins_of_one_agent_at_the_same_time_store_each_record_once() {
     let expected: Vec<String> = (1..=texts.len()).map(|number| number.to_string()).collect();
     assert_eq!(texts, expected);
 }
+
+/// A bundle of the agent's logs, records 1 to 5.
+fn bundle(key: &outpost::wire::key::KeyFile) -> Vec<u8> {
+    use outpost::outbox::bundle::{Header, Range, Writer};
+    use outpost::wire::entry::Entry;
+    let Message::Records(records) = records(1, &["a", "b", "c", "d", "e"]) else { panic!("records") };
+    let ranges = vec![Range { stream: records.stream, first: 1, last: 5, crc_before: 0 }];
+    let header = Header {
+        hub_id: key.hub_id,
+        agent_id: key.agent_id,
+        bundle: outpost::id::BundleId::from_bytes([7; 16]),
+        key_id: key.key_id.clone(),
+        chunks: 1,
+        ranges,
+    };
+    let (mut writer, first) = Writer::new(header, &key.key.mac_root(), None);
+    let chunk = writer.chunk(vec![Entry::Records(records)]).unwrap();
+    [first, chunk, writer.finish().unwrap()].concat()
+}
+
+#[tokio::test]
+async fn a_bundle_beside_a_live_session_moves_the_mark_and_the_session_comes_back() {
+    let world = World::new().await;
+    let (mut agent, _) = world.register().await;
+    agent.say(records(1, &["a", "b"])).await;
+    assert_eq!(agent.acked().await, 2);
+    let mut spool = outpost::hub::import::Spool::create(world.folder.path()).unwrap();
+    spool.push(&bundle(&world.key)).unwrap();
+    let imported = outpost::hub::import::import(world.hub.store(), spool).await.unwrap();
+    assert_eq!((imported.records, imported.known), (3, 2));
+    // The session goes on from its own mark, which is not the database's any more.
+    agent.say(records(3, &["c"])).await;
+    assert_eq!(agent.closed().await, (1000, "replaced".to_owned()));
+    let (mut agent, marks) = world.register().await;
+    assert_eq!(marks[0].acked, 5);
+    agent.say(records(6, &["f"])).await;
+    assert_eq!(agent.acked().await, 6);
+    assert_eq!(world.texts().await, ["a", "b", "c", "d", "e", "f"]);
+    world.hub.shutdown().await;
+}

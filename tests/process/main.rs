@@ -4,6 +4,7 @@
 #![cfg(all(feature = "agent", feature = "hub"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
+mod bundles;
 mod commands;
 mod damage;
 mod delivery;
@@ -17,4 +18,5 @@ mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
+mod soak;
 mod world;

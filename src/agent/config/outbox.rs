@@ -17,6 +17,7 @@ pub(super) fn check(options: &mut Options, raw: &RawOutbox, origin: &Origin<'_>)
     {
         check_lane(lane, options.lanes.of_mut(lane), section, origin)?;
     }
+    options.key_file.clone_from(&raw.key_file);
     options.min_free = origin.size("outbox.min_free", raw.min_free.as_ref())?;
     options.max_bytes = origin.size("outbox.max_bytes", raw.max_bytes.as_ref())?;
     if let Some(bytes) = options.max_bytes {

@@ -55,6 +55,7 @@ pub(super) struct RawSession {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawOutbox {
+    pub(super) key_file: Option<PathBuf>,
     pub(super) max_bytes: Option<Scalar>,
     pub(super) min_free: Option<Scalar>,
     pub(super) control: RawLane,
@@ -203,6 +204,7 @@ impl Raw {
             ("OUTPOST_SOCKET", &mut self.socket),
             ("OUTPOST_HUB_KEY_FILE", &mut self.hub.key_file),
             ("OUTPOST_HUB_IDENTITY_FILE", &mut self.hub.identity_file),
+            ("OUTPOST_OUTBOX_KEY_FILE", &mut self.outbox.key_file),
         ] {
             if let Some(text) = environment(name) {
                 *value = Some(PathBuf::from(text));

@@ -50,6 +50,8 @@ fn every_key_of_this_part_is_taken() {
         max_bytes = "128MiB"
         [outbox.logs]
         max_bytes = "2GiB"
+        [outbox]
+        key_file = "/etc/outpost/outbox.key"
         [heartbeat]
         interval = "15s"
         [log]
@@ -65,6 +67,7 @@ fn every_key_of_this_part_is_taken() {
     assert_eq!(config.session.window_bytes, 524_288);
     let quotas = Lane::ALL.map(|lane| config.outbox.lanes.of(lane).max_bytes);
     assert_eq!(quotas, [33_554_432, 134_217_728, 2_147_483_648]);
+    assert_eq!(config.outbox.key_file, Some(PathBuf::from("/etc/outpost/outbox.key")));
     assert_eq!(config.heartbeat, Some(Duration::from_secs(15)));
     assert_eq!(config.log_format, Format::Json);
     assert_eq!(config.log_level, Some(tracing::level_filters::LevelFilter::DEBUG));
@@ -109,7 +112,6 @@ fn keys_of_later_parts_and_slips_are_refused_by_name() {
         ("[hub]\nca_file = \"x\"\n", "ca_file"),
         ("[hub]\nproxy = \"x\"\n", "proxy"),
         ("[metrics]\nlisten = \"x\"\n", "metrics"),
-        ("[outbox]\nkey_file = \"x\"\n", "key_file"),
         ("[outbox.logs]\ntime_to_live = \"1d\"\n", "time_to_live"),
         ("[reconnect]\nminimum = \"1s\"\n", "minimum"),
     ] {

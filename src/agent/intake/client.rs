@@ -51,6 +51,9 @@ pub enum ClientError {
         limit::INTAKE_ANSWER_TIMEOUT.as_secs(), limit::INTAKE_CONNECTIONS_MAX
     )]
     Silent,
+    /// What came could not be kept.
+    #[error("what the agent sends cannot be written: {0}")]
+    Output(io::Error),
     /// The agent's answer is not understood.
     #[error("the agent's answer is not understood ({0}); do agent and command have the same version?")]
     Answer(String),
@@ -88,6 +91,7 @@ fn ask_within(
         if kind == Kind::Row {
             row(body);
         }
+        Ok(())
     })
 }
 
@@ -97,7 +101,10 @@ fn send_request(stream: &mut impl Write, request: &Request) -> io::Result<()> {
 }
 
 /// Reads to the last frame.
-fn receive(reader: &mut impl BufRead, mut each: impl FnMut(Kind, &[u8])) -> Result<Vec<u8>, ClientError> {
+fn receive(
+    reader: &mut impl BufRead,
+    mut each: impl FnMut(Kind, &[u8]) -> io::Result<()>,
+) -> Result<Vec<u8>, ClientError> {
     let mut confirmed = 0;
     loop {
         let frame = match frame::read_blocking(reader) {
@@ -118,12 +125,39 @@ fn receive(reader: &mut impl BufRead, mut each: impl FnMut(Kind, &[u8])) -> Resu
             Kind::Durable => {
                 confirmed = frame.body.first_chunk().map_or(confirmed, |count| u64::from_be_bytes(*count));
             }
-            Kind::Row => each(frame.kind, &frame.body),
+            Kind::Row | Kind::Data => each(frame.kind, &frame.body).map_err(ClientError::Output)?,
             Kind::Request | Kind::Records | Kind::End => {
                 return Err(ClientError::Answer(format!("a {:?} frame", frame.kind)));
             }
         }
     }
+}
+
+/// What comes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// What it will be, JSON.
+    Begun(&'a [u8]),
+    /// Its next bytes.
+    Data(&'a [u8]),
+}
+
+/// Has a file written; its pieces go to `each` as they come.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn fetch(
+    stream: UnixStream,
+    request: &Request,
+    mut each: impl FnMut(Piece<'_>) -> io::Result<()>,
+) -> Result<Vec<u8>, ClientError> {
+    let broken = |error| ClientError::Broken { confirmed: 0, source: FrameError::Io(error) };
+    stream.set_read_timeout(Some(limit::INTAKE_ANSWER_TIMEOUT)).map_err(broken)?;
+    send_request(&mut &stream, request).map_err(broken)?;
+    receive(&mut BufReader::new(&stream), |kind, body| match kind {
+        Kind::Data => each(Piece::Data(body)),
+        _ => each(Piece::Begun(body)),
+    })
 }
 
 /// Sends every line of `input` and waits until all are durable.
@@ -133,7 +167,7 @@ fn receive(reader: &mut impl BufRead, mut each: impl FnMut(Kind, &[u8])) -> Resu
 pub fn emit(stream: &UnixStream, lane: &str, input: impl BufRead) -> Result<Accepted, ClientError> {
     std::thread::scope(|scope| {
         // Answers are read beside the sending: an agent that cannot write would stop reading.
-        let answers = scope.spawn(|| receive(&mut BufReader::new(stream), |_kind, _body| {}));
+        let answers = scope.spawn(|| receive(&mut BufReader::new(stream), |_kind, _body| Ok(())));
         let sent = send_lines(stream, lane, input);
         let answer = answers.join().unwrap_or_else(|_panic| Err(ClientError::Answer("lost".to_owned())));
         let accepted = answer.and_then(|body| {

@@ -31,11 +31,21 @@ pub enum Kind {
     Done = 67,
     /// Agent to program: what went wrong, as JSON; the last frame.
     Error = 68,
+    /// Agent to program: the next bytes of a file.
+    Data = 69,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Request, Self::Records, Self::End, Self::Row, Self::Durable, Self::Done, Self::Error];
+    const ALL: [Self; 8] = [
+        Self::Request,
+        Self::Records,
+        Self::End,
+        Self::Row,
+        Self::Durable,
+        Self::Done,
+        Self::Error,
+        Self::Data,
+    ];
 
     fn from_u8(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)

@@ -9,6 +9,7 @@ use crate::limit;
 use crate::outbox::AppendError;
 
 use super::Intake;
+use super::bundle;
 use super::emit::emit;
 use super::frame::{self, FrameError, Kind};
 
@@ -31,6 +32,20 @@ pub enum Request {
         #[serde(default)]
         lane: Option<String>,
     },
+    /// One record of the outbox.
+    OutboxShow {
+        /// `lane/epoch/seq`.
+        record: String,
+    },
+    /// Every block read again.
+    OutboxVerify {},
+    /// A bundle of everything that waits.
+    OutboxExport {},
+    /// Acks for an exported bundle.
+    OutboxAck {
+        /// The ack file, base64.
+        acks: String,
+    },
 }
 
 /// The answer to an emit, and how far one came that failed.
@@ -47,7 +62,7 @@ pub struct Accepted {
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// `bad_request`, `lane_full`, `disk_full`, `degraded`, `stopping` or `store`.
+    /// See docs/socket.md.
     pub code: String,
     /// What happened and what to do.
     pub message: String,
@@ -138,7 +153,7 @@ async fn never_asked(intake: &Intake) {
     tokio::time::sleep(limit::SHUTDOWN_STEP_TIMEOUT / 2).await;
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
@@ -185,5 +200,11 @@ async fn answer(
             }
             Ok(Some(b"{}".to_vec()))
         }
+        Request::OutboxShow { record } => bundle::show(intake, &record).await.map(|shown| Some(json(&shown))),
+        Request::OutboxVerify {} => bundle::verify(writer, intake).await.map(|()| Some(b"{}".to_vec())),
+        Request::OutboxExport {} => {
+            bundle::export(writer, intake).await.map(|exported| Some(json(&exported)))
+        }
+        Request::OutboxAck { acks } => bundle::ack(intake, &acks).await.map(|acked| Some(json(&acked))),
     }
 }

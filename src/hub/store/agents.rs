@@ -155,7 +155,7 @@ impl Store {
         .bind(now())
         .execute(&mut *transaction)
         .await?;
-        audit::note(&mut transaction, Action::Added, name.as_str(), id).await?;
+        audit::note(&mut transaction, Action::Added, name.as_str(), &id.to_string()).await?;
         transaction.commit().await?;
         Ok(Issued { id, key_file: KeyFile { hub_id: self.hub_id, agent_id: id, key_id, key } })
     }
@@ -176,7 +176,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         jobs::close_for_removed(&mut transaction, row.agent).await?;
-        audit::note(&mut transaction, Action::Removed, name.as_str(), row.id).await?;
+        audit::note(&mut transaction, Action::Removed, name.as_str(), &row.id.to_string()).await?;
         transaction.commit().await?;
         self.changes.note(row.agent);
         Ok(row)
@@ -216,10 +216,41 @@ impl Store {
     /// What the database says.
     pub async fn authenticate(&self, bearer: &Bearer) -> Result<Result<Credential, Denied>, StoreError> {
         use subtle::ConstantTimeEq as _;
+        let (agent, digest, sealed) = match self.agent_key(bearer.agent_id, &bearer.key_id).await? {
+            Ok(found) => found,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        if !bool::from(bearer.secret.digest().as_slice().ct_eq(&digest)) {
+            return Ok(Err(Denied::Unauthorized));
+        }
+        self.credential(agent, &bearer.key_id, &sealed)
+    }
+
+    /// What verifies a bundle of an agent that was made with this key: whoever made its MACs had the key's secret.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bundle_credential(
+        &self,
+        agent: AgentId,
+        key: &KeyId,
+    ) -> Result<Result<Credential, Denied>, StoreError> {
+        match self.agent_key(agent, key).await? {
+            Ok((agent, _, sealed)) => self.credential(agent, key, &sealed),
+            Err(denied) => Ok(Err(denied)),
+        }
+    }
+
+    /// An agent, the digest of a key's bearer secret, and the key's sealed root.
+    async fn agent_key(
+        &self,
+        agent: AgentId,
+        key: &KeyId,
+    ) -> Result<Result<(AgentRow, Vec<u8>, Vec<u8>), Denied>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
             "select agent, id, name, public_key, state, created_at from agents where id = $1 and name is not null",
         )
-        .bind(bearer.agent_id.as_bytes().to_vec())
+        .bind(agent.as_bytes().to_vec())
         .fetch_optional(&self.pool)
         .await?;
         let Some(agent) = row.map(agent_row).transpose()? else { return Ok(Err(Denied::UnknownAgent)) };
@@ -227,17 +258,22 @@ impl Store {
             "select bearer_sha256, mac_root_sealed from agent_keys where agent = $1 and key_id = $2",
         )
         .bind(agent.agent.0)
-        .bind(bearer.key_id.as_str())
+        .bind(key.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((digest, sealed)) = key else { return Ok(Err(Denied::KeyUnknown)) };
-        if !bool::from(bearer.secret.digest().as_slice().ct_eq(&digest)) {
-            return Ok(Err(Denied::Unauthorized));
-        }
+        Ok(key.map(|(digest, sealed)| (agent, digest, sealed)).ok_or(Denied::KeyUnknown))
+    }
+
+    fn credential(
+        &self,
+        agent: AgentRow,
+        key: &KeyId,
+        sealed: &[u8],
+    ) -> Result<Result<Credential, Denied>, StoreError> {
         if agent.state == AgentState::Revoked {
             return Ok(Err(Denied::Revoked));
         }
-        let mac_root = self.sealer.open_root(&sealed, agent.id, &bearer.key_id)?;
+        let mac_root = self.sealer.open_root(sealed, agent.id, key)?;
         let identity = agent
             .public_key
             .map(|key| VerifyingKey::from_bytes(&key).map_err(|_| StoreError::Damaged("public key")))

@@ -14,6 +14,7 @@ const ROWS_MAX: i64 = 1000;
 pub(super) enum Action {
     Added,
     Removed,
+    Imported,
 }
 
 impl Action {
@@ -21,16 +22,17 @@ impl Action {
         match self {
             Self::Added => "agent_added",
             Self::Removed => "agent_removed",
+            Self::Imported => "bundle_imported",
         }
     }
 }
 
-/// Adds a row about an agent.
+/// Adds a row about an agent; `detail` is its id where it came or went.
 pub(super) async fn note(
     connection: &mut SqliteConnection,
     action: Action,
     name: &str,
-    agent: AgentId,
+    detail: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into audit (entry, at, action, subject, detail)
@@ -39,7 +41,7 @@ pub(super) async fn note(
     .bind(now())
     .bind(action.name())
     .bind(name)
-    .bind(agent.to_string())
+    .bind(detail)
     .execute(connection)
     .await?;
     Ok(())

@@ -72,6 +72,9 @@ pub enum StoreError {
     /// The agent was removed or revoked while it was connected.
     #[error("the agent was removed; nothing was stored")]
     NotWelcome,
+    /// An import's source ended before its last piece.
+    #[error("the import ended before its last piece; nothing was stored")]
+    Abandoned,
     /// A number is above what the database holds.
     #[error("number {0} is above 2^63 - 1")]
     NumberTooLarge(u64),

@@ -4,6 +4,7 @@
 //! as it was, fails that piece alone and so ends its session. A round that does not commit fails all of its pieces:
 //! nothing was stored and nothing is acked.
 
+mod import;
 mod round;
 mod writer;
 
@@ -18,6 +19,7 @@ use crate::time::{ClockOffset, HubTime};
 use crate::wire::message::{Gap, LossReport, StreamMark};
 
 use super::{AgentRef, Fact, Store, StoreError};
+pub use import::{Feed, Import};
 pub(super) use writer::{Database, run};
 
 /// What one connection hands over.
@@ -98,6 +100,7 @@ pub(super) enum Work {
         streams: Vec<StreamId>,
         reply: oneshot::Sender<Result<Vec<StreamMark>, StoreError>>,
     },
+    Import(Box<import::Order>),
     Stop,
 }
 

@@ -4,7 +4,8 @@
 use tokio::sync::oneshot;
 
 use crate::id::{Lane, RecordId, StreamId};
-use crate::outbox::block::{HEADER_BYTES, Header, Packer};
+use crate::obs::random;
+use crate::outbox::block::{HEADER_BYTES, Header, Packer, Sealing};
 use crate::outbox::ledger::{PerLane, Span};
 use crate::outbox::name::GenerationName;
 use crate::outbox::policy::{LastRecord, Short, Written};
@@ -125,7 +126,9 @@ impl Store {
         first: u64,
         units: impl Iterator<Item = (&'a [u8], u64)>,
     ) -> Result<u64, Fault> {
-        let mut packer = Packer::new(stream, first);
+        let cipher = self.cipher.clone();
+        let sealing = cipher.as_deref().map(|cipher| Sealing { cipher, nonce: random::bytes });
+        let mut packer = Packer::new(stream, first, sealing);
         let (mut next, mut spans) = (first, Vec::new());
         for (record, recorded_at_ms) in units {
             if let Some((header, value)) = packer.push(record, recorded_at_ms) {

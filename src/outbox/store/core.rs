@@ -25,9 +25,11 @@ mod sum;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::id::StreamId;
 use crate::outbox::block::{self, Header};
+use crate::outbox::cipher::Cipher;
 
 use super::host::{Batch, Database, Fault, Host, Scan, Tree};
 use envelope::unseal;
@@ -60,11 +62,18 @@ pub(super) struct Core {
     attempts: u64,
     /// Number of the last commit.
     durable: u64,
+    cipher: Option<Arc<Cipher>>,
 }
 
 impl Core {
     /// Opens or makes it. Commits go on from `commit`, and from the greatest number in its rows.
-    pub(super) fn open(host: &dyn Host, dir: &Path, commit: u64) -> Result<Self, Fault> {
+    /// With `cipher` what is put is sealed, and what was sealed is opened.
+    pub(super) fn open(
+        host: &dyn Host,
+        dir: &Path,
+        commit: u64,
+        cipher: Option<Arc<Cipher>>,
+    ) -> Result<Self, Fault> {
         let path = dir.join("core");
         let fresh = !host.exists(&path.join("db"));
         if !host.exists(&path) {
@@ -86,10 +95,16 @@ impl Core {
             attempted_sum: Sum::default(),
             attempts: commit,
             durable: commit,
+            cipher,
         };
         core.find_ahead()?;
         core.sum = core.stored_sum()?;
         Ok(core)
+    }
+
+    /// What rows and blocks are opened with.
+    pub(super) fn cipher(&self) -> Option<Arc<Cipher>> {
+        self.cipher.clone()
     }
 
     fn stored_sum(&mut self) -> Result<Sum, Fault> {
@@ -110,8 +125,9 @@ impl Core {
     pub(super) fn rows(&mut self, refused_above: Option<u64>) -> Result<Rows, Fault> {
         let mut rows = Rows::new(refused_above);
         let mut fault = None;
+        let cipher = self.cipher();
         self.database()?.scan(Tree::Main, &[], &mut |key, sealed| {
-            let taken = unseal(key, sealed).and_then(|row| rows.take(key, row));
+            let taken = with_open(key, sealed, cipher.as_deref(), |row| rows.take(key, row));
             rows.count(key, sealed);
             match taken {
                 Ok(()) => Scan::Next,
@@ -187,7 +203,8 @@ impl Core {
         let (mut undo, mut sum, mut batch) = (BTreeMap::new(), self.sum, Batch::new());
         for (key, value) in rows {
             let before = self.database()?.get(Tree::Main, &key)?;
-            let sealed = value.map(|value| envelope::seal(&key, number, &value));
+            let sealed =
+                value.map(|value| envelope::seal_secret(&key, number, &value, self.cipher.as_deref()));
             before.iter().for_each(|before| sum.remove(&key, before));
             sealed.iter().for_each(|sealed| sum.add(&key, sealed));
             if asked.contains(&key) {
@@ -215,7 +232,10 @@ impl Core {
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let sealed = self.database()?.get(Tree::Main, key)?;
-        sealed.map(|sealed| unseal(key, &sealed).map(|row| row.value.to_vec())).transpose()
+        let cipher = self.cipher();
+        sealed
+            .map(|sealed| with_open(key, &sealed, cipher.as_deref(), |row| Ok(row.value.to_vec())))
+            .transpose()
     }
 
     /// Up to which commit its rows were carved out of a damaged core.
@@ -230,11 +250,12 @@ impl Core {
         mut visit: impl FnMut(&[u8], Row<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut fault = None;
+        let cipher = self.cipher();
         self.database()?.scan(Tree::Main, prefix, &mut |key, sealed| {
             if !key.starts_with(prefix) {
                 return Scan::Stop;
             }
-            match unseal(key, sealed).and_then(|row| visit(key, row)) {
+            match with_open(key, sealed, cipher.as_deref(), |row| visit(key, row)) {
                 Ok(()) => Scan::Next,
                 Err(found) => {
                     fault = Some(found);
@@ -288,6 +309,18 @@ impl Core {
             database.abandon();
         }
     }
+}
+
+/// Opens a row for whoever needs its value.
+fn with_open<T>(
+    key: &[u8],
+    sealed: &[u8],
+    cipher: Option<&Cipher>,
+    with: impl FnOnce(Row<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let row = unseal(key, sealed)?;
+    let value = row.open(key, cipher)?;
+    with(Row { value: &value, ..row })
 }
 
 fn broken(error: block::BlockError) -> Fault {

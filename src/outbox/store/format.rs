@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!  0        8         12         28          44    48
-//!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over the first 44 bytes
+//!  | OUTPOSTB | version | agent id | outbox id | crc |        numbers big-endian, CRC-32C over everything before it
 //! ```
+//! Version 1 is this. Version 2, that of an encrypted outbox, has the key's check value (see `key_check`) before the CRC;
+//! the same value lies in the file `KEY`, so that one damaged file never makes an encrypted outbox pass for a new one.
+//!
 //! The agent id is zero until the first usable key; it is then set once, by a new file that is synced and renamed. Every
 //! version begins with magic and version and ends with the checksum of all before it: what a later program wrote is
 //! refused, what is damaged is not taken for that. A damaged file never keeps the outbox from opening: it is written anew,
@@ -15,13 +18,17 @@ use std::sync::Arc;
 use crate::id::{AgentId, OutboxId};
 use crate::obs::random;
 use crate::outbox::OpenError;
+use crate::outbox::cipher::Cipher;
 
 use super::carve;
 use super::host::Host;
+use super::key_check::KeyCheck;
 
 const MAGIC: [u8; 8] = *b"OUTPOSTB";
-const VERSION: u32 = 1;
-const LEN: usize = 48;
+/// In the clear.
+const PLAIN: u32 = 1;
+/// Encrypted.
+const ENCRYPTED: u32 = 2;
 
 /// The file's content, and where it lies.
 #[derive(Debug)]
@@ -30,49 +37,72 @@ pub(super) struct Format {
     dir: PathBuf,
     agent: Option<AgentId>,
     outbox: OutboxId,
+    key_check: Option<KeyCheck>,
+}
+
+/// How the file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Sound,
+    Missing,
+    Damaged,
 }
 
 impl Format {
-    /// Reads it, or makes it in a folder without one; binds `agent` where one is given.
-    pub(super) fn open(host: &Arc<dyn Host>, dir: &Path, agent: Option<AgentId>) -> Result<Self, OpenError> {
-        let path = dir.join("FORMAT");
-        let mut format = match host.read(&path) {
-            Ok(bytes) => match parse(host, dir, &bytes)? {
-                Some(format) => format,
-                None => Self::repair(host, dir),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if host.exists(&dir.join("core")) {
-                    Self::repair(host, dir)
-                } else {
-                    let format = Self::new(host, dir);
-                    format.write()?;
-                    format
-                }
-            }
-            Err(error) if carve::is_damage(&error) => Self::repair(host, dir),
-            Err(source) => return Err(OpenError::Io { action: "read", path, source }),
-        };
-        if let Some(agent) = agent {
-            format.bind(agent)?;
+    /// Reads it, or makes it in a folder without one; binds `agent` where one is given, and opens with the key in `key_file`.
+    /// Nothing is written before agent and key are known to be the right ones.
+    pub(super) fn open(
+        host: &Arc<dyn Host>,
+        dir: &Path,
+        agent: Option<AgentId>,
+        key_file: Option<&Path>,
+    ) -> Result<(Self, Option<Cipher>), OpenError> {
+        let (mut format, found) = Self::find(host, dir)?;
+        if let Some((held, wanted)) = format.agent.zip(agent).filter(|(held, wanted)| held != wanted) {
+            return Err(OpenError::Foreign { path: format.dir, held, wanted });
         }
-        Ok(format)
+        let before = (format.agent, format.key_check);
+        let copy = KeyCheck::read(&**host, dir)?;
+        format.key_check = format.key_check.or(copy);
+        let cipher = KeyCheck::unlock(&mut format.key_check, dir, key_file)?;
+        if let Some(check) = format.key_check.filter(|check| copy.as_ref() != Some(check)) {
+            check.write(&**host, dir)?;
+        }
+        format.agent = format.agent.or(agent);
+        match found {
+            Found::Damaged => format.repair(),
+            Found::Sound if before == (format.agent, format.key_check) => {}
+            Found::Sound | Found::Missing => format.write()?,
+        }
+        Ok((format, cipher))
+    }
+
+    fn find(host: &Arc<dyn Host>, dir: &Path) -> Result<(Self, Found), OpenError> {
+        let path = dir.join("FORMAT");
+        let damaged = || (Self::new(host, dir), Found::Damaged);
+        match host.read(&path) {
+            Ok(bytes) => Ok(parse(host, dir, &bytes)?.map_or_else(damaged, |format| (format, Found::Sound))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let new = !host.exists(&dir.join("core"));
+                Ok(if new { (Self::new(host, dir), Found::Missing) } else { damaged() })
+            }
+            Err(error) if carve::is_damage(&error) => Ok(damaged()),
+            Err(source) => Err(OpenError::Io { action: "read", path, source }),
+        }
     }
 
     fn new(host: &Arc<dyn Host>, dir: &Path) -> Self {
         let outbox = OutboxId::from_bytes(random::bytes());
-        Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox }
+        Self { host: Arc::clone(host), dir: dir.to_owned(), agent: None, outbox, key_check: None }
     }
 
-    fn repair(host: &Arc<dyn Host>, dir: &Path) -> Self {
-        let format = Self::new(host, dir);
-        let written = format.write();
+    fn repair(&self) {
+        let written = self.write();
         let state = if written.is_ok() { "written anew" } else { "not written anew yet" };
-        let path = dir.join("FORMAT");
+        let path = self.dir.join("FORMAT");
         tracing::error!(
             path = %path.display(), state, "the outbox's FORMAT is damaged: its records go to the agent of the next key"
         );
-        format
     }
 
     /// Makes the outbox this agent's; another one's is refused.
@@ -88,11 +118,13 @@ impl Format {
     }
 
     fn write(&self) -> Result<(), OpenError> {
-        let mut bytes = Vec::with_capacity(LEN);
+        let version = if self.key_check.is_some() { ENCRYPTED } else { PLAIN };
+        let mut bytes = Vec::with_capacity(88);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&version.to_be_bytes());
         bytes.extend_from_slice(&self.agent.map_or([0; 16], |agent| *agent.as_bytes()));
         bytes.extend_from_slice(self.outbox.as_bytes());
+        bytes.extend_from_slice(self.key_check.as_ref().map_or(&[], KeyCheck::as_bytes));
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         let path = self.dir.join("FORMAT");
         let written = self.host.replace(&path, &bytes);
@@ -110,15 +142,24 @@ fn parse(host: &Arc<dyn Host>, dir: &Path, bytes: &[u8]) -> Result<Option<Format
     let version = fields.strip_prefix(&MAGIC).and_then(<[u8]>::split_first_chunk);
     let Some((version, rest)) = version else { return Ok(None) };
     let found = u32::from_be_bytes(*version);
-    if found > VERSION {
-        return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: VERSION });
+    if found > ENCRYPTED {
+        return Err(OpenError::NewerFormat { path: dir.to_owned(), found, known: ENCRYPTED });
     }
-    let ids = rest.split_first_chunk::<16>().and_then(|(agent, rest)| Some((agent, rest.try_into().ok()?)));
-    Ok(ids.map(|(agent, outbox)| Format {
+    let ids =
+        rest.split_first_chunk::<16>().and_then(|(agent, rest)| Some((agent, rest.split_first_chunk()?)));
+    let fields = ids.and_then(|(agent, (outbox, rest))| {
+        let key_check = match found {
+            ENCRYPTED => Some(KeyCheck::from_bytes(rest)?),
+            _ => None,
+        };
+        Some((agent, outbox, key_check)).filter(|_| found == ENCRYPTED || rest.is_empty())
+    });
+    Ok(fields.map(|(agent, outbox, key_check)| Format {
         host: Arc::clone(host),
         dir: dir.to_owned(),
         agent: (*agent != [0; 16]).then(|| AgentId::from_bytes(*agent)),
-        outbox: OutboxId::from_bytes(outbox),
+        outbox: OutboxId::from_bytes(*outbox),
+        key_check,
     }))
 }
 
@@ -129,9 +170,11 @@ mod tests {
     use super::super::host::System;
     use super::*;
 
+    const LEN: usize = 48;
+
     fn open(dir: &Path, agent: Option<AgentId>) -> Result<Format, OpenError> {
         let host: Arc<dyn Host> = Arc::new(System);
-        Format::open(&host, dir, agent)
+        Format::open(&host, dir, agent, None).map(|(format, _)| format)
     }
 
     #[test]
@@ -152,12 +195,12 @@ mod tests {
         let path = dir.path().join("FORMAT");
         let mut newer = fs::read(&path).unwrap();
         newer.truncate(LEN - 4);
-        newer[11] = 2;
+        newer[11] = 3;
         newer.extend_from_slice(b"more");
         newer.extend_from_slice(&crc32c::crc32c(&newer).to_be_bytes());
         fs::write(&path, &newer).unwrap();
         let error = open(dir.path(), None).unwrap_err();
-        assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), newer);
     }
 

@@ -28,8 +28,8 @@ use super::host::Fault;
 use super::thread::Store;
 
 const PREFIX: &[u8; 2] = b"j/";
-/// A piece of a spec: with its key and checksum well below a block.
-const PIECE_BYTES: usize = 12 * 1024;
+/// A piece of a spec; what is sealed becomes longer.
+const PIECE_BYTES: usize = limit::ROW_BYTES_MAX - 64;
 pub(super) const JOB_KEY_BYTES: usize = PREFIX.len() + 16;
 
 /// Space kept for jobs.

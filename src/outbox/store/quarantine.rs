@@ -20,7 +20,8 @@ use super::host::Fault;
 use super::thread::Store;
 
 impl Store {
-    fn folder(&self, name: GenerationName) -> PathBuf {
+    /// Where a generation lies.
+    pub(super) fn folder(&self, name: GenerationName) -> PathBuf {
         let prefix = if self.quarantined.contains(&name) { QUARANTINE_PREFIX } else { "" };
         self.dir.join(format!("{prefix}{name}"))
     }

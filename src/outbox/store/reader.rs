@@ -7,7 +7,8 @@ use bytes::BytesMut;
 
 use crate::id::{Lane, RecordId, StreamId};
 use crate::limit;
-use crate::outbox::block::Header;
+use crate::outbox::block::{self, Header};
+use crate::outbox::cipher::Cipher;
 use crate::outbox::name::GenerationName;
 use crate::outbox::{Batch, Reading, StoreError};
 use crate::wire::batch;
@@ -34,8 +35,15 @@ impl Store {
             return Ok(Some(Reading::Gap(*gap)));
         }
         let next = self.ledger.end_of_run(stream, from);
-        let mut gather = Gather { from, next, bytes_max, batch: BytesMut::new(), count: 0, payload_bytes: 0 };
-        if let Visited::Missing { to } = self.visit(stream, from, |header, body| gather.take(header, body))? {
+        let mut gather = Gather { from, next, bytes_max, ..Gather::default() };
+        let cipher = self.cipher.clone();
+        let visited =
+            self.visit(stream, from, |header, body| gather.open(header, body, cipher.as_deref()))?;
+        let missing = match visited {
+            Visited::Missing { to } => Some(to),
+            Visited::Sound => gather.unopened.filter(|_| gather.count == 0),
+        };
+        if let Some(to) = missing {
             return self.declare_missing(stream, from, to.min(next - 1));
         }
         Ok((gather.count > 0).then(|| {
@@ -141,6 +149,7 @@ impl Store {
     }
 }
 
+#[derive(Default)]
 struct Gather {
     from: u64,
     next: u64,
@@ -148,9 +157,21 @@ struct Gather {
     batch: BytesMut,
     count: u32,
     payload_bytes: u64,
+    /// The last number of a sealed block that does not open: as lost as one whose checksum is wrong.
+    unopened: Option<u64>,
 }
 
 impl Gather {
+    fn open(&mut self, header: &Header, body: &[u8], cipher: Option<&Cipher>) -> Scan {
+        match block::open(header, body, cipher) {
+            Ok(body) => self.take(header, &body),
+            Err(_) => {
+                self.unopened = Some(header.end().saturating_sub(1));
+                Scan::Stop
+            }
+        }
+    }
+
     fn is_full_for(&self, encoded: &[u8]) -> bool {
         let too_long = self.count > 0 && self.batch.len() + encoded.len() > self.bytes_max;
         too_long || self.count >= limit::BATCH_RECORDS_MAX

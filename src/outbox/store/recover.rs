@@ -3,9 +3,12 @@
 //! Where the mark promises more records of a stream than are found, the end of it was lost: a gap says so.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
+use crate::outbox::block::{self, Header};
+use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane, Stream};
 use crate::outbox::name::GenerationName;
 use crate::outbox::{OpenError, StoreError};
@@ -22,7 +25,7 @@ use super::generation;
 use super::generation::{DEAD_PREFIX, NEW_PREFIX};
 use super::host::{Fault, Host, Scan};
 use super::job::{self, Reservations};
-use super::mark::{CoreState, End, Mark};
+use super::mark::{End, Mark};
 use super::spans;
 
 /// Removes what an interrupted process left half made or half removed.
@@ -53,22 +56,29 @@ pub(super) fn open(
     dir: &Path,
     mark: &mut Mark,
     ballast: Ballast,
+    cipher: Option<&Arc<Cipher>>,
 ) -> Result<Found, OpenError> {
-    match try_open(host, dir, mark, ballast) {
+    match try_open(host, dir, mark, ballast, cipher) {
         Err(OpenError::Store(StoreError::DiskFull { detail })) => {
             tracing::warn!(detail, path = %dir.display(), "the outbox opens on a full disk");
             let ballast = ballast::give_up(host, dir);
             let path = dir.join("core").join("db");
             host.release_file(&path).map_err(|source| OpenError::Io { action: "cut", path, source })?;
-            try_open(host, dir, mark, ballast)
+            try_open(host, dir, mark, ballast, cipher)
         }
         other => other,
     }
 }
 
-fn try_open(host: &dyn Host, dir: &Path, mark: &mut Mark, ballast: Ballast) -> Result<Found, OpenError> {
+fn try_open(
+    host: &dyn Host,
+    dir: &Path,
+    mark: &mut Mark,
+    ballast: Ballast,
+    cipher: Option<&Arc<Cipher>>,
+) -> Result<Found, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let (mut core, rows) = core::open(host, dir, mark.found_core()).map_err(unreadable)?;
+    let (mut core, rows) = core::open(host, dir, mark.found_core(), cipher).map_err(unreadable)?;
     let found = recover(host, dir, &mut core, &rows, mark).and_then(|mut ledger| {
         gap::remove_declared(host, dir, &mut ledger).map_err(|fault| fault.unreadable(dir.to_owned()))?;
         let reservations = job::reservations(&mut core, &ledger).map_err(unreadable)?;
@@ -110,7 +120,6 @@ fn recover(
     mark: &mut Mark,
 ) -> Result<Ledger, OpenError> {
     let unreadable = |fault: Fault| fault.unreadable(dir.join("core"));
-    let dirty = mark.found_core().filter(|core| core.state == CoreState::Dirty);
     for (key, value) in &rows.refused {
         job::undo(core, key, value).map_err(unreadable)?;
     }
@@ -166,7 +175,8 @@ fn recover(
         }
     }
     let commit = core.commit(Need::Last).map_err(unreadable)?;
-    let marked = mark.write_core(commit).and_then(|()| if dirty.is_some() { mark.sync() } else { Ok(()) });
+    // Always: an earlier start may have said the same and ended before its sync, with a seal still on the medium.
+    let marked = mark.write_core(commit).and_then(|()| mark.sync());
     marked.map_err(|error| unreadable(error.into()))?;
     core.settle();
     Ok(ledger)
@@ -213,7 +223,7 @@ fn complete(
             (dir.join("core"), last_control(core, id, first))
         } else {
             let name = GenerationName { stream: id, first };
-            (dir.join(name.to_string()), last_number(host, dir, name))
+            (dir.join(name.to_string()), last_number(host, dir, name, core.cipher().as_deref()))
         };
         stream.next = last.map_err(|fault| fault.unreadable(path))?.unwrap_or(first);
     }
@@ -227,25 +237,34 @@ fn complete(
     Ok(Some(Gap { stream: id, from, to, reason: GapReason::CutTail, records: to - from + 1, bytes: 0 }))
 }
 
-fn last_number(host: &dyn Host, dir: &Path, name: GenerationName) -> Result<Option<u64>, Fault> {
+fn last_number(
+    host: &dyn Host,
+    dir: &Path,
+    name: GenerationName,
+    cipher: Option<&Cipher>,
+) -> Result<Option<u64>, Fault> {
     let folder = spans::folder(host, dir, name);
     let last = Carved::open(host, &folder, name, u64::MAX)?.last_block(host)?;
-    Ok(last.map(|(header, body)| whole_end(header.end(), &body)))
+    Ok(last.map(|(header, body)| whole_end(&header, &body, cipher)))
 }
 
 fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>, Fault> {
     let mut end = None;
+    let cipher = core.cipher();
+    let cipher = cipher.as_deref();
     core.visit_control(id, first, |header, body| {
-        end = Some(whole_end(header.end(), body));
+        end = Some(whole_end(header, body, cipher));
         Scan::Next
     })?;
     Ok(end)
 }
 
 /// The number after the last whole record: a set of parts that was cut short by a crash was never reported durable.
-fn whole_end(end: u64, body: &[u8]) -> u64 {
-    let mut last = None;
-    let mut rest = body;
+fn whole_end(header: &Header, body: &[u8], cipher: Option<&Cipher>) -> u64 {
+    let (mut last, end) = (None, header.end());
+    // One that does not open is declared lost when reading reaches it.
+    let Ok(body) = block::open(header, body, cipher) else { return end };
+    let mut rest: &[u8] = &body;
     while let Some((lying, after)) = batch::split_first(rest) {
         last = Some(lying.encoded);
         rest = after;

@@ -1,6 +1,7 @@
 //! The store against real folders.
 
 mod damage;
+mod encryption;
 mod failure;
 #[cfg(feature = "hub")]
 mod faults;
@@ -12,6 +13,7 @@ mod policy;
 mod reopen;
 mod reserve;
 mod unfinished;
+mod verify;
 
 use std::path::Path;
 

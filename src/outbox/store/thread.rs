@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::id::{AgentId, Lane};
 use crate::limit;
+use crate::outbox::cipher::Cipher;
 use crate::outbox::ledger::{Ledger, PerLane};
 use crate::outbox::name::GenerationName;
 use crate::outbox::policy::{HubClock, LastRecord};
@@ -73,6 +74,8 @@ pub(super) struct Store {
     pub(super) poisoned: Option<String>,
     pub(super) watch: Arc<Watch>,
     pub(super) durable: watch::Sender<[StreamState; 3]>,
+    /// What blocks are sealed and opened with, where the outbox is encrypted.
+    pub(super) cipher: Option<Arc<Cipher>>,
     format: Format,
     // Last: released when everything else is closed.
     _lock: Box<dyn Held>,
@@ -91,11 +94,12 @@ impl Store {
         };
         host.make_folder(&dir).map_err(io("make"))?;
         let lock = host.lock(&dir)?;
-        let format = Format::open(&host, &dir, options.agent)?;
+        let (format, cipher) = Format::open(&host, &dir, options.agent, options.key_file.as_deref())?;
+        let cipher = cipher.map(Arc::new);
         recover::clean(&*host, &dir).map_err(io("clean"))?;
         let ballast = ballast::keep(&*host, &dir).map_err(io("write"))?;
         let mut mark = Mark::open(&*host, &dir).map_err(io("read the mark of"))?;
-        let found = recover::open(&*host, &dir, &mut mark, ballast)?;
+        let found = recover::open(&*host, &dir, &mut mark, ballast, cipher.as_ref())?;
         let quarantined = spans::quarantined(&*host, &dir).map_err(io("list"))?;
         let rules = Rules::new(&*host, &dir, options).map_err(io("look at the disk of"))?;
         let mut store = Self {
@@ -124,6 +128,7 @@ impl Store {
             poisoned: None,
             watch,
             host,
+            cipher,
             format,
             renewed: None,
             _lock: lock,
@@ -244,9 +249,12 @@ impl Store {
 
     pub(super) fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         // As large as a block, so that the core never holds what becomes a blob file.
-        if name.is_empty() || name.len() > 64 || value.len() > limit::BLOCK_BYTES_MAX {
-            let detail =
-                format!("`{name}` with {} bytes: a name has 1 to 64, a value at most 14336", value.len());
+        if name.is_empty() || name.len() > 64 || value.len() > limit::ROW_BYTES_MAX {
+            let detail = format!(
+                "`{name}` with {} bytes: a name has 1 to 64, a value at most {}",
+                value.len(),
+                limit::ROW_BYTES_MAX
+            );
             return Err(StoreError::Invalid { detail });
         }
         self.check()?;

@@ -41,6 +41,8 @@ pub(crate) enum Sickness {
 pub(super) struct Data {
     log: Vec<Change>,
     durable: usize,
+    /// Changes that the system has: they outlive the process.
+    written: usize,
     view: BTreeMap<Tree, BTreeMap<Bytes, Bytes>>,
     bytes: u64,
     pub(super) reserved: u64,
@@ -106,6 +108,7 @@ impl Data {
 
     pub(super) fn commit(&mut self) {
         self.durable = self.log.len();
+        self.written = self.durable;
     }
 
     pub(super) fn is_committed(&self) -> bool {
@@ -115,17 +118,24 @@ impl Data {
     /// The process is gone: what it had handed to the system stays, a part of what it had not.
     pub(super) fn kill(&mut self, rng: &mut Rng) {
         (self.open, self.failed) = (false, None);
-        if self.durable < self.log.len() {
-            let kept = rng.usize(self.durable..=self.log.len());
-            self.log.truncate(kept);
+        let kept = rng.usize(self.written..=self.log.len());
+        self.keep(kept);
+    }
+
+    fn keep(&mut self, changes: usize) {
+        if changes < self.log.len() {
+            self.log.truncate(changes);
             self.rebuild();
         }
+        self.written = changes;
     }
 
     /// The power is gone: what is left is on the medium.
     pub(super) fn cut(&mut self, rng: &mut Rng) {
-        self.kill(rng);
-        self.durable = self.log.len();
+        (self.open, self.failed) = (false, None);
+        let kept = rng.usize(self.durable..=self.log.len());
+        self.keep(kept);
+        self.durable = kept;
     }
 
     /// The file's bytes.

@@ -7,10 +7,16 @@ use crate::sim::scenario::Mode;
 /// Seeds within which each is found.
 const SEEDS_MAX: u64 = 1500;
 
-/// The first seed that fails with the fault and not without it.
-fn found(mutant: Mutant, mode: Mode) -> u64 {
-    let finds = |seed: &u64| mutant::with(mutant, || run(*seed, mode).is_err()) && run(*seed, mode).is_ok();
-    (0..SEEDS_MAX).find(finds).unwrap_or_else(|| panic!("{mutant:?} is not found by {SEEDS_MAX} seeds"))
+/// The first seed that fails with the fault and not without it, in words.
+fn found(mutant: Mutant, mode: Mode) -> String {
+    for seed in 0..SEEDS_MAX {
+        if let Err(failure) = mutant::with(mutant, || run(seed, mode))
+            && run(seed, mode).is_ok()
+        {
+            return failure.lines().next().unwrap_or_default().to_owned();
+        }
+    }
+    panic!("{mutant:?} is not found by {SEEDS_MAX} seeds");
 }
 
 macro_rules! mutants {
@@ -18,8 +24,8 @@ macro_rules! mutants {
         $(
             #[test]
             fn $name() {
-                let seed = found(Mutant::$mutant, Mode::$mode);
-                println!("{:?} is found by seed {seed}", Mutant::$mutant);
+                let failure = found(Mutant::$mutant, Mode::$mode);
+                println!("{:?} is found by {failure}", Mutant::$mutant);
             }
         )*
     };

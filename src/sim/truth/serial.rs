@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use crate::id::{Lane, RecordId};
-use crate::limit;
-use crate::outbox::NewRecord;
+use crate::outbox::{NewRecord, admit};
 use crate::time::WallTime;
 use crate::wire::message::RecordKind;
 
@@ -54,8 +53,9 @@ impl Serial {
     /// The payloads of its numbers.
     pub(super) fn parts(&self) -> Vec<Bytes> {
         let payload = self.payload();
-        let part = |at: usize| payload.slice(at..payload.len().min(at + limit::RECORD_PART_BYTES_MAX));
-        (0..payload.len()).step_by(limit::RECORD_PART_BYTES_MAX).map(part).collect()
+        let longest = admit::part_bytes_max(self.lane);
+        let part = |at: usize| payload.slice(at..payload.len().min(at + longest));
+        (0..payload.len()).step_by(longest).map(part).collect()
     }
 }
 

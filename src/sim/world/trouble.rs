@@ -162,6 +162,9 @@ impl World {
         let reports = image.reports;
         self.images.retain(|image| image.reports <= reports);
         self.truth.folder_restored(folder, reports);
+        // The image is what a power cut would have left.
+        let damaged = self.agents[index].damaged;
+        self.agents[index].damage(damaged);
     }
 
     /// Another agent of the same name: with a copy of the folder, or with one of its own.

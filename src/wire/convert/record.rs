@@ -64,7 +64,7 @@ fn put_number(tag: u8, value: u64, out: &mut impl BufMut) {
     }
 }
 
-pub(super) fn records_to_proto(records: domain::Records) -> proto::Records {
+pub(in crate::wire) fn records_to_proto(records: domain::Records) -> proto::Records {
     proto::Records {
         lane: lane_to_proto(records.stream.lane),
         epoch: records.stream.epoch.as_u64(),
@@ -80,7 +80,7 @@ pub(super) fn records_to_proto(records: domain::Records) -> proto::Records {
     }
 }
 
-pub(super) fn records_from_proto(records: proto::Records) -> Result<domain::Records, WireError> {
+pub(in crate::wire) fn records_from_proto(records: proto::Records) -> Result<domain::Records, WireError> {
     let end = records.first.checked_add(records.count.into());
     if records.first == 0 || records.count == 0 || end.is_none() {
         return Err(invalid(format!("records from {} count {}", records.first, records.count)));
@@ -205,7 +205,7 @@ pub(in crate::wire) fn loss_from_proto(report: proto::LossReport) -> Result<doma
     })
 }
 
-pub(super) fn gap_to_proto(gap: domain::Gap) -> proto::Gap {
+pub(in crate::wire) fn gap_to_proto(gap: domain::Gap) -> proto::Gap {
     proto::Gap {
         lane: lane_to_proto(gap.stream.lane),
         epoch: gap.stream.epoch.as_u64(),
@@ -223,7 +223,7 @@ pub(super) fn gap_to_proto(gap: domain::Gap) -> proto::Gap {
     }
 }
 
-pub(super) fn gap_from_proto(gap: &proto::Gap) -> Result<domain::Gap, WireError> {
+pub(in crate::wire) fn gap_from_proto(gap: &proto::Gap) -> Result<domain::Gap, WireError> {
     if gap.from == 0 || gap.to < gap.from {
         return Err(invalid(format!("gap from {} to {}", gap.from, gap.to)));
     }

@@ -23,14 +23,19 @@ pub(super) async fn commit(
     let mut transaction = connection.begin_with("begin immediate").await?;
     let mut outcomes = Vec::with_capacity(round.len());
     for ingest in round {
-        let outcome = move_mark(&mut transaction, ingest).await?;
-        if outcome == Outcome::Stored {
-            insert(&mut transaction, ingest).await?;
-        }
-        outcomes.push(outcome);
+        outcomes.push(apply(&mut transaction, ingest).await?);
     }
     transaction.commit().await?;
     Ok(outcomes)
+}
+
+/// Moves the mark and, where that went well, stores what it covers.
+pub(super) async fn apply(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<Outcome, StoreError> {
+    let outcome = move_mark(connection, ingest).await?;
+    if outcome == Outcome::Stored {
+        insert(connection, ingest).await?;
+    }
+    Ok(outcome)
 }
 
 /// Compare-and-set; also refuses agents that were removed or revoked meanwhile.

@@ -16,7 +16,7 @@ use crate::limit;
 use crate::wire::message::StreamMark;
 
 use super::round::{self, Outcome};
-use super::{Health, Ingest, Work};
+use super::{Health, Ingest, Work, import};
 
 /// The writer's connection, opened anew where the last one failed.
 pub(in crate::hub::store) struct Database {
@@ -42,13 +42,42 @@ impl Database {
 
     async fn commit(&mut self, round: &[Ingest]) -> Result<Vec<Outcome>, StoreError> {
         let outcome = round::commit(self.connection().await?, round).await;
-        if outcome.is_err()
-            && let Some(failed) = self.connection.take()
+        if outcome.is_err() {
+            self.discard().await;
+        }
+        outcome
+    }
+
+    /// Carries an import out and answers it.
+    async fn import(&mut self, order: import::Order, health: &Health, changes: &Changes) {
+        let agent = order.agent.agent;
+        let (reply, mut result) = match self.connection().await {
+            Ok(connection) => import::run(connection, order).await,
+            Err(error) => (order.outcome, Err(error)),
+        };
+        match &result {
+            Ok(_) => changes.note(agent),
+            Err(StoreError::Database(error)) => {
+                let reason = error.to_string();
+                tracing::error!(reason, "an import cannot be committed");
+                health.note(Some(reason.clone()));
+                self.discard().await;
+                result = Err(StoreError::CannotCommit(reason));
+            }
+            Err(error) => tracing::info!(%error, "an import was given up; nothing of it is stored"),
+        }
+        if reply.send(result).is_err() {
+            tracing::debug!("nobody waits for the end of an import any more");
+        }
+    }
+
+    /// Closes the connection, which is opened anew when it is needed.
+    async fn discard(&mut self) {
+        if let Some(failed) = self.connection.take()
             && let Err(error) = failed.close_hard().await
         {
             tracing::debug!(%error, "a connection to the database did not close");
         }
-        outcome
     }
 
     async fn marks(
@@ -84,6 +113,10 @@ pub(in crate::hub::store) async fn run(
                     if reply.send(marks).is_err() {
                         tracing::debug!("a session ended while its marks were read");
                     }
+                }
+                Work::Import(order) => {
+                    commit(&mut database, &mut round, &health, &changes).await;
+                    database.import(*order, &health, &changes).await;
                 }
                 Work::Stop => {
                     stop = true;

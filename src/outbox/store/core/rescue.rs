@@ -13,10 +13,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::id::StreamId;
 use crate::limit;
 use crate::outbox::block;
+use crate::outbox::cipher::Cipher;
 use crate::outbox::store::carve;
 use crate::outbox::store::host::{Database, Fault, Host};
 use crate::outbox::store::job::JOB_KEY_BYTES;
@@ -42,13 +44,14 @@ pub(in crate::outbox::store) fn open(
     host: &dyn Host,
     dir: &Path,
     mark: Option<CoreMark>,
+    cipher: Option<&Arc<Cipher>>,
 ) -> Result<(Core, Rows), Fault> {
     let commit = mark.map_or(0, |mark| mark.commit);
     if !host.exists(&dir.join("core").join("db")) && mark.is_none() {
-        return open_whole(host, dir, mark).and_then(|found| found.map_err(Fault::Broken));
+        return open_whole(host, dir, mark, cipher).and_then(|found| found.map_err(Fault::Broken));
     }
     let aside = copy_aside(host, dir)?;
-    match open_whole(host, dir, mark) {
+    match open_whole(host, dir, mark, cipher) {
         Ok(Ok(found)) => {
             host.remove_folder(&dir.join(ASIDE))?;
             return Ok(found);
@@ -64,7 +67,7 @@ pub(in crate::outbox::store) fn open(
     carve_rows(host, dir, &aside, mark)?;
     renew::swap(host, dir)?;
     host.remove_folder(&dir.join(ASIDE))?;
-    let mut core = Core::open(host, dir, commit)?;
+    let mut core = Core::open(host, dir, commit, cipher.cloned())?;
     let rows = core.rows(refused_above(mark))?;
     Ok((core, rows))
 }
@@ -89,9 +92,14 @@ fn refused_above(mark: Option<CoreMark>) -> Option<u64> {
 type Whole = Result<(Core, Rows), String>;
 
 /// The core as it lies there; an inner error where it is not whole.
-fn open_whole(host: &dyn Host, dir: &Path, mark: Option<CoreMark>) -> Result<Whole, Fault> {
+fn open_whole(
+    host: &dyn Host,
+    dir: &Path,
+    mark: Option<CoreMark>,
+    cipher: Option<&Arc<Cipher>>,
+) -> Result<Whole, Fault> {
     let commit = mark.map_or(0, |mark| mark.commit);
-    let mut core = Core::open(host, dir, commit)?;
+    let mut core = Core::open(host, dir, commit, cipher.cloned())?;
     match core.rows(refused_above(mark)) {
         Ok(rows) if rows.commit < commit => {
             core.abandon();

@@ -36,7 +36,8 @@ impl Core {
         let before =
             self.undo.get_or_insert_default().iter().map(|(key, value)| (key.clone(), value.clone()));
         let lazy = self.lazy.iter().map(|(key, value)| {
-            let value = value.as_ref().map(|value| envelope::seal(key, number, value));
+            let value =
+                value.as_ref().map(|value| envelope::seal_secret(key, number, value, self.cipher.as_deref()));
             (key.clone(), value)
         });
         let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = before.chain(lazy).collect();

@@ -63,7 +63,7 @@ fn a_drained_newest_generation_goes_when_it_has_been_idle_long_enough() {
 
 /// Appends without the inbox and its thread.
 fn write(store: &mut Store, lane: Lane, records: Vec<NewRecord>) {
-    let encoded = admit::encode(records).unwrap();
+    let encoded = admit::encode(lane, records).unwrap();
     let (stream, first) = (store.ledger.current(lane), store.ledger.next(lane));
     store.commit_units(stream, first, encoded.iter(), encoded.bytes.len() as u64).unwrap();
 }

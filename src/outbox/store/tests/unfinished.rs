@@ -10,20 +10,21 @@ use crate::outbox::store::host::{Host as _, Tree};
 use crate::outbox::store::mark::Mark;
 
 /// A record of five parts, and how many units of it are written.
-fn parts() -> Encoded {
-    let encoded = admit::encode(vec![record(&"x".repeat(4 * limit::RECORD_PART_BYTES_MAX + 1))]).unwrap();
+fn parts(lane: Lane) -> Encoded {
+    let bytes = 4 * admit::part_bytes_max(lane) + 1;
+    let encoded = admit::encode(lane, vec![record(&"x".repeat(bytes))]).unwrap();
     assert_eq!(encoded.units.len(), 5);
     encoded
 }
 
 /// Writes units as a committer does that ends before the mark moves and anybody is answered.
 fn write(dir: &Path, stream: StreamId, first: u64, begin: Begin, encoded: &Encoded, units: usize) {
-    let mut packer = Packer::new(stream, first);
+    let mut packer = Packer::new(stream, first, None);
     let mut blocks: Vec<_> =
         encoded.iter().take(units).filter_map(|(unit, at_ms)| packer.push(unit, at_ms)).collect();
     blocks.extend(packer.finish());
     if stream.lane == Lane::Control {
-        let mut core = Core::open(&System, dir, 0).unwrap();
+        let mut core = Core::open(&System, dir, 0, None).unwrap();
         for (header, value) in &blocks {
             core.put(&core::control_key(stream, header.first), value);
         }
@@ -64,7 +65,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     let outbox = open(dir.path());
     let stream = outbox.append(lane, numbered(0..10)).await.unwrap().first.stream;
     outbox.close().await.unwrap();
-    write(dir.path(), stream, 11, begin, &parts(), units);
+    write(dir.path(), stream, 11, begin, &parts(lane), units);
     let durable = Mark::open(&System, dir.path()).unwrap().found(lane).unwrap();
     assert_eq!((durable.epoch, durable.upto), (stream.epoch, 10), "they are above the watermark");
 
@@ -85,7 +86,7 @@ async fn start_after(lane: Lane, begin: Begin, units: usize) -> (u64, Vec<Record
     ack(&outbox, stream, next - 1).await.unwrap();
     outbox.close().await.unwrap();
     assert_eq!(folders(dir.path()), Vec::<String>::new(), "nothing stays behind");
-    assert!(Core::open(&System, dir.path(), 0).unwrap().rows(None).unwrap().control.is_empty());
+    assert!(Core::open(&System, dir.path(), 0, None).unwrap().rows(None).unwrap().control.is_empty());
     (next, records)
 }
 

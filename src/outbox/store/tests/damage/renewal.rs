@@ -91,7 +91,7 @@ fn a_core_full_of_what_was_acked_gives_its_space_back() {
     }
     let stream = store.ledger.current(Lane::Control);
     for _ in 0..18 {
-        let encoded = admit::encode(vec![record(&"x".repeat(1000 * 1000))]).unwrap();
+        let encoded = admit::encode(Lane::Control, vec![record(&"x".repeat(1000 * 1000))]).unwrap();
         store.append_encoded(Lane::Control, &encoded).unwrap();
     }
     let acked = store.ledger.next(Lane::Control) - 1;
@@ -118,7 +118,7 @@ fn a_full_control_lane_opens_soon() {
     let host: Arc<dyn Host> = Arc::new(System);
     let mut filled = store(&host, dir.path());
     for _ in 0..60 {
-        let encoded = admit::encode(vec![record(&"x".repeat(1000 * 1000))]).unwrap();
+        let encoded = admit::encode(Lane::Control, vec![record(&"x".repeat(1000 * 1000))]).unwrap();
         filled.append_encoded(Lane::Control, &encoded).unwrap();
     }
     drop(filled);
