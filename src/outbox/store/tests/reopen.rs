@@ -189,8 +189,10 @@ fn an_epoch_whose_end_was_refused_keeps_what_it_took_afterwards() {
         || Store::open(Arc::clone(&host), dir.path().to_owned(), &Options::default(), Arc::new(Watch::new()));
     let mut store = open().unwrap();
     let stream = store.ledger.current(Lane::Logs);
-    let mut append = |store: &mut Store, from| {
-        store.append_encoded(Lane::Logs, &admit::encode(numbered(from..from + 10)).unwrap()).unwrap();
+    let append = |store: &mut Store, from| {
+        store
+            .append_encoded(Lane::Logs, &admit::encode(Lane::Logs, numbered(from..from + 10)).unwrap())
+            .unwrap();
     };
     append(&mut store, 0);
     let core = store.core.as_mut().unwrap();

@@ -34,7 +34,7 @@ fn control_records_behind_a_lost_block_arrive_whatever_lies_before_it() {
         let mut store = store(&host, dir.path());
         let stream = store.ledger.current(Lane::Control);
         for number in 0..6 {
-            let encoded = admit::encode(numbered(number..number + 1)).unwrap();
+            let encoded = admit::encode(Lane::Control, numbered(number..number + 1)).unwrap();
             store.append_encoded(Lane::Control, &encoded).unwrap();
         }
         store.core.as_mut().unwrap().remove(&control_key(stream, hole));
@@ -125,7 +125,7 @@ fn damaged_while_open(sickness: Sickness) {
         let mut store = store(&host, dir);
         let stream = store.ledger.current(Lane::Control);
         for number in 0..20 {
-            let encoded = admit::encode(numbered(number..number + 1)).unwrap();
+            let encoded = admit::encode(Lane::Control, numbered(number..number + 1)).unwrap();
             store.append_encoded(Lane::Control, &encoded).unwrap();
         }
         store.ack(&[StreamMark { stream, acked: 3, acked_crc: 0 }]).unwrap();
@@ -150,7 +150,7 @@ fn damaged_while_open(sickness: Sickness) {
         assert!(lost <= 1, "{seed}: one row was hit: {lost}");
         lost_any += lost;
         assert_eq!(store.poisoned, None, "{seed}");
-        let encoded = admit::encode(numbered(0..1)).unwrap();
+        let encoded = admit::encode(Lane::Control, numbered(0..1)).unwrap();
         if let Err(error) = store.append_encoded(Lane::Control, &encoded) {
             // A commit met the row: nothing was written, and a restart helps.
             assert!(matches!(error, StoreError::Degraded { .. }), "{seed}: {error}");
