@@ -76,6 +76,11 @@ pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 /// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6); few in unit tests, so
 /// that they reach the edge.
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };
+/// Blocks it takes however small they are: a leaf that is split is written again, and so is the list of all trees with
+/// each new one. Least was written with this (benches/README.md).
+pub const TREE_SMALL_BLOCKS_MAX: usize = if cfg!(test) { 6 } else { 16 };
+/// Trees of one generation; full blocks need about 40 for its bytes.
+pub const GENERATION_TREES_MAX: usize = 128;
 /// Bytes a sled tree takes before a fresh one begins; few in unit tests, too.
 pub const TREE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 40 * 1024 };
 /// What sled writes into the core for each byte it is given, at most: 2.2 to 3.8 were measured with 32 jobs that use up

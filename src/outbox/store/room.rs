@@ -203,6 +203,7 @@ impl Store {
             .length()
             .and_then(|length| Ok((length, writer.disk_bytes()?)))
             .unwrap_or((u64::MAX, u64::MAX));
+        let length = if writer.is_full() { u64::MAX } else { length };
         let next = self.ledger.stream(writer.name.stream).map_or(0, |stream| stream.next);
         Some(Writer { length, reserved, begun: writer.name.first < next })
     }
