@@ -33,19 +33,18 @@ pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result
     Ok(local)
 }
 
-/// What an outbox that takes nothing just now is not asked again in this session: `None`. What was durable before is sent
-/// all the same; a stream that needed the answer waits for the next registration.
+/// What a degraded outbox does not do: `None`. What was durable before is sent all the same; a stream that needed it done
+/// waits for the restart. A full disk is another matter: the next registration asks again.
 ///
 /// # Errors
 /// Any other.
 pub(super) fn took<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error @ (StoreError::Degraded { .. } | StoreError::DiskFull { .. })) => {
+        Err(error @ StoreError::Degraded { .. }) => {
             tracing::warn!(%error, "the session goes on with what was durable before");
             Ok(None)
         }
-        Err(error) => Err(error),
+        other => other.map(Some),
     }
 }
 

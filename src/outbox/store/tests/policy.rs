@@ -416,3 +416,23 @@ fn a_result_takes_the_buffered_output_along_and_so_does_a_stop() {
     assert_eq!(gaps(&outbox, &mut store), []);
     store.stop().unwrap();
 }
+
+#[test]
+fn a_lane_whose_buffered_records_find_no_room_begins_no_epoch_under_them() {
+    let dir = Path::new("/data/outbox");
+    let disk = Disk::new(Rng::with_seed(7), 16 << 20);
+
+    let (outbox, mut store) = Outbox::open_inline(Arc::new(disk.clone()), dir, &buffered()).unwrap();
+    let appended = store.wait(outbox.append(Lane::Logs, numbered(0..10))).unwrap();
+    let stream = appended.first.stream;
+    let report = LossReport { stream, from: 1, to: 5, reason: LossReason::RolledBack };
+    let roll = |store: &mut Inline| store.wait(outbox.roll_epoch(stream, report, WallTime(1)));
+    disk.set_others(disk.capacity());
+    let error = roll(&mut store).unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert_eq!(store.ledger().current(Lane::Logs), stream, "they were numbered in this epoch");
+    disk.set_others(0);
+    roll(&mut store).unwrap();
+    assert_ne!(store.ledger().current(Lane::Logs), stream);
+    assert_eq!(store.ledger().depth(Lane::Logs).0, 10);
+}
