@@ -76,11 +76,16 @@ pub const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
 /// Blocks a sled tree takes before a fresh one begins (write amplification 1.03 instead of 3.6); few in unit tests, so
 /// that they reach the edge.
 pub const TREE_BLOCKS_MAX: usize = if cfg!(test) { 3 } else { 8 };
+/// Blocks it takes however small they are: a leaf that is split is written again, and so is the list of all trees with
+/// each new one. Least was written with this (benches/README.md).
+pub const TREE_SMALL_BLOCKS_MAX: usize = if cfg!(test) { 6 } else { 16 };
+/// Trees of one generation; full blocks need about 40 for its bytes.
+pub const GENERATION_TREES_MAX: usize = 128;
 /// Bytes a sled tree takes before a fresh one begins; few in unit tests, too.
 pub const TREE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 40 * 1024 };
-/// What sled writes into the core for each byte it is given, at most: 2.3 to 3.3 were measured with 32 jobs that use up
-/// their reservations in records of 100 B to 12 KiB (`store/tests/reserve.rs`), 3.6 to 4.5 without fresh trees at large.
-pub const CORE_AMPLIFICATION: u64 = 4;
+/// What sled writes into the core for each byte it is given, at most: 2.2 to 3.8 were measured with 32 jobs that use up
+/// their reservations in records of 100 B to 12 KiB (`store/tests/reserve.rs`).
+pub const CORE_AMPLIFICATION: u64 = 5;
 /// A core below this size is not written anew, however little lives in it.
 pub const CORE_BYTES_LIVELY: u64 = 16 * 1024 * 1024;
 /// A core is written anew where its file has more than this many times the bytes of its rows.
@@ -90,7 +95,7 @@ pub const CORE_RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// What one commit of the core may take beside that: sled's file grows to the next of its segments (512 KiB).
 pub const CORE_LAST_BYTES: u64 = 512 * 1024;
 /// What a commit finds reserved beside that, unless it opens or drains: with what it leaves a full disk can be opened.
-pub const CORE_COMMIT_BYTES: u64 = 1280 * 1024;
+pub const CORE_COMMIT_BYTES: u64 = 1536 * 1024;
 /// A database that has failed may hang when it is closed; then it is left behind.
 pub const DATABASE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far `core` is fallocated ahead.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use outpost::id::{JobId, Lane, StreamId};
 use outpost::limit;
 use outpost::outbox::job::{JobChange, ReservationChange, SpecChange};
+use outpost::outbox::policy::Durability;
 use outpost::outbox::{NewRecord, Options, Outbox, Reading};
 use outpost::time::WallTime;
 use outpost::wire::message::{RecordKind, StreamMark};
@@ -122,7 +123,9 @@ pub(crate) async fn buffered(report: &mut Report) {
 
 /// Logs that are answered before they are on the medium.
 fn unsynced() -> Options {
-    options()
+    let mut options = options();
+    options.lanes.of_mut(Lane::Logs).durability = Durability::Buffered;
+    options
 }
 
 /// Fills an outbox or log through large calls.

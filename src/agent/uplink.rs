@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 }
                 result = finish(&mut self.acking) => {
                     self.acking = None;
-                    result.map_or_else(|error| self.outcome.store_failed(&error), |()| Flow::On)
+                    duty::took(result).map_or_else(|error| self.outcome.store_failed(&error), |_| Flow::On)
                 }
                 stat = finish(&mut self.beating) => {
                     self.beating = None;
@@ -234,6 +234,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         match reading {
             Ok(reading) => {
                 duty::was_read(&mut self.session, request, reading);
+                Flow::On
+            }
+            // What is missing there cannot be declared: that stream waits, the others go on.
+            Err(StoreError::Degraded { .. }) => {
+                duty::was_read(&mut self.session, request, None);
                 Flow::On
             }
             Err(error) => self.outcome.store_failed(&error),

@@ -183,6 +183,18 @@ impl Room {
         None
     }
 
+    /// As it is when everything is gone that may go for this append: `all` bytes, `own` of them the lane's.
+    pub const fn emptied(self, own: u64, all: u64) -> Self {
+        Self {
+            used: self.used.saturating_sub(own),
+            both_used: self.both_used.saturating_sub(all),
+            free: self.free.saturating_add(all),
+            freed: self.freed.saturating_add(all),
+            writer: if own > 0 { None } else { self.writer },
+            ..self
+        }
+    }
+
     /// Bytes of disk given back and taken by `bytes` more: nothing while the writer has room, else what a new generation
     /// takes, when the full one has given back what it reserved.
     fn disk_change(&self, bytes: u64) -> (u64, u64) {
@@ -197,17 +209,16 @@ impl Room {
     }
 }
 
+/// The lanes whose generations make room for an append to `lane`, the first one first.
+pub fn victims(lane: Lane, lanes: &PerLane<LanePolicy>) -> impl Iterator<Item = Lane> {
+    let may = move |victim: &Lane| *victim >= lane && lanes.of(*victim).on_full == OnFull::Evict;
+    [Lane::Logs, Lane::Events].into_iter().filter(may)
+}
+
 /// The lane whose oldest generation makes room for an append to `lane`. `held`: which lanes have one.
 pub fn victim(short: Short, lane: Lane, lanes: &PerLane<LanePolicy>, held: &PerLane<bool>) -> Option<Lane> {
-    let may = |victim: &Lane| {
-        *victim != Lane::Control && *held.of(*victim) && lanes.of(*victim).on_full == OnFull::Evict
-    };
-    match short {
-        Short::Lane { .. } => Some(lane).filter(may),
-        Short::Both { .. } | Short::Disk { .. } => {
-            [Lane::Logs, Lane::Events].into_iter().filter(|victim| *victim >= lane).find(may)
-        }
-    }
+    let is_own = matches!(short, Short::Lane { .. });
+    victims(lane, lanes).filter(|victim| !is_own || *victim == lane).find(|victim| *held.of(*victim))
 }
 
 /// When a generation's newest record was made.

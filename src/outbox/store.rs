@@ -30,6 +30,7 @@ mod poison;
 mod quarantine;
 mod reader;
 mod recover;
+mod rescue;
 mod roll;
 mod room;
 mod spans;

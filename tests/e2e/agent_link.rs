@@ -8,7 +8,7 @@ use outpost::agent::config::{Config, LinkMode};
 use outpost::agent::state::{LinkState, Status};
 use outpost::id::Lane;
 use outpost::limit;
-use outpost::outbox::NewRecord;
+use outpost::outbox::{AppendError, NewRecord};
 use outpost::time::WallTime;
 use outpost::wire::error::ErrorCode;
 use outpost::wire::message::{GapReason, RecordKind};
@@ -255,4 +255,31 @@ async fn what_grew_too_old_while_the_agent_was_off_is_a_gap_and_is_not_sent() {
         assert!(seen.payloads.keys().all(|stream| stream.lane == Lane::Events), "events have no TTL");
     });
     agent.shutdown().await.unwrap();
+}
+
+/// Its folder is gone under it, so that no new generation can be made.
+#[tokio::test]
+async fn a_degraded_agent_delivers_what_was_durable_and_takes_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::ClosesAtOnce).await;
+    let agent = Agent::start(Config { heartbeat: Some(Duration::from_millis(20)), ..config(&folder, &hub) });
+    let agent = agent.await.unwrap();
+    agent.outbox().append(Lane::Events, records(0..2_000)).await.unwrap();
+    std::fs::rename(folder.path().join("outbox"), folder.path().join("elsewhere")).unwrap();
+    for lane in [Lane::Logs, Lane::Events, Lane::Control] {
+        let error = agent.outbox().append(lane, records(0..1)).await.unwrap_err();
+        assert!(matches!(error, AppendError::Degraded { .. }), "{lane}: {error}");
+    }
+    hub.manner.send_replace(Manner::Proper);
+    hub.until("all records", |seen| seen.records() == 2_000).await;
+    // Acks that cannot be kept do not end the session.
+    hub.until("the session goes on", |seen| seen.heartbeats >= 5).await;
+    let degraded = agent.status().await.unwrap();
+    assert_eq!(degraded.state, LinkState::Degraded);
+    assert_eq!(degraded.outbox.lane(Lane::Events).records, 2_000, "no cursor moves");
+    hub.look(|seen| {
+        assert_eq!(seen.records(), 2_000, "sent once");
+        assert_eq!((seen.close_codes.as_slice(), seen.told.as_slice()), ([].as_slice(), [].as_slice()));
+    });
+    agent.shutdown().await.unwrap_err();
 }

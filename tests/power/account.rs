@@ -78,7 +78,7 @@ impl Account {
         match report.event {
             Event::Appended { first, numbers } => {
                 self.streams.entry(first.stream).or_insert(at);
-                for (seq, piece) in (first.seq..).zip(Piece::of(numbers)) {
+                for (seq, piece) in (first.seq..).zip(Piece::of(first.stream.lane, numbers)) {
                     self.durable.insert(place(first.stream, seq), (piece, at));
                 }
             }

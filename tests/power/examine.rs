@@ -143,7 +143,7 @@ async fn read_stream(outbox: &Outbox, stream: StreamId, findings: &mut Findings)
     while from < held.next {
         match outbox.read(stream, from, READ_BYTES).await {
             Ok(Some(Reading::Records(batch))) if batch.first == from => {
-                take(&mut held, &batch);
+                take(stream.lane, &mut held, &batch);
                 from += u64::from(batch.count);
             }
             Ok(Some(Reading::Gap(gap))) if gap.from <= from && from <= gap.to => from = gap.to + 1,
@@ -171,12 +171,12 @@ fn named(reading: Option<Reading>) -> String {
     }
 }
 
-fn take(held: &mut Held, batch: &Batch) {
+fn take(lane: Lane, held: &mut Held, batch: &Batch) {
     match batch::decode(&batch.batch, batch.count) {
         Ok(records) => {
             for (record, seq) in records.iter().zip(batch.first..) {
                 let before = seq.checked_sub(1).and_then(|before| held.seen.get(&before));
-                let seen = look(record, before);
+                let seen = look(lane, record, before);
                 held.seen.insert(seq, seen);
             }
         }

@@ -158,7 +158,7 @@ async fn drain(outbox: &Outbox) -> Result<(), String> {
         while let Some(read) = outbox.read(stream, from, 256 * 1024).await.map_err(text)? {
             let Reading::Records(read) = read else { return Err(format!("{read:?}")) };
             for record in batch::decode(&read.batch, read.count).map_err(text)? {
-                let seen = look(&record, before.as_ref());
+                let seen = look(stream.lane, &record, before.as_ref());
                 if let Seen::Wrong(detail) = &seen {
                     return Err(format!("{}: {detail}", place(stream, from)));
                 }

@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 use fastrand::Rng;
+use outpost::id::Lane;
 use outpost::limit;
 use outpost::outbox::NewRecord;
+use outpost::outbox::admit::part_bytes_max;
 use outpost::time::WallTime;
 use outpost::wire::batch;
 use outpost::wire::message::{Part, Record, RecordKind};
@@ -34,9 +36,9 @@ fn length(number: u64) -> (usize, Rng) {
     (NUMBER_BYTES + length, random)
 }
 
-/// How many numbers of its stream the payload of this number takes.
-pub(crate) fn parts(number: u64) -> u32 {
-    u32::try_from(length(number).0.div_ceil(limit::RECORD_PART_BYTES_MAX)).unwrap()
+/// How many numbers of its stream the payload of this number takes in a lane.
+pub(crate) fn parts(lane: Lane, number: u64) -> u32 {
+    u32::try_from(length(number).0.div_ceil(part_bytes_max(lane))).unwrap()
 }
 
 /// A record with that payload.
@@ -58,20 +60,25 @@ pub(crate) struct Piece {
 
 impl Piece {
     /// The pieces of `count` records from this number on, in order.
-    pub(crate) fn of(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Self> {
-        numbers.flat_map(|number| (1..=parts(number)).map(move |part| Self { number, part }))
+    pub(crate) fn of(lane: Lane, numbers: std::ops::Range<u64>) -> impl Iterator<Item = Self> {
+        numbers.flat_map(move |number| (1..=parts(lane, number)).map(move |part| Self { number, part }))
     }
 
     /// Which piece these bytes are, byte for byte; `before` is the piece in front, whose number a later part has.
-    pub(crate) fn recognise(bytes: &[u8], part: Option<Part>, before: Option<Self>) -> Option<Self> {
+    pub(crate) fn recognise(
+        lane: Lane,
+        bytes: &[u8],
+        part: Option<Part>,
+        before: Option<Self>,
+    ) -> Option<Self> {
         let index = part.map_or(1, |part| part.index);
         let number = match index {
             1 => u64::from_be_bytes(*bytes.first_chunk()?),
             _ => before.filter(|before| before.part + 1 == index)?.number,
         };
         let whole = payload(number);
-        let expected = whole.chunks(limit::RECORD_PART_BYTES_MAX).nth(index as usize - 1)?;
-        (expected == bytes && part.is_none_or(|part| part.of == parts(number)))
+        let expected = whole.chunks(part_bytes_max(lane)).nth(index as usize - 1)?;
+        (expected == bytes && part.is_none_or(|part| part.of == parts(lane, number)))
             .then_some(Self { number, part: index })
     }
 }
@@ -90,7 +97,7 @@ pub(crate) enum Seen {
 }
 
 /// Looks at a record that follows `before`, or is the first that was read.
-pub(crate) fn look(record: &Record, before: Option<&Seen>) -> Seen {
+pub(crate) fn look(lane: Lane, record: &Record, before: Option<&Seen>) -> Seen {
     match record.kind {
         RecordKind::Opaque => {}
         RecordKind::LossReport => {
@@ -105,6 +112,6 @@ pub(crate) fn look(record: &Record, before: Option<&Seen>) -> Seen {
         return Seen::Tail;
     }
     let before = before.and_then(|before| if let Seen::Piece(piece) = before { Some(*piece) } else { None });
-    Piece::recognise(&record.payload, record.part, before)
+    Piece::recognise(lane, &record.payload, record.part, before)
         .map_or_else(|| Seen::Wrong(format!("{} bytes that nobody wrote", record.payload.len())), Seen::Piece)
 }

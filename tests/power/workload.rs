@@ -158,7 +158,7 @@ fn check(stream: StreamId, batch: &Batch, upto: u64) -> Result<u32, String> {
     let records = batch::decode(&batch.batch, batch.count).map_err(|error| error.to_string())?;
     let (mut before, mut crc) = (None, 0);
     for (record, seq) in records.iter().zip(batch.first..) {
-        let seen = look(record, before.as_ref());
+        let seen = look(stream.lane, record, before.as_ref());
         if let Seen::Wrong(detail) = &seen {
             return Err(format!("{}: {detail}", place(stream, seq)));
         }

@@ -22,15 +22,30 @@ pub(crate) async fn local_marks(outbox: &Outbox, marks: &[StreamMark]) -> Result
         let cursor = outbox.cursor(stream).await?.acked;
         let heard = mark.acked.min(cursor);
         if gaps.iter().any(|gap| gap.stream == stream && gap.to <= heard) {
-            outbox.ack(vec![StreamMark { stream, acked: heard, acked_crc: 0 }]).await?;
+            took(outbox.ack(vec![StreamMark { stream, acked: heard, acked_crc: 0 }]).await)?;
         }
         let crc = match mark.acked {
             0 => None,
-            seq => outbox.crc(RecordId { stream, seq }).await?,
+            seq => took(outbox.crc(RecordId { stream, seq }).await)?.flatten(),
         };
         local.push(LocalMark { stream, cursor, crc });
     }
     Ok(local)
+}
+
+/// What a degraded outbox does not do: `None`. What was durable before is sent all the same; a stream that needed it done
+/// waits for the restart. A full disk is another matter: the next registration asks again.
+///
+/// # Errors
+/// Any other.
+pub(super) fn took<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Err(error @ StoreError::Degraded { .. }) => {
+            tracing::warn!(%error, "the session goes on with what was durable before");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// What is left to do once a registration's resolutions are durable.
@@ -62,14 +77,16 @@ pub(crate) async fn settle(
             Resolution::HubLost(gap) => {
                 tracing::error!(stream = %gap.stream, from = gap.from, to = gap.to,
                     "the hub lost records it had acked; was it restored from a backup?");
-                outbox.add_gap(gap).await?;
-                session.send_gap(gap);
+                if took(outbox.add_gap(gap).await)?.is_some() {
+                    session.send_gap(gap);
+                }
             }
             Resolution::RolledBack { stream, report } => {
                 tracing::error!(%stream, from = report.from, to = report.to,
                     "this agent's disk went back in time; its unacked records begin a new epoch");
-                outbox.roll_epoch(stream, report, now).await?;
-                settled.again = Again::AtOnce;
+                if took(outbox.roll_epoch(stream, report, now).await)?.is_some() {
+                    settled.again = Again::AtOnce;
+                }
             }
         }
     }

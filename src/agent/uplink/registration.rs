@@ -29,8 +29,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
         let config_version = config.as_ref().map(|config| config.version);
         self.outcome.registered(now, retry);
-        if let Err(error) = self.persist(&saved, config).await {
-            return self.outcome.store_failed(&error);
+        match duty::took(self.persist(&saved, config).await) {
+            Ok(_) => {}
+            // Only draining gives space back.
+            Err(error @ StoreError::DiskFull { .. }) => {
+                tracing::warn!(%error, "what this session says of itself is not kept");
+            }
+            Err(error) => return self.outcome.store_failed(&error),
         }
         // Records of before may have been made by the clock the last session saw.
         let offset = offset.max(self.with.state.clock_offset());

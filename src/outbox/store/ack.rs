@@ -41,15 +41,17 @@ impl Store {
     }
 
     fn ack_one(&mut self, mark: StreamMark) -> Result<(), StoreError> {
+        if let Some(next) =
+            self.ledger.stream(mark.stream).map(|held| held.next).filter(|next| mark.acked >= *next)
+        {
+            return Err(StoreError::AckBeyond { stream: mark.stream, acked: mark.acked, next });
+        }
         let gaps = self.ledger.take_gaps(mark);
         if let Some(core) = &mut self.core {
             gap::put_rows_later(core, &gaps);
         }
         // One that is not held any more was acked whole.
         let Some(stream) = self.ledger.stream_mut(mark.stream) else { return Ok(()) };
-        if mark.acked >= stream.next {
-            return Err(StoreError::AckBeyond { stream: mark.stream, acked: mark.acked, next: stream.next });
-        }
         if mark.acked > stream.acked {
             (stream.acked, stream.acked_crc) = (mark.acked, mark.acked_crc);
             if let Some(core) = &mut self.core {

@@ -273,9 +273,10 @@ impl Core {
         from: u64,
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), Fault> {
-        let Some((start, _)) = self.database()?.at_or_before(Tree::Main, &control_key(stream, from))? else {
-            return Ok(());
-        };
+        // Where the block that holds it is gone, what lies before may be anything.
+        let begin = control_key(stream, 0);
+        let found = self.database()?.at_or_before(Tree::Main, &control_key(stream, from))?;
+        let start = found.map(|(key, _)| key).filter(|key| *key >= begin).unwrap_or(begin);
         let mut fault = None;
         self.database()?.scan(Tree::Main, &start, &mut |key, sealed| {
             if !key.starts_with(b"r/") {

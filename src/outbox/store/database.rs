@@ -18,6 +18,7 @@ mod folder;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +47,8 @@ const _: () = assert!(
 /// What sled 0.34.7 writes into `conf` for these settings.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\nv\x19Q\xc1";
 const CACHE_BYTES: u64 = 1024 * 1024;
+/// What a file's length on disk is counted in (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 /// A closed database's lock may outlive it for a moment, while one of sled's threads drops its last reference.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
@@ -154,6 +157,13 @@ impl Database for SledDatabase {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Fault> {
+        // One that fails half way leaves a part behind (ext4) or takes earlier reservations away (tmpfs): it is not tried.
+        let disk = rustix::fs::fstatvfs(&self.file).map_err(io::Error::from)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let wanted = bytes.saturating_sub(self.file.metadata()?.blocks().saturating_mul(BLOCK_BYTES));
+        if wanted > free {
+            return Err(Fault::Full(format!("{wanted} bytes are to be reserved, {free} are free")));
+        }
         let result = rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes);
         match result {
             // A file system without fallocate: the reservation is a help, not a promise.

@@ -93,7 +93,8 @@ impl Generation {
 
     /// Writes one block; durable after [`Self::commit`].
     pub(super) fn insert(&mut self, header: &Header, value: &[u8]) -> Result<(), Fault> {
-        let full = self.tree_blocks >= limit::TREE_BLOCKS_MAX && self.tree_bytes >= limit::TREE_BYTES_MAX;
+        let full = self.tree_blocks >= limit::TREE_SMALL_BLOCKS_MAX
+            || self.tree_blocks >= limit::TREE_BLOCKS_MAX && self.tree_bytes >= limit::TREE_BYTES_MAX;
         if full || self.trees.is_empty() {
             self.trees.push(header.first);
             (self.tree_blocks, self.tree_bytes) = (0, 0);
@@ -103,6 +104,11 @@ impl Generation {
         let name = self.trees.last().copied().unwrap_or(header.first);
         let key = key(header.stream, header.first);
         self.database.insert(Tree::Numbered(name), &key, value)
+    }
+
+    /// Whether the list of its trees, written again with each new one, has become as long as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.trees.len() >= limit::GENERATION_TREES_MAX
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Fault> {

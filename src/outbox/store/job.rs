@@ -139,7 +139,10 @@ impl Store {
         };
         core.put(&key, &job_value(pieces, reservation, &change.row, stored.map(|stored| stored.now)));
         pending.reservations.push((change.job, reservation));
-        if let Some(forget) = &change.forget {
+        // After damage that row says by its commit whether jobs may be missing: until that is settled nothing is forgotten.
+        if let Some(forget) = &change.forget
+            && remembered(core)?.1 == Trust::Certain
+        {
             for job in &forget.jobs {
                 core.remove(&job_key(*job));
                 remove_pieces(core, *job)?;
@@ -182,29 +185,35 @@ impl Store {
 
     /// The journal's rows, all of them.
     pub(super) fn jobs(&mut self) -> Result<JobRows, StoreError> {
-        let path = self.dir.join("core");
-        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
-        read(core).map_err(|fault| fault.unreadable(path))
+        self.read_core(read)
     }
+}
+
+fn trust_of(commit: u64, carved_upto: Option<u64>) -> Trust {
+    if carved_upto.is_some_and(|upto| commit <= upto) { Trust::Doubtful } else { Trust::Certain }
+}
+
+/// What is remembered of forgotten jobs, and whether every other job is there.
+fn remembered(core: &mut Core) -> Result<(Option<Bytes>, Trust), Fault> {
+    let carved_upto = core.carved_upto()?;
+    let mut found = (None, trust_of(0, carved_upto));
+    core.visit(&core::name_key(REMEMBERED), |key, row| {
+        if key == core::name_key(REMEMBERED) {
+            found = (Some(Bytes::copy_from_slice(row.value)), trust_of(row.commit, carved_upto));
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn read(core: &mut Core) -> Result<JobRows, Fault> {
     let carved_upto = core.carved_upto()?;
-    let trust_of = |commit: u64| {
-        if carved_upto.is_some_and(|upto| commit <= upto) { Trust::Doubtful } else { Trust::Certain }
-    };
-    let mut rows = JobRows { jobs: Vec::new(), remembered: None, trust: trust_of(0) };
-    core.visit(&core::name_key(REMEMBERED), |key, row| {
-        if key == core::name_key(REMEMBERED) {
-            rows.remembered = Some(Bytes::copy_from_slice(row.value));
-            rows.trust = trust_of(row.commit);
-        }
-        Ok(())
-    })?;
+    let (remembered, trust) = remembered(core)?;
+    let mut rows = JobRows { jobs: Vec::new(), remembered, trust };
     let mut pieces = 0;
     core.visit(PREFIX, |key, stored| {
         if key.len() == JOB_KEY_BYTES {
-            let trust = trust_of(stored.commit);
+            let trust = trust_of(stored.commit, carved_upto);
             let stored = parse(key, stored.value)?;
             pieces = stored.pieces;
             let row = Bytes::copy_from_slice(stored.row);
@@ -249,7 +258,7 @@ pub(super) fn reservations(core: &mut Core, ledger: &Ledger) -> Result<Reservati
     Ok(reservations)
 }
 
-/// Puts back what a control or job row of a refused commit said before.
+/// Puts back what a row of a refused commit said before: only a job's was there.
 pub(super) fn undo(core: &mut Core, key: &[u8], value: &[u8]) -> Result<(), Fault> {
     let job = key.starts_with(PREFIX) && key.len() == JOB_KEY_BYTES;
     let before = if job { parse(key, value)?.before } else { &[] };

@@ -8,7 +8,7 @@
 //! leaves the other one. Written in place after each commit, synced at rotation, once a second while it changes, and at
 //! a clean stop. `sealed` is 1 after a commit that failed: what lies above `upto` was refused, whatever of it reached
 //! the disk, and the next start drops it. `dirty` is 1 from a commit of the core that failed until it is undone: control
-//! and job rows of higher commit numbers were refused. A lane's first commit after a seal, and the undoing, sync the mark
+//! and job rows and ends of epochs of higher commit numbers were refused. A lane's first commit after a seal, and the undoing, sync the mark
 //! before anybody hears of them: a start that finds a seal finds nothing above it that was accepted.
 
 use std::io;

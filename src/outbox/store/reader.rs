@@ -131,18 +131,19 @@ impl Store {
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<Visited, StoreError> {
         let end = self.ledger.stream(stream).map_or(from, |held| held.next);
-        let path = self.dir.join("core");
-        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
         let (mut next, mut found) = (from, end);
-        let visited = core.visit_control(stream, from, |header, body| {
-            if header.first > next {
-                found = header.first;
-                return Scan::Stop;
-            }
-            next = header.end();
-            visit(header, body)
-        });
-        visited.map_err(|fault| fault.unreadable(path))?;
+        self.read_core(|core| {
+            let visited = core.visit_control(stream, from, |header, body| {
+                if header.first > next {
+                    found = header.first;
+                    return Scan::Stop;
+                }
+                next = header.end();
+                visit(header, body)
+            });
+            // What came before a row that cannot be read is sound; reading meets that row the next time.
+            if next > from { Ok(()) } else { visited }
+        })?;
         let sound = next > from;
         Ok(if sound { Visited::Sound } else { Visited::Missing { to: found.saturating_sub(1) } })
     }

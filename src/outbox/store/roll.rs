@@ -26,6 +26,9 @@ impl Store {
         self.check()?;
         // What was numbered under the old epoch belongs there.
         self.commit_buffered();
+        if let Some(AppendError::DiskFull { detail }) = self.buffered.refusal(stream.lane) {
+            return Err(StoreError::DiskFull { detail });
+        }
         let old = self.ledger.stream(stream).ok_or(StoreError::UnknownStream { stream })?;
         let (mut from, end) = (old.acked.saturating_add(1), old.next);
         self.begin_epoch(stream.lane)?;

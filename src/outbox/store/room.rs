@@ -100,8 +100,8 @@ impl Store {
         answers: &mut Vec<(Reply, Answer)>,
     ) -> Vec<Append> {
         let mut bytes = self.buffered.bytes(lane);
-        let wanted = appends.iter().map(|append| append.encoded.bytes.len() as u64).sum();
-        let freed = self.make_room(lane, bytes.saturating_add(wanted));
+        let freed =
+            self.make_room(lane, bytes, appends.iter().map(|append| append.encoded.bytes.len() as u64));
         let room = self.room(lane, freed);
         let mut admitted = Vec::with_capacity(appends.len());
         for append in appends {
@@ -119,10 +119,21 @@ impl Store {
         admitted
     }
 
-    /// Evicts until `bytes` more have room in a lane, or nothing more may go; gives the bytes of disk that gave back.
-    fn make_room(&mut self, lane: Lane, bytes: u64) -> u64 {
+    /// Evicts until `held` bytes and those of the appends have room in a lane; gives the bytes of disk that gave back. For
+    /// what has no room either when everything is gone that may go, nothing goes.
+    fn make_room(&mut self, lane: Lane, held: u64, appends: impl Iterator<Item = u64> + Clone) -> u64 {
+        let room = self.room(lane, 0);
+        let victims =
+            policy::victims(lane, &self.rules.lanes).map(|lane| (lane, self.ledger.disk_bytes(lane)));
+        let (own, all) = victims.fold((0, 0u64), |(own, all), (victim, bytes)| {
+            (if victim == lane { bytes } else { own }, all.saturating_add(bytes))
+        });
+        let emptied = room.emptied(own, all);
+        let fits = |bytes: &u64| emptied.shortage(held.saturating_add(*bytes)).is_none();
+        let sum = appends.clone().fold(0, u64::saturating_add);
+        let Some(bytes) = Some(sum).filter(fits).or_else(|| appends.filter(fits).max()) else { return 0 };
         let mut freed = 0u64;
-        while let Some(short) = self.room(lane, freed).shortage(bytes) {
+        while let Some(short) = self.room(lane, freed).shortage(held.saturating_add(bytes)) {
             match self.give_way(short, lane) {
                 Some(given_back) => freed = freed.saturating_add(given_back),
                 None => break,
@@ -192,6 +203,7 @@ impl Store {
             .length()
             .and_then(|length| Ok((length, writer.disk_bytes()?)))
             .unwrap_or((u64::MAX, u64::MAX));
+        let length = if writer.is_full() { u64::MAX } else { length };
         let next = self.ledger.stream(writer.name.stream).map_or(0, |stream| stream.next);
         Some(Writer { length, reserved, begun: writer.name.first < next })
     }

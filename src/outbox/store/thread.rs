@@ -267,10 +267,8 @@ impl Store {
     }
 
     pub(super) fn get(&mut self, name: &str) -> Result<Option<Bytes>, StoreError> {
-        let path = self.dir.join("core");
-        let core = self.core.as_mut().ok_or(StoreError::Closed)?;
-        let value = core.get(&core::name_key(name));
-        value.map(|value| value.map(Bytes::from)).map_err(|fault| fault.unreadable(path))
+        let key = core::name_key(name);
+        Ok(self.read_core(|core| core.get(&key))?.map(Bytes::from))
     }
 
     pub(super) fn bind(&mut self, agent: AgentId) -> Result<(), OpenError> {

@@ -230,7 +230,7 @@ fn new_records_flow_beside_the_backlog_of_older_streams() {
     let turns = u64::from(limit::OLD_STREAM_TURNS);
     let before = world.store[&oldest].mark;
     assert!(before > 0, "older records come first");
-    assert!(world.batches as u64 <= 2 * (turns + 1), "{} batches", world.batches);
+    assert!(world.batches <= 2 * (turns + 1), "{} batches", world.batches);
     assert_eq!(world.store[&old].mark, 0, "older streams come one after the other");
     // What comes in meanwhile flows, too, and the backlog drains in order beside it.
     for appended in 1..=20 {

@@ -84,7 +84,7 @@ fn what_is_out_of_bounds_is_refused_by_name() {
                 JobState::Failed,
                 ResultPayload::Inline(vec![1; limit::JOB_RESULT_INLINE_BYTES + 1].into()),
             ),
-            "a result of 8193 bytes",
+            "a result of 4097 bytes",
         ),
         (result(JobState::Failed, ResultPayload::At { first: log(4), last: log(3) }), "records 4 to 3"),
     ];

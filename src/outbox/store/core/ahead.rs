@@ -33,7 +33,7 @@ impl Core {
         let database = self.database()?;
         let mut result = Ok(());
         // With more than is asked for now it need not be asked for each time.
-        for more in [limit::CORE_AHEAD_BYTES, 0] {
+        for more in [limit::CORE_AHEAD_BYTES / 4, 0] {
             let reserved = length.saturating_add(bytes).saturating_add(more);
             result = database.reserve(reserved);
             if result.is_ok() {

@@ -41,6 +41,11 @@ impl Core {
         put?;
         renewal.finish(self.durable)?;
         self.database.take().map_or(Ok(()), Database::close)?;
+        self.move_in(host, dir)
+    }
+
+    /// Goes on with a complete `core.new`, when the old database is given up.
+    pub(super) fn move_in(&mut self, host: &dyn Host, dir: &Path) -> Result<(), Fault> {
         swap(host, dir)?;
         self.database = Some(host.open_database(&self.path)?);
         self.reserved = 0;
@@ -77,6 +82,12 @@ impl<'a> Renewal<'a> {
         }
         self.sum.add(key, sealed);
         self.write(key, sealed.to_vec())
+    }
+
+    /// Takes a row in the place of one that was put before.
+    pub(super) fn replace(&mut self, key: &[u8], before: &[u8], sealed: &[u8]) -> Result<(), Fault> {
+        self.sum.remove(key, before);
+        self.put(key, sealed)
     }
 
     fn write(&mut self, key: &[u8], sealed: Vec<u8>) -> Result<(), Fault> {

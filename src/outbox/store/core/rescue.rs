@@ -20,7 +20,7 @@ use crate::limit;
 use crate::outbox::block;
 use crate::outbox::cipher::Cipher;
 use crate::outbox::store::carve;
-use crate::outbox::store::host::{Fault, Host};
+use crate::outbox::store::host::{Database, Fault, Host};
 use crate::outbox::store::job::JOB_KEY_BYTES;
 use crate::outbox::store::mark::{CoreMark, CoreState};
 
@@ -70,6 +70,19 @@ pub(in crate::outbox::store) fn open(
     let mut core = Core::open(host, dir, commit, cipher.cloned())?;
     let rows = core.rows(refused_above(mark))?;
     Ok((core, rows))
+}
+
+impl Core {
+    /// While it is open and a row cannot be read: its rows are carved out of the file. What waits for a commit goes on
+    /// waiting. Says whether something may be lost.
+    pub(in crate::outbox::store) fn rescue(&mut self, host: &dyn Host, dir: &Path) -> Result<bool, Fault> {
+        let mark = CoreMark { commit: self.durable(), state: CoreState::Clean };
+        carve_rows(host, dir, &self.path.join("db"), Some(mark))?;
+        // Closing would write.
+        self.database.take().into_iter().for_each(Database::abandon);
+        self.move_in(host, dir)?;
+        Ok(self.get(LOST)?.is_some())
+    }
 }
 
 fn refused_above(mark: Option<CoreMark>) -> Option<u64> {
@@ -182,8 +195,14 @@ fn carve_rows(host: &dyn Host, dir: &Path, file: &Path, mark: Option<CoreMark>) 
     let is_all = never_committed || last.is_some_and(|(found, sum)| found >= commit && sum == renewal.sum());
     if !is_all {
         tracing::error!(upto, "something of the outbox's core is lost");
-        renewal.put(CARVED, &envelope::seal(CARVED, upto, &upto.to_be_bytes()))?;
-        renewal.put(LOST, &envelope::seal(LOST, upto, &[]))?;
+        for (key, value) in [(CARVED, upto.to_be_bytes().as_slice()), (LOST, &[])] {
+            let sealed = envelope::seal(key, upto, value);
+            // Damaged before, it has them already.
+            match rows.read(key)? {
+                Some(before) => renewal.replace(key, &before, &sealed)?,
+                None => renewal.put(key, &sealed)?,
+            }
+        }
     }
     renewal.finish(upto)
 }

@@ -23,7 +23,7 @@ pub(in crate::outbox::store) struct Rows {
     pub(in crate::outbox::store) gaps: Vec<Gap>,
     /// Control blocks: header and bytes.
     pub(in crate::outbox::store) control: Vec<(Header, u64)>,
-    /// Control and job rows of a commit that was refused: key and value.
+    /// Control and job rows, and ends of epochs, of a commit that was refused: key and value.
     pub(in crate::outbox::store) refused: Vec<(Vec<u8>, Vec<u8>)>,
     /// The greatest commit number.
     pub(super) commit: u64,
@@ -58,7 +58,7 @@ impl Rows {
         let (prefix, rest) = key.split_first_chunk::<2>().ok_or_else(short)?;
         self.commit = self.commit.max(row.commit);
         // Cursors and gaps say what happened, whoever was refused beside them.
-        if row.commit > self.refused_above && matches!(prefix, b"r/" | b"j/") {
+        if row.commit > self.refused_above && matches!(prefix, b"r/" | b"j/" | b"n/") {
             self.refused.push((key.to_vec(), row.value.to_vec()));
             return Ok(());
         }

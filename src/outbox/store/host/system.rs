@@ -112,7 +112,10 @@ impl Host for System {
 
     fn reserve_file(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?)
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => fill(&file, bytes),
+            other => Ok(other?),
+        }
     }
 
     fn release_file(&self, path: &Path) -> io::Result<()> {
@@ -124,7 +127,9 @@ impl Host for System {
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        // A file system that does not count its blocks.
+        let unknown = stat.f_blocks == 0;
+        Ok(if unknown { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
     }
 
     fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -140,6 +145,18 @@ impl Host for System {
     fn open_database(&self, dir: &Path) -> Result<Box<dyn Database>, Fault> {
         Ok(Box::new(SledDatabase::open(dir)?))
     }
+}
+
+/// Takes space where the file system has no fallocate: by writing.
+fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = [0; 64 * 1024];
+    let mut at = file.metadata()?.len();
+    while at < bytes {
+        let length = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(zeros.len());
+        file.write_all_at(zeros.get(..length).unwrap_or_default(), at)?;
+        at = at.saturating_add(length as u64);
+    }
+    Ok(())
 }
 
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -163,5 +180,24 @@ impl Cells for PlainFile {
 
     fn sync(&mut self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_filled_has_its_length_whatever_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for already in [0, 5, 100_000, 200_000] {
+            let path = dir.path().join(already.to_string());
+            fs::write(&path, vec![1; already]).unwrap();
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            fill(&file, 150_001).unwrap();
+            let mut expected = vec![1; already];
+            expected.resize(already.max(150_001), 0);
+            assert!(fs::read(&path).unwrap() == expected, "{already}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Damaged files: the folder opens, what is sound in it arrives, what is not is declared, and the next start says the same.
 
+mod again;
 mod core;
 mod files;
 mod renewal;

@@ -137,3 +137,18 @@ async fn what_a_rolled_back_stream_had_lost_is_told_under_the_new_epoch() {
     }
     outbox.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_ack_beyond_the_end_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open(dir.path());
+    let stream = outbox.append(Lane::Logs, numbered(0..10)).await.unwrap().first.stream;
+    ack(&outbox, stream, 5).await.unwrap();
+    let gap = Gap { stream, from: 3, to: 5, reason: GapReason::HubLost, records: 3, bytes: 0 };
+    outbox.add_gap(gap).await.unwrap();
+    let error = ack(&outbox, stream, 11).await.unwrap_err();
+    assert!(matches!(error, StoreError::AckBeyond { acked: 11, next: 11, .. }), "{error}");
+    assert_eq!(outbox.gaps().await.unwrap(), [gap]);
+    assert_eq!(outbox.cursor(stream).await.unwrap().acked, 5);
+    outbox.close().await.unwrap();
+}

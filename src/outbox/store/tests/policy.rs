@@ -126,6 +126,29 @@ async fn a_single_generation_goes_when_nothing_else_can() {
 }
 
 #[tokio::test]
+async fn nothing_goes_for_what_finds_no_room_even_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(dir.path(), lanes(|logs| logs.max_bytes = 2 << 20)).unwrap();
+    outbox.append(Lane::Logs, numbered(0..1000)).await.unwrap();
+    let large = || record(&"x".repeat(1_000_000));
+    let error = outbox.append(Lane::Logs, vec![large(), large()]).await.unwrap_err();
+    assert!(matches!(error, AppendError::LaneFull { .. }), "{error}");
+    assert_eq!(outbox.gaps().await.unwrap(), []);
+    assert_eq!(outbox.stat().await.unwrap().lane(Lane::Logs).records, 1000);
+    outbox.append(Lane::Logs, vec![large()]).await.unwrap();
+    outbox.close().await.unwrap();
+
+    // An outbox that may take nothing at all keeps what it has.
+    let outbox = Outbox::open(dir.path(), Options { max_bytes: Some(1), ..lanes(|_| {}) }).unwrap();
+    let held = outbox.stat().await.unwrap().lane(Lane::Logs).records;
+    assert!(held > 0);
+    let error = outbox.append(Lane::Logs, numbered(0..1)).await.unwrap_err();
+    assert!(matches!(error, AppendError::OutboxFull { .. }), "{error}");
+    assert_eq!(outbox.stat().await.unwrap().lane(Lane::Logs).records, held);
+    outbox.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_whole_outbox_has_a_quota_and_events_never_go_for_logs() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = lanes(|_| {});
@@ -392,4 +415,24 @@ fn a_result_takes_the_buffered_output_along_and_so_does_a_stop() {
     assert!(listed.iter().all(|state| state.stream != lost), "as if it had never been: {listed:?}");
     assert_eq!(gaps(&outbox, &mut store), []);
     store.stop().unwrap();
+}
+
+#[test]
+fn a_lane_whose_buffered_records_find_no_room_begins_no_epoch_under_them() {
+    let dir = Path::new("/data/outbox");
+    let disk = Disk::new(Rng::with_seed(7), 16 << 20);
+
+    let (outbox, mut store) = Outbox::open_inline(Arc::new(disk.clone()), dir, &buffered()).unwrap();
+    let appended = store.wait(outbox.append(Lane::Logs, numbered(0..10))).unwrap();
+    let stream = appended.first.stream;
+    let report = LossReport { stream, from: 1, to: 5, reason: LossReason::RolledBack };
+    let roll = |store: &mut Inline| store.wait(outbox.roll_epoch(stream, report, WallTime(1)));
+    disk.set_others(disk.capacity());
+    let error = roll(&mut store).unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert_eq!(store.ledger().current(Lane::Logs), stream, "they were numbered in this epoch");
+    disk.set_others(0);
+    roll(&mut store).unwrap();
+    assert_ne!(store.ledger().current(Lane::Logs), stream);
+    assert_eq!(store.ledger().depth(Lane::Logs).0, 10);
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::outbox::name::GenerationName;
+use crate::outbox::store::core;
+use crate::outbox::store::host::Host;
 
 #[tokio::test]
 async fn a_reopened_outbox_lists_what_is_unacked_under_its_old_epoch() {
@@ -176,4 +178,33 @@ async fn the_cursors_crc_outlives_the_generation_of_its_record() {
     assert_eq!(outbox.cursor(stream).await, Ok(StreamMark { stream, acked: last, acked_crc: crc }));
     assert_eq!(outbox.crc(RecordId { stream, seq: last }).await, Ok(Some(crc)));
     outbox.close().await.unwrap();
+}
+
+/// The disk was full when the epoch's end was to be written, and nobody put that back before the process ended.
+#[test]
+fn an_epoch_whose_end_was_refused_keeps_what_it_took_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let host: Arc<dyn Host> = Arc::new(System);
+    let open =
+        || Store::open(Arc::clone(&host), dir.path().to_owned(), &Options::default(), Arc::new(Watch::new()));
+    let mut store = open().unwrap();
+    let stream = store.ledger.current(Lane::Logs);
+    let append = |store: &mut Store, from| {
+        store
+            .append_encoded(Lane::Logs, &admit::encode(Lane::Logs, numbered(from..from + 10)).unwrap())
+            .unwrap();
+    };
+    append(&mut store, 0);
+    let core = store.core.as_mut().unwrap();
+    core.put(&core::next_key(stream), &11u64.to_be_bytes());
+    core.commit(core::Need::Ordinary).unwrap();
+    store.seal(&[Lane::Control]).unwrap();
+    append(&mut store, 10);
+    drop(store);
+
+    let mut store = open().unwrap();
+    assert_eq!(store.ledger.stream(stream).unwrap().next, 21);
+    let Some(Reading::Records(batch)) = store.read(stream, 1, limit::BATCH_BYTES).unwrap() else { panic!() };
+    assert_eq!(batch.count, 20);
+    store.stop().unwrap();
 }

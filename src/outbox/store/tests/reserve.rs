@@ -201,7 +201,7 @@ async fn until_the_disk_is_full(disk: &Path) {
         text += &format!("{count} {}\n", RecordId { stream, seq: count as u64 });
     }
     // Small values are not kept from what the core has left: this is where sled itself meets the full disk.
-    let value = |number: u64| Bytes::from(vec![u8::try_from(number % 251).unwrap(); 14_000]);
+    let value = |number: u64| Bytes::from(vec![u8::try_from(number % 251).unwrap(); limit::ROW_BYTES_MAX]);
     let mut number = 0;
     let refused = loop {
         match outbox.put("name", value(number)).await {

@@ -5,7 +5,7 @@ use crate::outbox::store::host::Host;
 use crate::outbox::store::watch::Watch;
 use crate::sim::disk::Disk;
 
-fn store(host: &Arc<dyn Host>, dir: &Path) -> Store {
+pub(super) fn store(host: &Arc<dyn Host>, dir: &Path) -> Store {
     Store::open(Arc::clone(host), dir.to_owned(), &Options::default(), Arc::new(Watch::new())).unwrap()
 }
 
