@@ -17,6 +17,8 @@ mod crash;
 mod end;
 mod follower;
 mod record;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use tokio::sync::mpsc;

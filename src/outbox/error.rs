@@ -169,6 +169,13 @@ pub enum AppendError {
     Closed,
 }
 
+impl AppendError {
+    /// Whether there was no room, which may pass: the same may be tried again.
+    pub const fn is_shortage(&self) -> bool {
+        matches!(self, Self::LaneFull { .. } | Self::OutboxFull { .. } | Self::DiskFull { .. })
+    }
+}
+
 /// Why a call on an open outbox failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

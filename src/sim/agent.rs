@@ -1,5 +1,6 @@
 //! One agent: a machine with a disk, and on it a process with the real store, the real journal and the real session.
 
+mod harm;
 mod jobs;
 mod session;
 
@@ -19,6 +20,7 @@ use super::around::Around;
 use super::disk::Disk;
 use super::scenario::Trouble;
 use super::truth::{Folder, Serial};
+use harm::Harm;
 use jobs::Jobs;
 use session::Session;
 
@@ -33,10 +35,7 @@ pub(super) struct Agent {
     /// The wall clock less hub time, in milliseconds.
     pub(super) wall_offset: i64,
     boot: u8,
-    /// Bytes of its disk were changed.
-    pub(super) damaged: bool,
-    /// It lost its power at about that time: what the mark promised may be forgotten with what damage took.
-    blurred: bool,
+    pub(super) harm: Harm,
     /// How it dies where its disk stops.
     pub(super) armed: Death,
     /// When a process that is down is started again.
@@ -70,8 +69,7 @@ impl Agent {
             process: None,
             wall_offset: 0,
             boot,
-            damaged: false,
-            blurred: false,
+            harm: Harm::default(),
             armed: Death::PowerCut,
             start_at: now,
             dial_at: now,
@@ -93,15 +91,14 @@ impl Agent {
         let opened = Outbox::open_inline(Arc::new(self.disk.clone()), Path::new(DIR), &options);
         if self.disk.is_stopped() {
             drop(opened);
+            self.harm.interrupted();
             return self.die(around, None);
         }
         match opened {
             Ok((outbox, store)) => {
                 around.say(|| format!("agent {}: {:?}", self.folder, self.disk.list(Path::new(DIR))));
                 around.say(|| format!("agent {}: {:?}", self.folder, store.ledger()));
-                if std::mem::take(&mut self.blurred) {
-                    around.truth.forgive(self.folder, store.ledger());
-                }
+                self.harm.excuse(self.folder, store.ledger(), around.truth);
                 around.truth.check(self.folder, store.ledger());
                 let instance = InstanceId::from_bytes(around.bytes());
                 let jobs = Jobs::default();
@@ -135,19 +132,12 @@ impl Agent {
             Death::Kill => self.disk.kill(),
             Death::PowerCut => {
                 self.disk.cut_power();
-                self.blurred |= self.damaged;
+                self.harm.power_lost();
                 self.boot = self.boot.wrapping_add(1);
             }
         }
         let down = if around.rng.bool() { 0 } else { around.rng.u64(0..20_000) };
         self.start_at = around.now.after(Duration::from_millis(down));
-    }
-
-    /// Bytes of the disk were changed, or not.
-    pub(super) fn damage(&mut self, changed: bool) {
-        self.damaged |= changed;
-        // The power may have gone just before.
-        self.blurred |= changed && self.process.is_none();
     }
 
     /// Stops the process in order.

@@ -49,7 +49,11 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
                     figures.hub_lost += run.hub_lost;
                     figures.forgiven += run.forgiven;
                 }
-                Err(failure) => failures.push(failure),
+                Err(failure) => {
+                    // At once: a run of many seeds may be ended before it comes to its end.
+                    eprintln!("{}", failure.lines().next().unwrap_or_default());
+                    failures.push(failure);
+                }
             }
         }
     };

@@ -5,7 +5,7 @@ use super::run::run;
 use super::scenario::Mode;
 
 /// Seed, mode, and what it found.
-const FAILED: [(u64, Mode, &str); 9] = [
+const FAILED: [(u64, Mode, &str); 15] = [
     (29, Mode::Liveness, "a change of a job that was refused came back at the next start"),
     (223, Mode::Liveness, "a torn slot of the mark brought an old seal back, and accepted records went"),
     (690, Mode::Safety, "an undone row of a job was undone once more, and the job was gone"),
@@ -18,6 +18,24 @@ const FAILED: [(u64, Mode, &str); 9] = [
         Mode::Safety,
         "a seal came back with a power cut, since the start after it had not synced the mark",
     ),
+    (16241, Mode::Liveness, "what a crash made of a job found no room at the start, and was not tried again"),
+    (22567, Mode::Liveness, "the judge: a fresh record came under a new number, its stream was rolled"),
+    (
+        37322,
+        Mode::Safety,
+        "the judge: the one block of a generation and the row that says its end, both damaged",
+    ),
+    (
+        53655,
+        Mode::Liveness,
+        "the judge: the last block of an epoch and the row that says its end, both damaged",
+    ),
+    (
+        5437,
+        Mode::Liveness,
+        "a start that failed took the end of an older epoch along, and refused records came",
+    ),
+    (6244, Mode::Safety, "the same, and they could be read"),
     (853, Mode::Liveness, "damage about the time of a power cut"),
 ];
 

@@ -163,6 +163,7 @@ impl Truth {
         assert_eq!(known.parts().first(), Some(&record.payload), "{id}: the payload of record {number}");
         assert_eq!(known.lane, id.stream.lane, "{id}: the lane of record {number}");
         assert!(known.state != State::Refused || self.core_damaged, "{id}: record {number} was refused");
+        known.arrived = true;
         let at = *known.at.get_or_insert(id);
         assert!(at == id || self.rolled.contains(&at.stream), "record {number} came as {at} and as {id}");
         let last = self.last_serial.insert(id.stream, number);
@@ -197,11 +198,10 @@ impl Truth {
         }
     }
 
-    /// Bytes changed on disk and then the power went: the end of a stream may be gone, and the mark with it that would have
-    /// told.
-    pub(super) fn forgive(&mut self, folder: Folder, ledger: &Ledger) {
+    /// The end of these streams may be gone, with everything that would have told where they end.
+    pub(super) fn forgive(&mut self, folder: Folder, ledger: &Ledger, is_excused: impl Fn(StreamId) -> bool) {
         for ((of, stream), open) in &mut self.open {
-            if *of == folder {
+            if *of == folder && is_excused(*stream) {
                 let next = ledger.stream(*stream).map_or(0, |stream| stream.next);
                 self.forgiven += open.split_off(&next).len() as u64;
             }
@@ -309,9 +309,9 @@ impl Truth {
         (number, record)
     }
 
+    /// Under whatever number: its stream may have been rolled meanwhile.
     pub(super) fn is_at_hub(&self, serial: usize) -> bool {
-        let at = self.serials[serial].at;
-        at.is_some_and(|at| self.stored.get(&at.stream).is_some_and(|stored| *stored >= at.seq))
+        self.serials[serial].arrived
     }
 
     /// The hub got a job's result: what it says of the job's output must have been durable before.

@@ -50,6 +50,8 @@ pub(super) struct Actor {
     pub(super) deferred: BTreeSet<(HubTime, JobId)>,
     /// Ends that found no room: their jobs are not over before they did.
     pub(super) unwritten: Vec<(JobId, End)>,
+    /// Jobs that had a place and no room for the row that lets them begin.
+    pub(super) crowded_out: BTreeSet<JobId>,
     pub(super) events: mpsc::Sender<Event>,
     told: Option<mpsc::Receiver<Event>>,
     pub(super) followers: TaskTracker,
@@ -98,6 +100,7 @@ impl Actor {
             cancellers: BTreeMap::new(),
             deferred: BTreeSet::new(),
             unwritten: Vec::new(),
+            crowded_out: BTreeSet::new(),
             events,
             told: Some(told),
             followers: TaskTracker::new(),
@@ -191,7 +194,7 @@ impl Actor {
 
     /// The journal says `starting` before anything is run. An agent that stops begins nothing: the job waits for its next
     /// start.
-    async fn begin(&mut self, job: JobId) -> Option<u32> {
+    pub(super) async fn begin(&mut self, job: JobId) -> Option<u32> {
         if self.stop.is_cancelled() {
             return None;
         }
@@ -199,8 +202,15 @@ impl Actor {
         let Stage::Accepted { at } = entry.stage else { return None };
         let run = entry.run.saturating_add(1);
         let entry = Entry { run, stage: Stage::Starting { accepted_at: at, boot: self.boot }, ..entry };
-        let written = self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await;
-        written.is_ok().then_some(run)
+        match self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, Vec::new()).await {
+            Ok(()) => Some(run),
+            Err(error) => {
+                if error.is_shortage() {
+                    self.crowded_out.insert(job);
+                }
+                None
+            }
+        }
     }
 
     async fn started(&mut self, job: JobId, process: Option<ProcessId>) -> bool {
@@ -222,7 +232,8 @@ impl Actor {
         match self.journal.cancelled(job) {
             Cancelled::Unknown | Cancelled::Waiting => {
                 let reason = "cancelled before it started";
-                self.finish_unrun(job, JobState::Cancelled, reason).await;
+                // Where that finds no room the hub asks again.
+                let _told = self.finish_unrun(job, JobState::Cancelled, reason).await;
                 // Only now: its follower finds the job over.
                 if let Some(canceller) = self.cancellers.get(&job) {
                     canceller.cancel(CancelReason::Cancelled);

@@ -10,6 +10,7 @@ use crate::outbox::job::{ReservationChange, SpecChange};
 use crate::time::WallTime;
 
 use super::actor::Actor;
+use super::follower::End;
 
 impl Actor {
     pub(super) async fn recover(&mut self) -> Result<(), StoreError> {
@@ -48,7 +49,7 @@ impl Actor {
         }
     }
 
-    async fn after_crash(&mut self, job: JobId, started_at: Option<WallTime>) {
+    pub(super) async fn after_crash(&mut self, job: JobId, started_at: Option<WallTime>) {
         let Some(entry) = self.journal.get(job).copied() else { return };
         let doubtful = self.journal.is_doubtful(job);
         let spec = self.specs.get(&job).filter(|_| !doubtful);
@@ -69,9 +70,11 @@ impl Actor {
                     .await
             }
         };
-        if let Err(error) = result {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_shortage() => self.unwritten.push((job, End::Found(started_at))),
             // It stays as it was found, and the next start comes to the same.
-            tracing::error!(%job, %error, "what became of a job could not be written");
+            Err(error) => tracing::error!(%job, %error, "what became of a job could not be written"),
         }
     }
 }

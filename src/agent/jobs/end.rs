@@ -14,6 +14,15 @@ use super::actor::Actor;
 use super::follower::{Done, End};
 use super::record::record;
 
+/// Whether the end of a job could be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It was, or the next start of the agent does it.
+    Now,
+    /// It found no room: it is to be tried again.
+    Later,
+}
+
 impl Actor {
     /// A follower has come to its end.
     pub(super) async fn over(&mut self, job: JobId, end: End) {
@@ -23,14 +32,26 @@ impl Actor {
             return;
         }
         match end {
-            End::NotStarted(NotStarted::Cancelled(CancelReason::Shutdown)) | End::Refused => {
-                // It waits for the next start of the agent.
+            // It waits for the next start of the agent.
+            End::NotStarted(NotStarted::Cancelled(CancelReason::Shutdown)) => {}
+            End::NotStarted(error) => {
+                let state = match error {
+                    NotStarted::Cancelled(reason) => reason.state(),
+                    NotStarted::TooLate => JobState::Expired,
+                };
+                if self.finish_unrun(job, state, &error.to_string()).await == Told::Later {
+                    self.unwritten.push((job, End::NotStarted(error)));
+                }
             }
-            End::NotStarted(NotStarted::Cancelled(reason)) => {
-                self.finish_unrun(job, reason.state(), "cancelled before it started").await;
-            }
-            End::NotStarted(error @ NotStarted::TooLate) => {
-                self.finish_unrun(job, JobState::Expired, &error.to_string()).await;
+            End::Refused if self.crowded_out.remove(&job) => self.enter_later(job),
+            // It waits for the next start of the agent.
+            End::Refused => {}
+            End::Found(started_at) => {
+                self.after_crash(job, started_at).await;
+                if !self.stop.is_cancelled() {
+                    // Where it is to begin again.
+                    self.enter(job).await;
+                }
             }
             End::Finished(done) if self.reruns(job, entry, &done) => self.put_back(job, entry).await,
             End::Finished(done) => self.finish(job, entry, *done).await,
@@ -94,7 +115,7 @@ impl Actor {
     }
 
     /// The end of a job that never ran.
-    pub(super) async fn finish_unrun(&mut self, job: JobId, state: JobState, reason: &str) {
+    pub(super) async fn finish_unrun(&mut self, job: JobId, state: JobState, reason: &str) -> Told {
         let entry = self.journal.get(job).copied().unwrap_or(Entry {
             // Nothing is known of it but its id: what was forgotten by age says nothing about it.
             created_at: HubTime(0),
@@ -107,7 +128,11 @@ impl Actor {
             ..LogSummary::default()
         };
         let result = JobResult { run: entry.run, log, ..self.result(job, state, reason) };
-        let _logged = self.write(job, entry, result).await;
+        match self.write(job, entry, result).await {
+            Err(error) if error.is_shortage() => Told::Later,
+            // Degraded: the next start comes to the same.
+            Ok(()) | Err(_) => Told::Now,
+        }
     }
 
     /// A rerun that does not come about leaves the log of the run before.
@@ -134,9 +159,7 @@ impl Actor {
     async fn tell(&mut self, job: JobId, entry: Entry, result: JobResult, end: End) {
         match self.write(job, entry, result).await {
             Ok(()) => {}
-            Err(
-                AppendError::LaneFull { .. } | AppendError::OutboxFull { .. } | AppendError::DiskFull { .. },
-            ) => self.unwritten.push((job, end)),
+            Err(error) if error.is_shortage() => self.unwritten.push((job, end)),
             // Degraded: the next start finds the job running and reports it as interrupted.
             Err(_logged) => {}
         }

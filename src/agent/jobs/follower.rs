@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exec::{Finished, NotStarted, Permit, Queued, Report, Running};
 use crate::id::{JobId, Lane, RecordId};
 use crate::limit;
-use crate::outbox::{AppendError, Appended, NewRecord, Outbox};
+use crate::outbox::{Appended, NewRecord, Outbox};
 use crate::time::WallTime;
 use crate::wire::job::{JobArtifact, JobOutput, JobProgress, JobRecord, OutputLine};
 
@@ -22,6 +22,8 @@ pub(super) enum End {
     NotStarted(NotStarted),
     /// The journal did not let it begin.
     Refused,
+    /// An earlier process had begun it, at this time if it ran.
+    Found(Option<WallTime>),
     /// It ran.
     Finished(Box<Done>),
 }
@@ -141,11 +143,7 @@ impl Follower {
         loop {
             match self.outbox.append(Lane::Logs, vec![record.clone()]).await {
                 Ok(appended) => return Some(appended),
-                Err(
-                    error @ (AppendError::LaneFull { .. }
-                    | AppendError::OutboxFull { .. }
-                    | AppendError::DiskFull { .. }),
-                ) => {
+                Err(error) if error.is_shortage() => {
                     tracing::warn!(job = %self.job, %error, "a job waits for room for its output");
                     tokio::time::sleep(ROOM_RETRY).await;
                 }

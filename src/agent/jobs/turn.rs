@@ -11,6 +11,7 @@ use crate::limit;
 use crate::time::{HubTime, WallTime};
 
 use super::actor::Actor;
+use super::end::Told;
 use super::follower::Follower;
 
 /// Whether a job has its place.
@@ -29,15 +30,25 @@ impl Actor {
             return;
         };
         let Some(spec) = self.specs.get(&job).cloned() else {
-            self.finish_unrun(job, JobState::Failed, "its spec is not in the journal any more").await;
-            return;
+            return self.fail(job, "its spec is not in the journal any more").await;
         };
         match self.queue(job, &spec, created_at, at) {
             Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
             Ok(None) => {}
             // A handler that was there when the job was accepted, by an earlier process.
-            Err(error) => self.finish_unrun(job, JobState::Failed, &error.to_string()).await,
+            Err(error) => self.fail(job, &error.to_string()).await,
         }
+    }
+
+    async fn fail(&mut self, job: JobId, reason: &str) {
+        if self.finish_unrun(job, JobState::Failed, reason).await == Told::Later {
+            self.enter_later(job);
+        }
+    }
+
+    /// What could not be written down for a job that waits is tried again.
+    pub(super) fn enter_later(&mut self, job: JobId) {
+        self.deferred.insert((self.hub_now().after(limit::JOB_WRITE_RETRY), job));
     }
 
     /// Puts a job into the pool's queue; `None` where it may not start yet, and is tended to when it may.

@@ -37,7 +37,9 @@ use sum::Sum;
 
 pub(super) use ahead::Need;
 pub(super) use envelope::Row;
-pub(super) use key::{control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key};
+pub(super) use key::{
+    closing_value, control_key, cursor_key, cursor_value, epoch_key, gap_row, name_key, next_key, next_value,
+};
 pub(super) use renew::settle as settle_folders;
 pub(super) use rescue::{LOST, open};
 pub(super) use rows::Rows;

@@ -159,7 +159,7 @@ fn recover(
         core.put(&core::epoch_key(lane), &epochs.of(lane).as_u64().to_be_bytes());
     }
     for (id, stream) in streams {
-        core.put(&core::next_key(id), &stream.next.to_be_bytes());
+        core.put(&core::next_key(id), &core::next_value(stream.next));
         let mut stream = stream;
         for first in stream.spans.split_off(&stream.next).into_keys() {
             if id.lane == Lane::Control {

@@ -58,7 +58,7 @@ impl Store {
         for (id, stream) in self.ledger.streams() {
             core.put_later(&core::cursor_key(id), &core::cursor_value(stream.acked, stream.acked_crc));
             if self.ledger.current(id.lane) != id {
-                core.put(&core::next_key(id), &stream.next.to_be_bytes());
+                core.put(&core::next_key(id), &core::next_value(stream.next));
             }
         }
         for gap in self.ledger.gaps() {

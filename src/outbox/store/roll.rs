@@ -65,7 +65,7 @@ impl Store {
             store.retire_writer(lane)?;
             if let Some(core) = &mut store.core {
                 core.put(&core::epoch_key(lane), &epoch.as_u64().to_be_bytes());
-                core.put(&core::next_key(old), &next.to_be_bytes());
+                core.put(&core::next_key(old), &core::closing_value(next));
             }
             store.commit_core(None)
         })?;

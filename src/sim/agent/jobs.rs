@@ -91,7 +91,7 @@ impl Agent {
         let Some(process) = &self.process else { return };
         let Some(entry) = process.jobs.journal.get(job).copied() else { return };
         let on_crash = process.jobs.specs.get(&job).copied().unwrap_or_default();
-        // Where this fails the job stays as it was found, and the next start comes to the same.
+        // Where this fails the job stays as it was found, and is tried again.
         let _ = match Journal::after_crash(on_crash) {
             AfterCrash::Interrupted => {
                 let mut result = self.result(job, JobState::Interrupted, entry.run, around);
@@ -224,7 +224,10 @@ impl Agent {
                 // One that finds no room is tried again.
                 let _ = self.write(entry, result, around);
             }
-            // Waits for a place, or for the next start of the agent.
+            // What an earlier process had begun, and found no room to be ended.
+            (Stage::Starting { .. }, None) => self.after_crash(job, None, around),
+            (Stage::Running { started_at, .. }, None) => self.after_crash(job, Some(started_at), around),
+            // Waits for a place.
             _ => {}
         }
         self.after(around);

@@ -28,11 +28,13 @@ pub(crate) struct Serial {
     pub(super) state: State,
     /// Its first number, where it is known.
     pub(super) at: Option<RecordId>,
+    /// The hub has stored it, at one time or another.
+    pub(super) arrived: bool,
 }
 
 impl Serial {
     pub(crate) const fn new(lane: Lane, bytes: usize, recorded_at: WallTime) -> Self {
-        Self { number: 0, lane, bytes, recorded_at, state: State::Pending, at: None }
+        Self { number: 0, lane, bytes, recorded_at, state: State::Pending, at: None, arrived: false }
     }
 
     fn payload(&self) -> Bytes {

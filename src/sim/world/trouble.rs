@@ -98,7 +98,8 @@ impl World {
     pub(super) fn restart_degraded(&mut self) {
         for index in 0..self.agents.len() {
             let process = self.agents[index].process.as_ref();
-            if process.is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].damaged)
+            if process
+                .is_some_and(|process| process.store.poisoned().is_some() || self.agents[index].harm.is_any())
             {
                 let (agents, _, _, mut around) = self.split();
                 agents[index].stop(&mut around);
@@ -126,8 +127,11 @@ impl World {
         ]);
         let sickness = sickness.unwrap_or_default();
         let damaged = self.agents[index].disk.damage_database(&mut self.rng, sickness, fits);
-        self.agents[index].damage(damaged.is_some());
-        self.truth.damaged |= damaged.is_some();
+        if let Some(path) = &damaged {
+            let is_down = self.agents[index].process.is_none();
+            self.agents[index].harm.hit(path, is_down);
+            self.truth.damaged = true;
+        }
         if damaged.as_ref().is_some_and(|path| path.ends_with("/core")) {
             // A job whose row is damaged is not run again, and nobody knows how it ended.
             self.truth.jobs.excuse();
@@ -139,9 +143,10 @@ impl World {
     /// A byte of the mark changes while nobody has it open: what else is damaged may go without a word.
     fn flip_mark(&mut self, index: usize) {
         let path = std::path::Path::new("/data/outbox/mark");
-        let changed = self.agents[index].disk.damage_file(&mut self.rng, path);
-        self.agents[index].damage(changed);
-        self.truth.damaged |= changed;
+        if self.agents[index].disk.damage_file(&mut self.rng, path) {
+            self.agents[index].harm.hit("mark", true);
+            self.truth.damaged = true;
+        }
     }
 
     /// An image is taken, or the disk becomes one that was.
@@ -163,8 +168,7 @@ impl World {
         self.images.retain(|image| image.reports <= reports);
         self.truth.folder_restored(folder, reports);
         // The image is what a power cut would have left.
-        let damaged = self.agents[index].damaged;
-        self.agents[index].damage(damaged);
+        self.agents[index].harm.power_lost();
     }
 
     /// Another agent of the same name: with a copy of the folder, or with one of its own.

@@ -9,6 +9,9 @@ use crate::wire::message::{Gap, GapReason};
 
 use super::envelope::Row;
 
+/// Behind a number in a row `n/`: this very commit closes the epoch.
+const CLOSING: u8 = 1;
+
 pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     bytes.split_first_chunk().map(|(head, rest)| (u64::from_be_bytes(*head), rest))
 }
@@ -66,6 +69,28 @@ pub(in crate::outbox::store) fn epoch_key(lane: Lane) -> Vec<u8> {
 
 pub(in crate::outbox::store) fn next_key(stream: StreamId) -> Vec<u8> {
     stream_key(b"n/", stream)
+}
+
+/// The end of an epoch that was over before: nothing is appended to it any more.
+pub(in crate::outbox::store) fn next_value(next: u64) -> Vec<u8> {
+    next.to_be_bytes().to_vec()
+}
+
+/// The end of an epoch that this commit closes: where it is refused, the epoch goes on.
+pub(in crate::outbox::store) fn closing_value(next: u64) -> Vec<u8> {
+    let mut value = next_value(next);
+    value.put_u8(CLOSING);
+    value
+}
+
+/// Whether a row says nothing where its commit was refused. Cursors, gaps and the ends of epochs that were over say what
+/// happened, whoever was refused beside them.
+pub(super) fn is_asked_for(key: &[u8], value: &[u8]) -> bool {
+    match key.first_chunk() {
+        Some(b"r/" | b"j/") => true,
+        Some(b"n/") => number(value).is_some_and(|(_, rest)| rest == [CLOSING]),
+        _ => false,
+    }
 }
 
 pub(in crate::outbox::store) fn cursor_key(stream: StreamId) -> Vec<u8> {

@@ -170,7 +170,7 @@ fn carve_rows(host: &dyn Host, dir: &Path, file: &Path, mark: Option<CoreMark>) 
     let refused = refused_above(mark).unwrap_or(u64::MAX);
     let mut places: BTreeMap<Vec<u8>, Place> = BTreeMap::new();
     each_row(host, file, &mut |at, found, row, length| {
-        let is_refused = row.commit > refused && (found.starts_with(b"r/") || found.starts_with(b"j/"));
+        let is_refused = row.commit > refused && key::is_asked_for(found, row.value);
         let is_newer = places.get(found).is_none_or(|place| place.commit < row.commit);
         if row.commit <= upto && !is_refused && is_newer {
             places.insert(found.to_vec(), Place { commit: row.commit, at, length });

@@ -10,7 +10,7 @@ use crate::wire::message::Gap;
 
 use super::broken;
 use super::envelope::Row;
-use super::key::{cursor, gap, number, stream};
+use super::key::{cursor, gap, is_asked_for, number, stream};
 use super::rescue;
 use super::sum::{self, Sum};
 
@@ -57,8 +57,7 @@ impl Rows {
         let short = || Fault::Broken(format!("core row `{}` is damaged", key.escape_ascii()));
         let (prefix, rest) = key.split_first_chunk::<2>().ok_or_else(short)?;
         self.commit = self.commit.max(row.commit);
-        // Cursors and gaps say what happened, whoever was refused beside them.
-        if row.commit > self.refused_above && matches!(prefix, b"r/" | b"j/" | b"n/") {
+        if row.commit > self.refused_above && is_asked_for(key, row.value) {
             self.refused.push((key.to_vec(), row.value.to_vec()));
             return Ok(());
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::outbox::name::GenerationName;
 use crate::outbox::store::core;
 use crate::outbox::store::host::Host;
+use crate::sim::disk::Disk;
 
 #[tokio::test]
 async fn a_reopened_outbox_lists_what_is_unacked_under_its_old_epoch() {
@@ -196,7 +197,7 @@ fn an_epoch_whose_end_was_refused_keeps_what_it_took_afterwards() {
     };
     append(&mut store, 0);
     let core = store.core.as_mut().unwrap();
-    core.put(&core::next_key(stream), &11u64.to_be_bytes());
+    core.put(&core::next_key(stream), &core::closing_value(11));
     core.commit(core::Need::Ordinary).unwrap();
     store.seal(&[Lane::Control]).unwrap();
     append(&mut store, 10);
@@ -207,4 +208,36 @@ fn an_epoch_whose_end_was_refused_keeps_what_it_took_afterwards() {
     let Some(Reading::Records(batch)) = store.read(stream, 1, limit::BATCH_BYTES).unwrap() else { panic!() };
     assert_eq!(batch.count, 20);
     store.stop().unwrap();
+}
+
+/// What was refused stays refused, however many starts fail at whatever they sync.
+#[test]
+fn a_start_that_fails_takes_no_end_of_an_older_epoch_along() {
+    let mut failed = 0;
+    for (seed, sync) in (0..20).flat_map(|seed| (0..6).map(move |sync| (seed, sync))) {
+        let disk = Disk::new(fastrand::Rng::with_seed(seed), 64 << 20);
+        let dir = Path::new("/data/outbox");
+        let open = || Outbox::open_inline(Arc::new(disk.clone()), dir, &Options::default());
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            let (outbox, mut store) = open().unwrap();
+            streams.push(store.ledger().current(Lane::Logs));
+            let mut append = |from| store.wait(outbox.append(Lane::Logs, numbered(from..from + 2)));
+            assert_eq!(append(0).unwrap().last.seq, 2);
+            disk.fail_sync(Some(0));
+            append(2).unwrap_err();
+            drop((outbox, store));
+            disk.kill();
+        }
+        disk.fail_sync(Some(sync));
+        failed += u32::from(open().is_err());
+        disk.kill();
+        disk.fail_sync(None);
+        let (_outbox, store) = open().unwrap();
+        for stream in streams {
+            let next = store.ledger().stream(stream).unwrap().next;
+            assert_eq!(next, 3, "seed {seed}, sync {sync}: {stream}");
+        }
+    }
+    assert!(failed > 0, "no start failed");
 }
