@@ -1,7 +1,7 @@
 //! What the outbox is held against: an append-only log in plain files, with a group commit of its own.
 //!
 //! One thread takes whatever waits, writes it with one call, syncs where that is asked for, and answers. Records are a
-//! length, a CRC-32C and the payload. A file is closed at 4 MiB, as a generation is. It has no quota, no lanes, no acks, no
+//! length, a CRC-32C and the payload. A file is allocated ahead and closed at 4 MiB, as a generation is. It has no quota, no lanes, no acks, no
 //! index, and no protection against what a power cut leaves half written: the least that any outbox must do.
 
 use std::fs::{self, File};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
+use rustix::fs::FallocateFlags;
 use tokio::sync::oneshot;
 
 /// As `limit::GENERATION_BYTES`.
@@ -65,7 +66,7 @@ impl Drop for Segments {
 
 fn write((queue, wake): &(Mutex<Queue>, Condvar), dir: &Path, sync: Sync) {
     let (mut number, mut length) = (0, 0);
-    let create = |number| File::create_new(name(dir, number)).unwrap();
+    let create = |number| allocated(&name(dir, number));
     let mut file = create(number);
     let mut bytes = Vec::new();
     loop {
@@ -95,6 +96,14 @@ fn write((queue, wake): &(Mutex<Queue>, Condvar), dir: &Path, sync: Sync) {
         }
         waiting.into_iter().for_each(|(_, reply)| reply.send(()).unwrap());
     }
+}
+
+/// A new file whose space is there before it is written, as a generation's is: without that each sync waits for the file
+/// system's journal, ten times as long on a busy disk.
+pub(crate) fn allocated(path: &Path) -> File {
+    let file = File::create_new(path).unwrap();
+    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, FILE_BYTES_MAX as u64).unwrap();
+    file
 }
 
 fn name(dir: &Path, number: u32) -> PathBuf {

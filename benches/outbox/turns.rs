@@ -183,7 +183,7 @@ pub(crate) async fn core(report: &mut Report) {
     for _ in 0..TURNS {
         let limit_folder = folder();
         let begin = Instant::now();
-        let mut file = std::fs::File::create(limit_folder.path().join("file")).unwrap();
+        let mut file = segments::allocated(&limit_folder.path().join("file"));
         for _ in 0..total {
             std::io::Write::write_all(&mut file, &[7; PAYLOAD_BYTES]).unwrap();
             file.sync_data().unwrap();
