@@ -24,6 +24,7 @@ impl Store {
         self.reader.take_if(|reader| reader.name == name);
         generation::remove(&*self.host, &self.dir, name)?;
         self.quarantined.remove(&name);
+        self.told.remove(&name);
         self.last_records.remove(&name);
         if let Some(held) = self.ledger.stream_mut(name.stream) {
             held.spans.remove(&name.first);

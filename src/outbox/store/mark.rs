@@ -73,16 +73,19 @@ pub(super) struct Mark {
 impl Mark {
     pub(super) fn open(host: &dyn Host, dir: &Path) -> io::Result<Self> {
         let cells = host.open_cells(&dir.join("mark"))?;
-        let found = PerLane::from_fn(|lane| {
-            let slots = [read_slot(&*cells, lane, 0), read_slot(&*cells, lane, 1)];
-            slots.into_iter().flatten().max_by_key(|durable| (durable.epoch, durable.upto, durable.end))
+        let newest = PerLane::from_fn(|lane| {
+            let slots = (0..2).filter_map(|slot| Some((read_slot(&*cells, lane, slot)?, slot)));
+            slots.max_by_key(|(durable, _)| (durable.epoch, durable.upto, durable.end))
         });
-        let core = [read_core(&*cells, 0), read_core(&*cells, 1)];
-        let found_core = core.into_iter().flatten().max_by_key(|core| (core.commit, core.state));
+        let found = PerLane::from_fn(|lane| newest.of(lane).map(|(durable, _)| durable));
+        let core = (0..2).filter_map(|slot| Some((read_core(&*cells, slot)?, slot)));
+        let newest_core = core.max_by_key(|(core, _)| (core.commit, core.state));
+        let found_core = newest_core.map(|(core, _)| core);
         let mut mark = Self {
             cells,
-            slots: PerLane::default(),
-            core_slot: 0,
+            // The next word goes to the other one: torn, it leaves the last.
+            slots: PerLane::from_fn(|lane| newest.of(lane).map_or(0, |(_, slot)| slot)),
+            core_slot: newest_core.map_or(0, |(_, slot)| slot),
             found,
             found_core,
             last: PerLane::default(),
@@ -235,6 +238,28 @@ fn read_slot(cells: &dyn Cells, lane: Lane, slot: u64) -> Option<Durable> {
 mod tests {
     use super::super::host::System;
     use super::*;
+
+    #[test]
+    fn the_first_word_after_an_opening_leaves_the_last_one_whichever_slot_that_is_in() {
+        for words in 1..=2 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut mark = Mark::open(&System, dir.path()).unwrap();
+            for upto in 1..=words {
+                mark.write_lane(Lane::Logs, Epoch::from_u64(3), upto).unwrap();
+                mark.write_core(upto).unwrap();
+            }
+            let mut again = Mark::open(&System, dir.path()).unwrap();
+            again.write_lane(Lane::Logs, Epoch::from_u64(4), 0).unwrap();
+            again.write_core(9).unwrap();
+            let (torn, torn_core) =
+                (slot_at(Lane::Logs, *again.slots.of(Lane::Logs)), core_at(again.core_slot));
+            again.cells.write_at(torn, &[9]).unwrap();
+            again.cells.write_at(torn_core, &[9]).unwrap();
+            let found = Mark::open(&System, dir.path()).unwrap();
+            assert_eq!(found.found(Lane::Logs).map(|durable| durable.upto), Some(words), "{words} words");
+            assert_eq!(found.found_core().map(|core| core.commit), Some(words), "{words} words");
+        }
+    }
 
     #[test]
     fn a_torn_slot_leaves_the_one_before() {

@@ -64,7 +64,11 @@ impl Store {
         tracing::error!(generation = %name, missing, "records are damaged on disk: their generation is set aside");
         let reason = if carved.holds_any(from) { LossReason::Quarantined } else { LossReason::Unreadable };
         let report = LossReport { stream: name.stream, from, to: end.saturating_sub(1), reason };
-        self.report(report)?;
+        // A full disk may take the report and not the new name, which is then tried again.
+        if !self.told.contains(&name) {
+            self.report(report)?;
+            self.told.insert(name);
+        }
         let (folder, aside) = (self.folder(name), self.dir.join(format!("{QUARANTINE_PREFIX}{name}")));
         self.durably(|store| {
             if store.host.exists(&folder) {

@@ -50,6 +50,8 @@ pub(super) struct Store {
     pub(super) reader: Option<Carved>,
     /// Generations in which something is missing; the hub was told.
     pub(super) quarantined: BTreeSet<GenerationName>,
+    /// Those of them, and others, of whose damage this process has told the hub.
+    pub(super) told: BTreeSet<GenerationName>,
     /// What the control lane keeps free for accepted jobs.
     pub(super) reservations: Reservations,
     /// Counts up when something went that took room.
@@ -121,6 +123,7 @@ impl Store {
             drained_since: PerLane::default(),
             reader: None,
             quarantined,
+            told: BTreeSet::new(),
             reservations: found.reservations,
             ballast: found.ballast,
             short_since: (found.ballast == Ballast::Missing).then(|| host.now()),

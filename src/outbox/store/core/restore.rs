@@ -21,9 +21,11 @@ impl Core {
             }
         }
         self.reserved = 0;
+        let dir = self.path.parent().unwrap_or(&self.path);
+        // The names a renewal gave count before anything is committed under them.
+        host.sync_folder(dir)?;
         if !host.exists(&self.path.join("db")) {
             // It was being written anew; opening would make an empty one.
-            let dir = self.path.parent().unwrap_or(&self.path);
             renew::settle(host, dir)?;
             if !host.exists(&self.path.join("db")) {
                 return Err(Fault::Broken(format!("{} is gone", self.path.display())));
