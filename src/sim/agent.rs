@@ -98,7 +98,7 @@ impl Agent {
             Ok((outbox, store)) => {
                 around.say(|| format!("agent {}: {:?}", self.folder, self.disk.list(Path::new(DIR))));
                 around.say(|| format!("agent {}: {:?}", self.folder, store.ledger()));
-                self.harm.excuse(self.folder, store.ledger(), around.truth);
+                self.harm.excuse(self.folder, store.ledger(), self.disk.has_room(), around.truth);
                 around.truth.check(self.folder, store.ledger());
                 let instance = InstanceId::from_bytes(around.bytes());
                 let jobs = Jobs::default();

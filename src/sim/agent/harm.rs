@@ -47,9 +47,10 @@ impl Harm {
         self.blurred |= self.core;
     }
 
-    /// After a start: what it cannot have found any more is not asked for.
-    pub(super) fn excuse(&mut self, folder: Folder, ledger: &Ledger, truth: &mut Truth) {
-        let told = ledger.next(Lane::Control) > 1;
+    /// After a start: what it cannot have found any more is not asked for. `has_room`: for the words that tell of it.
+    pub(super) fn excuse(&mut self, folder: Folder, ledger: &Ledger, has_room: bool, truth: &mut Truth) {
+        // On a full disk the next start tells.
+        let told = ledger.next(Lane::Control) > 1 || !has_room;
         if std::mem::take(&mut self.blurred) {
             truth.forgive(folder, ledger, |_| true);
         }

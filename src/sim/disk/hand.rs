@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
 
+use crate::limit;
 use crate::time::BootTime;
 
 use super::data::Sickness;
@@ -108,6 +109,11 @@ impl Disk {
     /// Lets others take so many bytes.
     pub(crate) fn set_others(&self, bytes: u64) {
         self.state().others = bytes;
+    }
+
+    /// Whether others leave more than the core of an outbox ever asks for at once.
+    pub(crate) fn has_room(&self) -> bool {
+        self.state().room() > 2 * limit::CORE_AHEAD_BYTES
     }
 
     pub(crate) fn capacity(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limit;
 use crate::time::BootTime;
 
 use super::World;
@@ -41,6 +42,8 @@ impl World {
     /// A fresh record of each lane and the whole backlog arrive, and nothing is left.
     pub(super) fn end_of_liveness(&mut self) {
         self.end_troubles();
+        // What agents know of their disks is that old: until they look again a full one evicts.
+        self.now = self.now.after(limit::FREE_LOOK_INTERVAL.max(limit::DISK_RETRY_INTERVAL));
         let began = self.now;
         let mut fresh: Vec<Option<Vec<usize>>> = vec![None; self.agents.len()];
         let mut before = 0;
