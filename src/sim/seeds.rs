@@ -5,7 +5,7 @@ use super::run::run;
 use super::scenario::Mode;
 
 /// Seed, mode, and what it found.
-const FAILED: [(u64, Mode, &str); 15] = [
+const FAILED: [(u64, Mode, &str); 20] = [
     (29, Mode::Liveness, "a change of a job that was refused came back at the next start"),
     (223, Mode::Liveness, "a torn slot of the mark brought an old seal back, and accepted records went"),
     (690, Mode::Safety, "an undone row of a job was undone once more, and the job was gone"),
@@ -36,6 +36,15 @@ const FAILED: [(u64, Mode, &str); 15] = [
         "a start that failed took the end of an older epoch along, and refused records came",
     ),
     (6244, Mode::Safety, "the same, and they could be read"),
+    (79695, Mode::Liveness, "the judge: a fresh record was evicted by an agent that took its disk for full"),
+    (81277, Mode::Liveness, "the judge: the hub is told of a damaged core when the disk has room"),
+    (175410, Mode::Safety, "a core whose first start failed never got a durable name, and the power took it"),
+    (373325, Mode::Liveness, "the model: a row that was gone could not be read, and no scan told"),
+    (
+        655129,
+        Mode::Liveness,
+        "the judge: the last block of an epoch of control and the row that says its end",
+    ),
     (853, Mode::Liveness, "damage about the time of a power cut"),
 ];
 

@@ -77,7 +77,8 @@ impl Core {
         cipher: Option<Arc<Cipher>>,
     ) -> Result<Self, Fault> {
         let path = dir.join("core");
-        let fresh = !host.exists(&path.join("db"));
+        // One in which nothing counts yet may be what a start left that ended before its name was durable.
+        let fresh = commit == 0 || !host.exists(&path.join("db"));
         if !host.exists(&path) {
             host.create_folder(&path)?;
         }

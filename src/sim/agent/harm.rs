@@ -15,8 +15,9 @@ pub(in crate::sim) struct Harm {
     any: bool,
     /// The power went at about that time: what the mark promised may be forgotten with what damage took.
     blurred: bool,
-    /// In the core, since the last start: a row may be gone that said where a closed epoch ends.
-    core: bool,
+    /// How often in the core, since the last start: a row may be gone that said where a closed epoch ends, and of control the
+    /// last block with another one.
+    core: u32,
     /// In generations of these streams: the last block, which says the same, may be gone.
     streams: BTreeSet<StreamId>,
 }
@@ -33,7 +34,7 @@ impl Harm {
         self.any = true;
         // The power may have gone just before.
         self.blurred |= is_down;
-        self.core |= name == "core";
+        self.core += u32::from(name == "core");
         self.streams.extend(generation.map(|name| name.stream));
     }
 
@@ -44,7 +45,7 @@ impl Harm {
 
     /// A start did not come to its end: it may have told of the core already.
     pub(super) fn interrupted(&mut self) {
-        self.blurred |= self.core;
+        self.blurred |= self.core > 0;
     }
 
     /// After a start: what it cannot have found any more is not asked for. `has_room`: for the words that tell of it.
@@ -55,8 +56,12 @@ impl Harm {
             truth.forgive(folder, ledger, |_| true);
         }
         // Only where the hub is told that something of the core is lost.
-        if std::mem::take(&mut self.core) && told {
-            truth.forgive(folder, ledger, |stream| self.streams.contains(&stream));
+        let hits = std::mem::take(&mut self.core);
+        if hits > 0 && told {
+            truth.forgive(folder, ledger, |stream| match stream.lane {
+                Lane::Control => hits > 1,
+                Lane::Events | Lane::Logs => self.streams.contains(&stream),
+            });
         }
     }
 }

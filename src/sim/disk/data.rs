@@ -97,6 +97,12 @@ impl Data {
         self.sickness == Sickness::Unreadable && self.sick.iter().any(|(sick, at)| *sick == tree && at == key)
     }
 
+    /// The first place from `key` on that cannot be read.
+    pub(super) fn first_sick(&self, tree: Tree, key: &[u8]) -> Option<&Bytes> {
+        let sick = self.sick.iter().filter(|(sick, at)| *sick == tree && at[..] >= *key);
+        sick.map(|(_, at)| at).min().filter(|_| self.sickness == Sickness::Unreadable)
+    }
+
     pub(super) const fn len(&self) -> u64 {
         self.bytes
     }

@@ -71,10 +71,11 @@ fn entry((key, value): (&Bytes, &Bytes)) -> Entry {
 }
 
 fn sick(data: &Data, tree: Tree, key: &[u8]) -> Result<(), Fault> {
-    if data.is_sick(tree, key) {
-        return Err(Fault::Broken("corruption detected at a read".to_owned()));
-    }
-    Ok(())
+    if data.is_sick(tree, key) { Err(unreadable()) } else { Ok(()) }
+}
+
+fn unreadable() -> Fault {
+    Fault::Broken("corruption detected at a read".to_owned())
 }
 
 impl Database for OpenDatabase {
@@ -113,14 +114,20 @@ impl Database for OpenDatabase {
 
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
         self.handle.read(|data| {
-            let Some(entries) = data.tree(tree) else { return Ok(()) };
-            for (key, value) in entries.range(Bytes::copy_from_slice(key)..) {
-                sick(data, tree, key)?;
+            // A damaged place is read by whoever comes by, also where its row is gone.
+            let sick = data.first_sick(tree, key);
+            let reaches = |at: &Bytes| sick.is_some_and(|sick| sick <= at);
+            let entries =
+                data.tree(tree).into_iter().flat_map(|tree| tree.range(Bytes::copy_from_slice(key)..));
+            for (key, value) in entries {
+                if reaches(key) {
+                    return Err(unreadable());
+                }
                 if visit(key, value) == Scan::Stop {
-                    break;
+                    return Ok(());
                 }
             }
-            Ok(())
+            sick.map_or(Ok(()), |_| Err(unreadable()))
         })
     }
 

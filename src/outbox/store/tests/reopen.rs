@@ -241,3 +241,26 @@ fn a_start_that_fails_takes_no_end_of_an_older_epoch_along() {
     }
     assert!(failed > 0, "no start failed");
 }
+
+/// A sync of the first start fails, or the process is killed there: the second one finds a core whose name is not durable.
+#[test]
+fn what_a_start_accepts_after_one_that_failed_outlives_the_power() {
+    let mut failed = 0;
+    for (seed, sync) in (0..20).flat_map(|seed| (0..6).map(move |sync| (seed, sync))) {
+        let disk = Disk::new(fastrand::Rng::with_seed(seed), 64 << 20);
+        let dir = Path::new("/data/outbox");
+        let open = || Outbox::open_inline(Arc::new(disk.clone()), dir, &Options::default());
+        disk.fail_sync(Some(sync));
+        failed += u32::from(open().is_err());
+        disk.fail_sync(None);
+        disk.kill();
+        let (outbox, mut store) = open().unwrap();
+        let last = store.wait(outbox.append(Lane::Control, numbered(0..3))).unwrap().last;
+        drop((outbox, store));
+        disk.cut_power();
+        let (_outbox, store) = open().unwrap();
+        let held = store.ledger().stream(last.stream).map(|stream| stream.next);
+        assert_eq!(held, Some(4), "seed {seed}, sync {sync}");
+    }
+    assert!(failed > 0, "no start failed");
+}
