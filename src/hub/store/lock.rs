@@ -11,7 +11,16 @@ use super::StoreError;
 /// Holds the folder until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing is not enough while a process that was just forked has the file too.
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::debug!(%error, "the hub's lock goes with its file");
+        }
+    }
 }
 
 impl FolderLock {
@@ -41,6 +50,6 @@ impl FolderLock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(wrong)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }

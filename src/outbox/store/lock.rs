@@ -12,7 +12,16 @@ use super::host::Held;
 
 /// Held while this lives.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "holds the lock until it is dropped")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough while a process that was just forked, and has not become its program yet, has the file too.
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(%error, "an outbox's lock goes with its file");
+        }
+    }
+}
 
 impl Held for Lock {}
 
@@ -53,4 +62,19 @@ fn note_pid(file: &mut File) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_lock_is_free_although_a_forked_process_has_its_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(OpenError::Locked { pid: Some(_), .. })));
+        let _inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        drop(Lock::take(dir.path()).unwrap());
+    }
 }
