@@ -8,9 +8,7 @@
 //! A new key takes the old one's place only after that one is safe beside it. None of the files is needed to start: an
 //! agent without a usable key takes records and looks again.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -80,8 +78,7 @@ pub enum IdentityError {
 /// See [`IdentityError`]; worth another look later.
 pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     let path = &files.key_file;
-    let key: KeyFile =
-        line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let key = key(path)?;
     let signing = match &files.identity_file {
         Some(path) => Some(signing(path)?),
         None if files.identity_default.exists() => Some(signing(&files.identity_default)?),
@@ -89,6 +86,14 @@ pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     };
     let previous = previous(path, &key);
     Ok(Identity { key, previous, signing })
+}
+
+/// The key of a key file.
+///
+/// # Errors
+/// Where it cannot be read or is none.
+pub fn key(path: &Path) -> Result<KeyFile, IdentityError> {
+    line(path)?.parse().map_err(|source| IdentityError::Key { path: path.to_owned(), source })
 }
 
 /// The Ed25519 key of an identity file.
@@ -116,25 +121,13 @@ pub fn replace_key(key_file: &Path, ran_with: &KeyFile, new: &KeyFile) -> io::Re
     put(key_file, new)
 }
 
-/// Writes a key file that appears whole or not at all, 0600.
+/// Writes a key file.
 ///
 /// # Errors
 /// Where the disk refuses.
 pub fn put(path: &Path, key: &KeyFile) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    // What an earlier attempt left may have been made readable by others.
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let line = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_line()).as_str()));
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    folder::sync_name(path)
+    folder::put_private(path, line.as_bytes())
 }
 
 /// The key before, where it is one of this agent. One that cannot be used is none: the present key decides.
@@ -143,10 +136,7 @@ fn previous(key_file: &Path, key: &KeyFile) -> Option<KeyFile> {
     if !path.exists() {
         return None;
     }
-    let read = line(&path).and_then(|line| {
-        line.parse::<KeyFile>().map_err(|source| IdentityError::Key { path: path.clone(), source })
-    });
-    match read {
+    match self::key(&path) {
         Ok(previous) if previous.hub_id == key.hub_id && previous.agent_id == key.agent_id => {
             (previous != *key).then_some(previous)
         }

@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::wire::error::ErrorCode;
 use crate::wire::key::{self, Bearer};
-use crate::wire::{CONNECT_PATH, SUBPROTOCOL};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL};
 
 use super::store::{Credential, Denied, StoreError};
-use super::{Shared, api, connection};
+use super::{Shared, api, connection, enroll};
 
 /// What a good request leads to.
 struct Admitted {
@@ -26,7 +26,7 @@ struct Admitted {
     accept: String,
 }
 
-/// The agents' path below any prefix; everything else is not found.
+/// The agents' paths below any prefix; everything else is not found.
 pub(super) async fn fallback(
     state: State<Arc<Shared>>,
     address: ConnectInfo<SocketAddr>,
@@ -35,6 +35,9 @@ pub(super) async fn fallback(
 ) -> Response<Body> {
     if uri.path().ends_with(CONNECT_PATH) {
         return connect(state, address, request).await;
+    }
+    if uri.path().ends_with(ENROLL_PATH) {
+        return enroll::enroll(state, request).await;
     }
     api::not_found().await
 }

@@ -4,9 +4,8 @@
 //! another agent does not open. A database without its key file is refused: going on with a new key would lock every
 //! agent out for good.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -48,17 +47,8 @@ impl Sealer {
     /// Draws a key and makes its file durable before anything is sealed with it.
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         let key = Secret::new(random::bytes());
-        let write = || {
-            // Whole or not at all: half a key would pass for a damaged one at the next start.
-            let new = path.with_extension("key.new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(key.expose())?;
-            file.sync_all()?;
-            std::fs::rename(&new, path)?;
-            folder::sync_name(path)
-        };
-        write().map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
+        folder::put_private(path, key.expose())
+            .map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
         Ok(Self::new(&key))
     }
 

@@ -1,0 +1,86 @@
+//! `outpost agent enroll`: makes the agent's identity and gets its key for an invite.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use crate::agent::config::DATA_DEFAULT;
+use crate::agent::enroll::{self, EnrollError, Request};
+use crate::agent::identity::IdentityError;
+use crate::wire::invite::Invite;
+
+use super::exit::{CliError, Exit};
+use super::{Global, print_line};
+
+/// An invite is one line; what is longer is something else.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
+/// Enrols this machine with an invite.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The hub's address.
+    #[arg(long, value_name = "URL")]
+    pub hub: String,
+    /// The file with the invite that `outpost hub agent invite` printed; - for standard input.
+    #[arg(long, value_name = "F")]
+    pub token_file: PathBuf,
+    /// The data folder (default ./outpost-agent).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Allows plain text to private addresses, or with =any to everywhere.
+    #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub allow_insecure: Option<String>,
+}
+
+/// Enrols.
+///
+/// # Errors
+/// 69 where no hub answers, 77 where it refuses, 78 for an address, 73 for the folder of another agent, 74 for I/O.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let invite = read(&args.token_file)?;
+    let data = args.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let request = Request {
+        hub: &args.hub,
+        allow_insecure: args.allow_insecure.as_deref(),
+        invite: &invite,
+        data: &data,
+    };
+    let enrolled = enroll::enroll(&request).map_err(|error| CliError::new(exit(&error), error))?;
+    if global.json {
+        let line = serde_json::json!({
+            "name": enrolled.name, "id": enrolled.agent_id.to_string(),
+            "key_file": enrolled.key_file, "identity_file": enrolled.identity_file,
+        });
+        return print_line(&line.to_string());
+    }
+    print_line(&format!("this machine is {} now; start it:", enrolled.name))?;
+    print_line(&format!("  outpost agent run --hub {} --data {}", args.hub, data.display()))
+}
+
+fn read(path: &PathBuf) -> Result<Invite, CliError> {
+    let mut text = Zeroizing::new(String::new());
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text))
+    };
+    read.map_err(|error| CliError::new(Exit::Io, format!("the invite {}: {error}", path.display())))?;
+    text.parse().map_err(|error| CliError::new(Exit::Failed, format!("{}: {error}", path.display())))
+}
+
+fn exit(error: &EnrollError) -> Exit {
+    match error {
+        EnrollError::Address(_) | EnrollError::NeedsTls => Exit::Config,
+        EnrollError::File { .. } | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
+        EnrollError::OtherKey { .. } => Exit::Folder,
+        EnrollError::Away { .. } => Exit::Unavailable,
+        EnrollError::Refused { status, .. } if *status >= 500 || *status == 429 || *status == 408 => {
+            Exit::TempFail
+        }
+        EnrollError::Refused { .. } => Exit::Refused,
+        EnrollError::Identity(IdentityError::Key { .. } | IdentityError::Identity { .. })
+        | EnrollError::NotAHub { .. }
+        | EnrollError::WrongHub(_) => Exit::Failed,
+    }
+}
