@@ -6,13 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use zeroize::Zeroizing;
 
+use crate::obs::secret_file;
+use crate::secret::Secret;
 use crate::wire::identity::{IdentityTextError, seed_from_line};
 use crate::wire::key::{KeyError, KeyFile};
-
-/// A key file is one line; a file above this is something else.
-const FILE_BYTES_MAX: u64 = 4096;
 
 /// Where it is written who the agent is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,25 +65,30 @@ pub enum IdentityError {
 /// See [`IdentityError`]; worth another look later.
 pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     let path = &files.key_file;
-    let key = line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let key =
+        line(path)?.expose().parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
     let signing = match &files.identity_file {
         None => None,
         Some(path) => Some(
-            seed_from_line(&line(path)?)
+            seed_from_line(line(path)?.expose())
                 .map_err(|source| IdentityError::Identity { path: path.clone(), source })?,
         ),
     };
     Ok(Identity { key, signing })
 }
 
-fn line(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
-    let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > FILE_BYTES_MAX {
-        let source = io::Error::other(format!("{length} bytes are more than a key has"));
-        return Err(unreadable(source));
-    }
-    std::fs::read_to_string(path).map(Zeroizing::new).map_err(unreadable)
+/// Warns of files that others can read. They are used all the same: an agent far away must not be locked out by a copy's
+/// rights.
+pub fn warn_of(files: &IdentityFiles) {
+    let IdentityFiles { key_file, identity_file } = files;
+    [Some(key_file), identity_file.as_ref()]
+        .into_iter()
+        .flatten()
+        .for_each(|path| secret_file::warn_of(path));
+}
+
+fn line(path: &Path) -> Result<Secret<String>, IdentityError> {
+    secret_file::read(path).map_err(|source| IdentityError::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -109,10 +112,11 @@ mod tests {
             key_id: "k1".parse().unwrap(),
             key: AgentKey::new([3; 32]),
         };
-        std::fs::write(&files.key_file, format!("{}\n", key.to_line())).unwrap();
+        std::fs::write(&files.key_file, format!("{}\n", key.to_line().expose())).unwrap();
         assert_eq!(load(&files).unwrap().key, key);
         let identity = folder.path().join("identity");
-        std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])))).unwrap();
+        std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])).expose()))
+            .unwrap();
         files.identity_file = Some(identity.clone());
         assert_eq!(load(&files).unwrap().signing.unwrap().to_bytes(), [9; 32]);
         std::fs::write(&identity, vec![b'x'; 5000]).unwrap();
