@@ -15,11 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::id::{AgentId, HubId};
 use crate::limit;
-use crate::obs::{folder, random};
+use crate::obs::{folder, random, secret_file};
+use crate::secret::Secret;
 use crate::wire::ENROLL_PATH;
 use crate::wire::identity::{public_to_line, seed_to_line};
 use crate::wire::invite::Invite;
@@ -174,8 +174,8 @@ fn identity(path: &Path) -> Result<SigningKey, EnrollError> {
         return Ok(identity::signing(path)?);
     }
     let signing = SigningKey::from_bytes(&random::bytes());
-    let line = Zeroizing::new(format!("{}\n", Zeroizing::new(seed_to_line(&signing)).as_str()));
-    folder::put_private(path, line.as_bytes())
+    let line = Secret::new(format!("{}\n", seed_to_line(&signing).expose()));
+    secret_file::write(path, line.expose().as_bytes())
         .map_err(|source| EnrollError::File { path: path.to_owned(), source })?;
     Ok(signing)
 }
@@ -194,7 +194,7 @@ fn ask(url: &str, invite: &Invite, signing: &SigningKey) -> Result<Answer, Enrol
         .proxy(None)
         .build();
     let body = json!({
-        "token": invite.to_line(),
+        "token": invite.to_line().expose(),
         "public_key": public_to_line(&signing.verifying_key()),
         "signature": URL_SAFE_NO_PAD.encode(invite.sign(signing)),
     });
@@ -204,10 +204,10 @@ fn ask(url: &str, invite: &Invite, signing: &SigningKey) -> Result<Answer, Enrol
         ureq::Agent::from(config).post(url).send_json(&body).map_err(|error| away(error.to_string()))?;
     let status = answer.status().as_u16();
     let text = answer.body_mut().with_config().limit(limit::ENROLL_BODY_BYTES_MAX as u64).read_to_string();
-    let text = Zeroizing::new(text.map_err(|error| away(format!("HTTP {status}, then {error}")))?);
+    let text = Secret::new(text.map_err(|error| away(format!("HTTP {status}, then {error}")))?);
     // The parser's words may hold a piece of the key.
     let answer: Value =
-        serde_json::from_str(&text).map_err(|_| strange(format!("HTTP {status} and no JSON")))?;
+        serde_json::from_str(text.expose()).map_err(|_| strange(format!("HTTP {status} and no JSON")))?;
     let field = |key: &str| answer.get(key).and_then(Value::as_str);
     if status != 200 {
         let (name, message) =

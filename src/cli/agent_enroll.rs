@@ -1,20 +1,17 @@
 //! `outpost agent enroll`: makes the agent's identity and gets its key for an invite.
 
-use std::io::Read as _;
-use std::path::PathBuf;
-
-use zeroize::Zeroizing;
+use std::path::{Path, PathBuf};
 
 use crate::agent::config::DATA_DEFAULT;
 use crate::agent::enroll::{self, EnrollError, Request};
 use crate::agent::identity::IdentityError;
+use crate::limit;
+use crate::obs::secret_file;
+use crate::secret::Secret;
 use crate::wire::invite::Invite;
 
 use super::exit::{CliError, Exit};
 use super::{Global, print_line};
-
-/// An invite is one line; what is longer is something else.
-const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// Enrols this machine with an invite.
 #[derive(Debug, clap::Args)]
@@ -58,15 +55,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     print_line(&format!("  outpost agent run --hub {} --data {}", args.hub, data.display()))
 }
 
-fn read(path: &PathBuf) -> Result<Invite, CliError> {
-    let mut text = Zeroizing::new(String::new());
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text)
+fn read(path: &Path) -> Result<Invite, CliError> {
+    let wrong =
+        |error: std::io::Error| CliError::new(Exit::Io, format!("the invite {}: {error}", path.display()));
+    let text = if path.as_os_str() == "-" {
+        let read = Secret::read(std::io::stdin().lock(), limit::SECRET_FILE_BYTES_MAX).map_err(wrong)?;
+        read.into_text().unwrap_or_default()
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text))
+        secret_file::read(path).map_err(wrong)?
     };
-    read.map_err(|error| CliError::new(Exit::Io, format!("the invite {}: {error}", path.display())))?;
-    text.parse().map_err(|error| CliError::new(Exit::Failed, format!("{}: {error}", path.display())))
+    text.expose().parse().map_err(|error| CliError::new(Exit::Failed, format!("{}: {error}", path.display())))
 }
 
 fn exit(error: &EnrollError) -> Exit {

@@ -70,7 +70,7 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Value, Refusa
     shared.counters.enrolled.add(1);
     let id = enrolled.key_file.agent_id.to_string();
     tracing::info!(agent = %enrolled.name, id, key = %enrolled.key_file.key_id, "an agent used its invite");
-    Ok(json!({"name": enrolled.name.as_str(), "id": id, "key": enrolled.key_file.to_line()}))
+    Ok(json!({"name": enrolled.name.as_str(), "id": id, "key": enrolled.key_file.to_line().expose()}))
 }
 
 /// The token and the public key, where whoever asks has the private half of it.

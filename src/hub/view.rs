@@ -35,12 +35,12 @@ pub fn agent_line(row: &AgentRow, registry: Option<&Registry>) -> Value {
 
 /// A new key. Holds the secret itself.
 pub fn issued(name: &AgentName, issued: &Issued) -> Value {
-    json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line()})
+    json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line().expose()})
 }
 
 /// An invite. Holds the secret itself.
 pub fn invited(name: &AgentName, invited: &Invited) -> Value {
-    json!({"name": name.as_str(), "id": invited.id.to_string(), "token": invited.invite.to_line(),
+    json!({"name": name.as_str(), "id": invited.id.to_string(), "token": invited.invite.to_line().expose(),
         "expires_at_ms": invited.expires_at})
 }
 

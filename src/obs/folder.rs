@@ -1,9 +1,9 @@
-//! Making folders, and files and names in them: for their owner alone, and there to stay.
+//! Making folders and names in them: for their owner alone, and there to stay.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
 
 /// Makes `path` and what is missing above it, readable by nobody else. Each new entry is synced in its parent: what is
 /// synced in a folder whose own name is lost with the power is lost as well. A folder that is there stays as it is.
@@ -20,33 +20,23 @@ pub fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Warns of a folder that others can enter or list: files in it may be theirs to read.
+pub fn warn_of(path: &Path) {
+    let Ok(mode) = std::fs::metadata(path).map(|folder| folder.mode() & 0o777) else { return };
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(
+            "others than its owner can enter the data folder {path} (its mode is {mode:03o}): run `chmod 700 {path}`"
+        );
+    }
+}
+
 /// Syncs the folder that `path` stands in: a new file that is synced itself may still lose its name with the power.
 ///
 /// # Errors
 /// What the system says.
 pub fn sync_name(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
-}
-
-/// Writes a file for its owner alone that appears whole or not at all, in the place of one that was there. Durable when
-/// it returns.
-///
-/// # Errors
-/// What the system says; what was there is there then.
-pub fn put_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    // What an attempt left that was cut off: it may have another mode.
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    sync_name(path)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -42,9 +42,10 @@ pub struct Invite {
 
 impl Invite {
     /// The line, without a line end. A secret.
-    pub fn to_line(&self) -> String {
+    pub fn to_line(&self) -> Secret<String> {
         let ca = self.ca.map_or(String::new(), |ca| format!(".{}", encode32(&ca)));
-        format!("opt1.{}.{}{ca}", self.hub_id, encode32(self.secret.expose()))
+        let secret = Secret::new(encode32(self.secret.expose()));
+        Secret::new(format!("opt1.{}.{}{ca}", self.hub_id, secret.expose()))
     }
 
     /// What the hub keeps of it.
@@ -109,14 +110,14 @@ mod tests {
         let plain = invite(1, 2);
         let pinned = Invite { ca: Some([9; 32]), ..plain.clone() };
         for invite in [plain, pinned] {
-            assert_eq!(format!("{}\n", invite.to_line()).parse::<Invite>(), Ok(invite));
+            assert_eq!(format!("{}\n", invite.to_line().expose()).parse::<Invite>(), Ok(invite));
         }
     }
 
     #[test]
     fn whatever_is_cut_off_an_invite_it_is_none() {
-        let line = Invite { ca: Some([9; 32]), ..invite(1, 2) }.to_line();
-        let whole_without_ca = invite(1, 2).to_line().len();
+        let line = Invite { ca: Some([9; 32]), ..invite(1, 2) }.to_line().expose().clone();
+        let whole_without_ca = invite(1, 2).to_line().expose().len();
         for end in (0..line.len()).filter(|end| *end != whole_without_ca) {
             let error = line[..end].parse::<Invite>().unwrap_err().to_string();
             assert!(!error.contains(&line[40..50]), "{error}");

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::cli::Global;
 use crate::cli::exit::{CliError, Exit};
@@ -13,6 +12,7 @@ use crate::cli::new_file::NewFile;
 use crate::hub::store::Particulars;
 use crate::id::AgentName;
 use crate::limit;
+use crate::secret::Secret;
 use crate::wire::identity::public_from_line;
 use crate::wire::message::SignatureMode;
 
@@ -118,8 +118,8 @@ fn written(path: &Path, issue: impl FnOnce() -> Result<Value, CliError>) -> Resu
     }
     let mut file = NewFile::create(path)?;
     let issued = issue()?;
-    let key = Zeroizing::new(text_of(&issued, "key")?);
-    writeln!(file, "{}", key.as_str())
+    let key = Secret::new(text_of(&issued, "key")?);
+    writeln!(file, "{}", key.expose())
         .map_err(|error| CliError::new(Exit::Io, format!("the key file {}: {error}", path.display())))?;
     file.keep()?;
     text_of(&issued, "id")
