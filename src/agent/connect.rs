@@ -2,11 +2,13 @@
 //!
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::net::dial::{self, DialError};
+use crate::net::dial::{self, DialError, Greeting};
+use crate::net::ws::Link;
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
@@ -16,6 +18,7 @@ use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
+use super::credential::{Choice, Means, Next};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
@@ -31,6 +34,12 @@ pub(super) struct Connector {
     pub(super) jobs: Jobs,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
+}
+
+/// An upgrade that was answered.
+struct Dialled {
+    link: Link<TcpStream>,
+    nonce: [u8; 32],
 }
 
 impl Connector {
@@ -105,15 +114,12 @@ impl Connector {
     }
 
     async fn attempt(&self, identity: Identity) -> Outcome {
-        self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
-        let nonce = random::bytes();
-        let bearer = identity.key.bearer();
         let dialled = tokio::select! {
             () = self.stop.cancelled() => return Outcome::default(),
-            dialled = dial::dial(&self.hub.endpoint, &bearer, &nonce) => dialled,
+            dialled = self.dial(&identity) => dialled,
         };
-        let link = match dialled {
-            Ok(link) => link,
+        let Dialled { link, nonce } = match dialled {
+            Ok(dialled) => dialled,
             Err(error) => return refused(&error),
         };
         self.state.count(|counters| counters.upgrades = counters.upgrades.saturating_add(1));
@@ -141,6 +147,30 @@ impl Connector {
             parties,
         };
         Uplink::new(link, session, with).run().await
+    }
+
+    /// Dials until the hub takes what is presented, or refuses what no other credential mends.
+    async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
+        let means = Means { has_previous: false, has_token: false };
+        let mut choice = Choice::first(means);
+        loop {
+            let nonce = random::bytes();
+            self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
+            let bearer = identity.key.bearer().to_text();
+            let greeting = Greeting { authorization: &bearer, nonce: &nonce };
+            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
+                Ok(link) => return Ok(Dialled { link, nonce }),
+                Err(DialError::Refused(refusal)) => refusal,
+                Err(error) => return Err(error),
+            };
+            match choice.refused(means, &refusal, (self.config.wall_clock)()) {
+                Next::Now(next) => {
+                    tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
+                    choice = next;
+                }
+                Next::Later => return Err(DialError::Refused(refusal)),
+            }
+        }
     }
 
     fn session(
