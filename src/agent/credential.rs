@@ -13,6 +13,9 @@
 use crate::net::dial::Refusal;
 use crate::time::{ClockOffset, WallTime};
 use crate::wire::error::ErrorCode;
+use crate::wire::key::KeyFile;
+
+use super::identity::Identity;
 
 /// Which of the agent's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,14 @@ impl Choice {
     pub(super) fn first(means: Means) -> Self {
         let proof = if means.has_token { Proof::Token } else { Proof::Bearer };
         Self { key: WhichKey::Current, proof, clock: None }
+    }
+
+    /// The key file that is meant.
+    pub(super) fn key_of(self, identity: &Identity) -> &KeyFile {
+        match (self.key, &identity.previous) {
+            (WhichKey::Previous, Some(previous)) => previous,
+            (WhichKey::Previous, None) | (WhichKey::Current, _) => &identity.key,
+        }
     }
 
     /// What follows from a refusal that came at `wall`.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::limit;
-use crate::time::HubTime;
 
 use super::dial::{ERROR_HEADER, Refusal, TIME_HEADER};
 

@@ -52,12 +52,13 @@ impl Refusal {
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::UnknownAgent => Self::new(ErrorCode::UnknownAgent, "no such agent"),
-            Denied::KeyUnknown => Self::new(ErrorCode::KeyUnknown, "no such key"),
-            Denied::Unauthorized => Self::new(ErrorCode::Unauthorized, "the bearer's secret is wrong"),
-            Denied::Revoked => Self::new(ErrorCode::Revoked, "the agent was revoked"),
-        }
+        let detail = match denied {
+            Denied::UnknownAgent => "no such agent",
+            Denied::KeyUnknown => "no such key",
+            Denied::Unauthorized => "the bearer's secret is wrong",
+            Denied::Revoked => "the agent was revoked",
+        };
+        Self::new(denied.code(), detail)
     }
 }
 
