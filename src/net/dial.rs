@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 
 use crate::limit;
+use crate::secret::Secret;
 use crate::time::HubTime;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
@@ -44,8 +45,8 @@ pub struct Endpoint {
 /// What the upgrade request says of the agent.
 #[derive(Clone, Copy)]
 pub struct Greeting<'a> {
-    /// The text after `Bearer `. A secret.
-    pub authorization: &'a str,
+    /// The text after `Bearer `.
+    pub authorization: &'a Secret<String>,
     /// Fresh random bytes.
     pub nonce: &'a [u8; 32],
 }
@@ -144,7 +145,8 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     let mut request =
         endpoint.connect_url.as_str().into_client_request().map_err(|error| unusable(error.to_string()))?;
     let header = |text: &str| HeaderValue::from_str(text).map_err(|error| unusable(error.to_string()));
-    let mut authorization = header(&format!("Bearer {}", greeting.authorization))?;
+    let bearer = Secret::new(format!("Bearer {}", greeting.authorization.expose()));
+    let mut authorization = header(bearer.expose())?;
     authorization.set_sensitive(true);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, authorization);
@@ -175,7 +177,10 @@ mod tests {
 
     use super::*;
 
-    const GREETING: Greeting<'_> = Greeting { authorization: "opa1.who", nonce: &[7; 32] };
+    async fn greet(endpoint: &Endpoint) -> Result<Link<TcpStream>, DialError> {
+        let authorization = &Secret::new("opa1.who".to_owned());
+        dial(endpoint, Greeting { authorization, nonce: &[7; 32] }).await
+    }
 
     /// A server that answers one request with `answer` and hands back what it was asked.
     async fn answer_once(answer: &'static [u8]) -> (DialError, String) {
@@ -197,7 +202,7 @@ mod tests {
             socket.write_all(answer).await.unwrap();
             String::from_utf8(asked).unwrap()
         };
-        let (result, asked) = tokio::join!(dial(&endpoint, GREETING), server);
+        let (result, asked) = tokio::join!(greet(&endpoint), server);
         (result.unwrap_err(), asked)
     }
 
@@ -248,7 +253,7 @@ mod tests {
             port,
             connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
         };
-        let error = dial(&endpoint, GREETING).await.unwrap_err();
+        let error = greet(&endpoint).await.unwrap_err();
         assert!(matches!(error, DialError::Connect { .. }) && error.to_string().contains(&port.to_string()));
     }
 
@@ -261,7 +266,7 @@ mod tests {
             port,
             connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
         };
-        let error = dial(&endpoint, GREETING).await.unwrap_err();
+        let error = greet(&endpoint).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { .. }), "{error}");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::limit;
+use crate::secret::Secret;
 
 use super::dial::{ERROR_HEADER, Refusal, TIME_HEADER};
 
@@ -46,7 +47,12 @@ pub enum HttpError {
 ///
 /// # Errors
 /// See [`HttpError`].
-pub fn post(url: &str, bearer: Option<&str>, body: &Value, timeout: Duration) -> Result<Value, HttpError> {
+pub fn post(
+    url: &str,
+    bearer: Option<&Secret<String>>,
+    body: &Value,
+    timeout: Duration,
+) -> Result<Value, HttpError> {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(timeout))
@@ -55,7 +61,8 @@ pub fn post(url: &str, bearer: Option<&str>, body: &Value, timeout: Duration) ->
         .build();
     let mut request = ureq::Agent::from(config).post(url).content_type("application/json");
     if let Some(bearer) = bearer {
-        request = request.header("Authorization", format!("Bearer {bearer}"));
+        let bearer = Secret::new(format!("Bearer {}", bearer.expose()));
+        request = request.header("Authorization", bearer.expose());
     }
     let away = |error: ureq::Error| HttpError::Away { url: url.to_owned(), reason: error.to_string() };
     let mut answer = request.send(body.to_string()).map_err(away)?;
@@ -96,7 +103,8 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8(asked).unwrap()
         });
-        let result = post(&url, Some("opa1.secret"), &json!({"a": 1}), Duration::from_secs(10));
+        let bearer = Secret::new("opa1.secret".to_owned());
+        let result = post(&url, Some(&bearer), &json!({"a": 1}), Duration::from_secs(10));
         (result, server.join().unwrap())
     }
 
