@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::id::{AgentId, HubId};
 use crate::limit;
+use crate::net::http::{self, HttpError};
 use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
 use crate::wire::ENROLL_PATH;
@@ -86,24 +87,9 @@ pub enum EnrollError {
         /// Its hub.
         hub: HubId,
     },
-    /// Nobody answered, or the answer did not arrive.
-    #[error("no answer from {url}: {reason}; ask again, which does no harm")]
-    Away {
-        /// What was asked.
-        url: String,
-        /// Why.
-        reason: String,
-    },
-    /// The hub said no.
-    #[error("the hub refuses: {message}")]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// Its name in the API.
-        name: String,
-        /// What it said.
-        message: String,
-    },
+    /// No answer, or none that lets the agent in. Asking again does no harm.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The answer holds no key.
     #[error("the answer is not a hub's ({reason}); does {url} lead to an Outpost hub?")]
     NotAHub {
@@ -120,7 +106,7 @@ pub enum EnrollError {
 /// Enrols. Blocks until the hub answered, at most for [`limit::ENROLL_TIMEOUT`] and the disk's time.
 ///
 /// # Errors
-/// See [`EnrollError`]; everything but `Refused` may be tried again.
+/// See [`EnrollError`]. Where no answer came it may be tried again.
 pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
     let Request { hub, allow_insecure, invite, data } = request;
     if invite.ca.is_some() {
@@ -186,34 +172,15 @@ struct Answer {
 }
 
 fn ask(url: &str, invite: &Invite, signing: &SigningKey) -> Result<Answer, EnrollError> {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(limit::ENROLL_TIMEOUT))
-        .max_redirects(0)
-        // The environment's proxy is none of ours.
-        .proxy(None)
-        .build();
+    let signature = URL_SAFE_NO_PAD.encode(invite.sign(signing));
     let body = json!({
         "token": invite.to_line().expose(),
         "public_key": public_to_line(&signing.verifying_key()),
-        "signature": URL_SAFE_NO_PAD.encode(invite.sign(signing)),
+        "signature": signature,
     });
-    let away = |reason: String| EnrollError::Away { url: url.to_owned(), reason };
+    let answer = http::post(url, None, &body, limit::ENROLL_TIMEOUT)?;
     let strange = |reason: String| EnrollError::NotAHub { url: url.to_owned(), reason };
-    let mut answer =
-        ureq::Agent::from(config).post(url).send_json(&body).map_err(|error| away(error.to_string()))?;
-    let status = answer.status().as_u16();
-    let text = answer.body_mut().with_config().limit(limit::ENROLL_BODY_BYTES_MAX as u64).read_to_string();
-    let text = Secret::new(text.map_err(|error| away(format!("HTTP {status}, then {error}")))?);
-    // The parser's words may hold a piece of the key.
-    let answer: Value =
-        serde_json::from_str(text.expose()).map_err(|_| strange(format!("HTTP {status} and no JSON")))?;
     let field = |key: &str| answer.get(key).and_then(Value::as_str);
-    if status != 200 {
-        let (name, message) =
-            (field("error").unwrap_or_default(), field("message").unwrap_or("no reason given"));
-        return Err(EnrollError::Refused { status, name: name.to_owned(), message: message.to_owned() });
-    }
     let key = field("key").ok_or_else(|| strange("it has no key".to_owned()))?;
     let key = key.parse().map_err(|error: KeyError| strange(error.to_string()))?;
     Ok(Answer { name: field("name").unwrap_or_default().to_owned(), key })

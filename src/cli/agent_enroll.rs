@@ -6,6 +6,7 @@ use crate::agent::config::DATA_DEFAULT;
 use crate::agent::enroll::{self, EnrollError, Request};
 use crate::agent::identity::IdentityError;
 use crate::limit;
+use crate::net::http::HttpError;
 use crate::obs::secret_file;
 use crate::secret::Secret;
 use crate::wire::invite::Invite;
@@ -72,12 +73,13 @@ fn exit(error: &EnrollError) -> Exit {
         EnrollError::Address(_) | EnrollError::NeedsTls => Exit::Config,
         EnrollError::File { .. } | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
         EnrollError::OtherKey { .. } => Exit::Folder,
-        EnrollError::Away { .. } => Exit::Unavailable,
-        EnrollError::Refused { status, .. } if *status >= 500 || *status == 429 || *status == 408 => {
-            Exit::TempFail
-        }
-        EnrollError::Refused { .. } => Exit::Refused,
+        EnrollError::Http(HttpError::Away { .. }) => Exit::Unavailable,
+        EnrollError::Http(HttpError::Refused { refusal, .. }) => match refusal.status {
+            408 | 429 | 500.. => Exit::TempFail,
+            _ => Exit::Refused,
+        },
         EnrollError::Identity(IdentityError::Key { .. } | IdentityError::Identity { .. })
+        | EnrollError::Http(HttpError::NotAHub { .. })
         | EnrollError::NotAHub { .. }
         | EnrollError::WrongHub(_) => Exit::Failed,
     }
