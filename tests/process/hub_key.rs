@@ -31,7 +31,7 @@ fn a_hub_without_its_own_key_file_does_not_start() {
         refused(73, "is damaged (it must be 32 bytes)");
     }
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
-    refused(74, "others than its owner");
+    refused(73, "others than its owner");
     std::fs::remove_file(&key).unwrap();
     // Not even root reads a folder as a file.
     std::fs::create_dir(&key).unwrap();
