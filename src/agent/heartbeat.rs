@@ -12,5 +12,5 @@ pub(super) fn heartbeat(stat: &Stat, config_version: u64) -> Heartbeat {
         let figures = stat.lane(lane);
         LaneDepth { records: figures.records, bytes: figures.bytes }
     });
-    Heartbeat { depth, agent_version: VERSION.to_owned(), config_version }
+    Heartbeat { depth, agent_version: VERSION.to_owned(), config_version, config_refused: None }
 }

@@ -46,7 +46,7 @@ pub(super) async fn load(outbox: &Outbox) -> Result<Option<ConfigSnapshot>, Stor
     }
     document.truncate(length);
     let whole = document.len() == length && crc32c::crc32c(&document) == crc;
-    Ok(whole.then(|| ConfigSnapshot { version, document: document.freeze() }))
+    Ok(whole.then(|| ConfigSnapshot { version, document: document.freeze(), signature: None }))
 }
 
 fn head(row: Bytes) -> Option<(u64, usize, u32)> {
@@ -65,7 +65,7 @@ mod tests {
 
     fn snapshot(version: u64, bytes: usize) -> ConfigSnapshot {
         let document: Vec<u8> = (0..bytes).map(|at| u8::try_from((at + bytes) % 251).unwrap()).collect();
-        ConfigSnapshot { version, document: document.into() }
+        ConfigSnapshot { version, document: document.into(), signature: None }
     }
 
     #[tokio::test]

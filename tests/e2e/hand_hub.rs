@@ -49,7 +49,7 @@ pub(crate) const WIDE: u32 = 64 << 20;
 pub(crate) const AWAY: Duration = Duration::from_millis(400);
 
 pub(crate) fn config_snapshot() -> ConfigSnapshot {
-    ConfigSnapshot { version: 7, document: "{\"level\": 7}".into() }
+    ConfigSnapshot { version: 7, document: "{\"level\": 7}".into(), signature: None }
 }
 
 #[derive(Debug, Default)]
