@@ -260,9 +260,7 @@ impl Store {
     }
 }
 
-fn offer(
-    (number, id, created_at, spec, signature): OfferColumns,
-) -> Result<JobOrder<JobOffer>, StoreError> {
+fn offer((number, id, created_at, spec, signature): OfferColumns) -> Result<JobOrder<JobOffer>, StoreError> {
     let signature = signature
         .map(|bytes| bytes.try_into().map(OperatorSignature::from_bytes))
         .transpose()

@@ -130,10 +130,11 @@ impl Wanted<'_> {
         connection: &mut SqliteConnection,
         id: JobId,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
-        let found: Option<Found> = sqlx::query_as("select id, agent, spec, signature from jobs where id = $1")
-            .bind(id.as_bytes().to_vec())
-            .fetch_optional(connection)
-            .await?;
+        let found: Option<Found> =
+            sqlx::query_as("select id, agent, spec, signature from jobs where id = $1")
+                .bind(id.as_bytes().to_vec())
+                .fetch_optional(connection)
+                .await?;
         self.compare(found)
     }
 
