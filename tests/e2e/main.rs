@@ -24,6 +24,8 @@ mod job_agent;
 mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
+#[cfg(feature = "agent")]
+mod operator;
 #[cfg(feature = "hub")]
 mod raw_agent;
 #[cfg(feature = "hub")]
