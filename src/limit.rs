@@ -239,6 +239,8 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 pub const JOB_ANSWERS_MAX: usize = 64;
 /// Offers and cancels one session may have waiting for the socket.
 pub const JOB_ORDERS_MAX: usize = 64;
+/// Bytes of a file with a key or a token: one line of some hundred.
+pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
 /// Operator keys of one agent: a few people, and those who come after them while both sign.
@@ -355,3 +357,6 @@ pub const ACK_FILE_BYTES_MAX: usize = 128 * 1024;
 pub const BUNDLE_READ_AHEAD: usize = 2;
 /// The hub's writer gives an import up that brings nothing for this long: its source is a local file.
 pub const IMPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Entries on one page of the audit.
+pub const AUDIT_PAGE_MAX: u32 = 1000;

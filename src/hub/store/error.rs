@@ -48,6 +48,16 @@ pub enum StoreError {
     /// The key file is not 32 bytes long.
     #[error("the hub's key file {0} is damaged (it must be 32 bytes); restore it from the backup")]
     KeyFileDamaged(PathBuf),
+    /// Others can read the key file.
+    #[error(
+        "others than its owner can use the hub's key file {path} (its mode is {mode:03o}): run `chmod 600 {path}`; whoever read it can open every sealed key in a copy of the database"
+    )]
+    KeyFileOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its rights.
+        mode: u32,
+    },
     /// The key file belongs to another database.
     #[error("the hub's key file {0} was not made for this database; restore the pair that belongs together")]
     KeyFileForeign(PathBuf),
@@ -58,7 +68,9 @@ pub enum StoreError {
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),
     /// The name is taken.
-    #[error("there is already an agent `{0}`; choose another name, or remove it first")]
+    #[error(
+        "there is already an agent `{0}`; choose another name, remove it first, or let it enrol anew with `outpost hub agent invite`"
+    )]
     NameTaken(AgentName),
     /// The name cannot be used.
     #[error("`{0}` cannot be an agent's name; choose another")]
@@ -69,9 +81,12 @@ pub enum StoreError {
     /// The mark in the database is not the one this session goes on from.
     #[error("the mark moved under this session; nothing was stored")]
     MarkMoved,
-    /// The agent was removed or revoked while it was connected.
+    /// The agent was removed while it was connected.
     #[error("the agent was removed; nothing was stored")]
     NotWelcome,
+    /// The agent was revoked while it was connected.
+    #[error("the agent was revoked; nothing was stored")]
+    Revoked,
     /// An import's source ended before its last piece.
     #[error("the import ended before its last piece; nothing was stored")]
     Abandoned,
