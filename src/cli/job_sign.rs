@@ -1,15 +1,14 @@
 //! `job sign`: an operator's signature over a spec, made where the operator's key is. No hub is asked.
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::job::{JobSpec, SpecError, Terms};
-use crate::obs::clock;
+use crate::obs::{clock, secret_file};
 use crate::time::HubTime;
 use crate::wire::identity::{public_to_line, seed_from_line};
 use crate::wire::operator::{OperatorSignature, Subject};
@@ -17,9 +16,6 @@ use crate::wire::operator::{OperatorSignature, Subject};
 use super::exit::{CliError, Exit};
 use super::new_file::NewFile;
 use super::{Global, job_submit, print_line};
-
-/// A key file is one line; a file above this is something else.
-const KEY_BYTES_MAX: u64 = 4096;
 
 /// Sign a spec, for agents that run only what an operator signed
 #[derive(Debug, clap::Args)]
@@ -73,15 +69,17 @@ fn check(bytes: &[u8], now: HubTime) -> Result<Terms, SpecError> {
     spec.expires_at_ms(now.0).map(|_at| terms)
 }
 
+/// One that others can read is not used: what they sign with it is as good.
 fn read_key(path: &Path) -> Result<SigningKey, CliError> {
     let wrong = |exit, error: &dyn std::fmt::Display| {
         CliError::new(exit, format!("the operator's key {}: {error}", path.display()))
     };
-    let mut line = Zeroizing::new(String::new());
-    std::fs::File::open(path)
-        .and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut line))
-        .map_err(|error| wrong(Exit::Io, &error))?;
-    seed_from_line(&line).map_err(|error| wrong(Exit::Failed, &error))
+    let line = secret_file::read(path).map_err(|error| wrong(Exit::Io, &error))?;
+    let key = seed_from_line(line.expose()).map_err(|error| wrong(Exit::Failed, &error))?;
+    match secret_file::exposure(path) {
+        None => Ok(key),
+        Some(exposure) => Err(CliError::new(Exit::Refused, exposure)),
+    }
 }
 
 fn beside(spec: &Path) -> PathBuf {

@@ -49,6 +49,7 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
     }));
     let mut view = agent_line(row, registry);
     if let Value::Object(view) = &mut view {
+        view.insert("hub_id".to_owned(), json!(store.hub_id().to_string()));
         view.insert(
             "streams".to_owned(),
             streams

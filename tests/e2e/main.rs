@@ -31,4 +31,6 @@ mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;
 #[cfg(feature = "hub")]
+mod signed_jobs;
+#[cfg(feature = "hub")]
 mod upgrade;

@@ -46,7 +46,7 @@ impl JobHandler for Counted {
 
 fn config(folder: &Path, hub: &HandHub) -> Config {
     let mut config = Config::new(folder).with_hub(&hub.url, None).unwrap();
-    std::fs::write(&config.key_file, hub.key.to_line()).unwrap();
+    std::fs::write(&config.key_file, hub.key.to_line().expose()).unwrap();
     config.reconnect.min = Duration::from_millis(20);
     config.reconnect.fast = Duration::from_millis(20);
     config.heartbeat = Some(Duration::from_millis(20));
