@@ -20,6 +20,7 @@ mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
+mod operator;
 mod revocation;
 mod soak;
 mod world;
