@@ -24,7 +24,7 @@ use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
-use super::uplink::{Again, Outcome, Surroundings, Uplink};
+use super::uplink::{Again, Outcome, SessionKey, Surroundings, Uplink};
 
 /// The loop's belongings.
 pub(super) struct Connector {
@@ -148,6 +148,7 @@ impl Connector {
             hub: self.hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
+            key: SessionKey { file: self.config.key_file.clone(), key },
             operator_keys: self.config.operator_keys.clone(),
         };
         Uplink::new(link, session, with).run().await

@@ -22,5 +22,6 @@ mod jobs;
 mod memory;
 mod operator;
 mod revocation;
+mod rotation;
 mod soak;
 mod world;
