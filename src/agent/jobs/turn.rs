@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exec::{InvalidPayload, JobRun, Masks, Permit, Queued};
+use crate::exec::{InvalidPayload, JobRun, Permit, Queued};
 use crate::id::JobId;
 use crate::job::journal::{Entry, Stage};
 use crate::job::{JobSpec, JobState};
@@ -68,7 +68,6 @@ impl Actor {
             id: job,
             run: self.journal.get(job).map_or(1, |entry| entry.run.saturating_add(1)),
             start_within: Some(self.start_within(spec, accepted_at, created_at, now)),
-            masks: Masks::new([]),
             spec: Arc::clone(spec),
         };
         self.pool.queue(run).map(Some)
