@@ -245,6 +245,8 @@ pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
 /// What a stored spec may be longer by where it is sealed: the key's id, nonce and tag.
 pub const JOB_SPEC_SEAL_BYTES_MAX: usize = 128;
+/// A spec as an agent stores it.
+pub const JOB_SPEC_STORED_BYTES_MAX: usize = JOB_SPEC_BYTES_MAX + JOB_SPEC_SEAL_BYTES_MAX;
 /// Secrets of one job. Each is looked for at every byte of its output.
 pub const JOB_SECRETS_MAX: usize = 64;
 /// A secret's name: it may become a variable's.

@@ -17,7 +17,7 @@ use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
 use super::identity::{self, Identity};
-use super::jobs::{Jobs, Parties};
+use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
@@ -106,6 +106,7 @@ impl Connector {
 
     async fn attempt(&self, identity: Identity) -> Outcome {
         self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
+        self.jobs.keys(SealKeys::of(&identity));
         let nonce = random::bytes();
         let bearer = identity.key.bearer();
         let dialled = tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::exec::Masks;
 use crate::job::journal::{self, Entry, Offered, Stage};
 use crate::job::{JobSpec, JobState};
 use crate::outbox::AppendError;
@@ -12,6 +13,7 @@ use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
 use super::Parties;
 use super::actor::Actor;
 use super::record::record;
+use super::seal::is_sealed;
 use super::turn::Turn;
 
 fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
@@ -69,6 +71,9 @@ impl Actor {
     /// Where a place is free the same commit says that the job starts: one wait for the disk less before it runs.
     async fn accept(&mut self, offer: JobOffer, spec: JobSpec) -> Option<Answer> {
         let (job, at, spec) = (offer.job, self.wall_now(), Arc::new(spec));
+        let Some(stored) = self.stored(job, &spec, &offer.spec) else {
+            return Some(refused(Refusal::Busy, "the agent has no key to seal the job's secrets with"));
+        };
         let (run, stage, turn) = match self.queue(job, &spec, offer.created_at, at) {
             Ok(Some(queued)) => match queued.try_permit() {
                 Ok(permit) => {
@@ -83,8 +88,11 @@ impl Actor {
         let entry = Entry { created_at: offer.created_at, run, stage };
         let ack = JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) });
         let records = vec![record(ack, at)];
-        match self.commit(job, entry, SpecChange::Put(offer.spec), ReservationChange::Take, records).await {
+        match self.commit(job, entry, SpecChange::Put(stored.clone()), ReservationChange::Take, records).await {
             Ok(()) => {
+                if is_sealed(&stored) {
+                    self.sealed.insert(job, stored);
+                }
                 self.specs.insert(job, spec);
                 if let Some(turn) = turn {
                     self.follow(job, turn);
@@ -119,7 +127,8 @@ impl Actor {
         if all_ids && !names.contains(&own) {
             return Err(format!("agents: the spec is not for agent {own}"));
         }
-        self.pool.check(&spec).map_err(|error| error.to_string())?;
+        let masks = Masks::of(&spec.secrets);
+        self.pool.check(&spec).map_err(|error| masks.text(&error.to_string()).into_owned())?;
         Ok(spec)
     }
 

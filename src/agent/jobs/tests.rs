@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::Actor;
 use super::follower::End;
-use super::{Settings, Surroundings};
+use super::{SealKeys, Settings, Surroundings};
 use crate::agent::state::State;
 use crate::exec::Handlers;
 use crate::id::JobId;
@@ -68,7 +68,7 @@ impl World {
     }
 
     async fn actor(&self) -> Actor {
-        let with = Surroundings { outbox: self.open(), state: State::default(), wall_clock: || NOW };
+        let with = Surroundings { outbox: self.open(), state: State::default(), wall_clock: || NOW, keys: SealKeys::default() };
         let stop = CancellationToken::new();
         Actor::restore(Settings::default(), Handlers::default(), with, stop).await.unwrap()
     }

@@ -30,6 +30,9 @@ impl Actor {
             return;
         };
         let Some(spec) = self.specs.get(&job).cloned() else {
+            if self.is_locked(job) {
+                return;
+            }
             return self.fail(job, "its spec is not in the journal any more").await;
         };
         match self.queue(job, &spec, created_at, at) {
@@ -117,6 +120,8 @@ impl Actor {
     /// What time brings: ends that found no room, and jobs that may start by now.
     pub(super) async fn tend(&mut self) {
         self.write_unwritten().await;
+        self.seal_anew().await;
+        self.give_up_locked().await;
         let now = self.hub_now();
         while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {
             self.deferred.remove(&(from, job));
