@@ -7,6 +7,7 @@ mod address;
 pub mod bundle;
 pub mod config;
 mod connect;
+mod credential;
 mod heartbeat;
 pub mod identity;
 pub mod intake;
@@ -110,7 +111,7 @@ impl Agent {
             outbox: outbox.clone(),
             state: state.clone(),
             wall_clock: config.wall_clock,
-            keys: identity.as_ref().map(jobs::SealKeys::of).unwrap_or_default(),
+            keys: identity.map(|own| jobs::SealKeys::of(&own.key, &own)).unwrap_or_default(),
         };
         let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
             Ok(started) => started,

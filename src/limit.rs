@@ -172,6 +172,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
+/// A hub's answer to a request outside of the session: a key or a token, and some words.
+pub const HUB_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// One frame of the local socket: a full-sized record, its batch and their lengths.

@@ -88,7 +88,8 @@ impl Actor {
         let entry = Entry { created_at: offer.created_at, run, stage };
         let ack = JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) });
         let records = vec![record(ack, at)];
-        match self.commit(job, entry, SpecChange::Put(stored.clone()), ReservationChange::Take, records).await {
+        match self.commit(job, entry, SpecChange::Put(stored.clone()), ReservationChange::Take, records).await
+        {
             Ok(()) => {
                 if is_sealed(&stored) {
                     self.sealed.insert(job, stored);

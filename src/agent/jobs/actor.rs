@@ -262,7 +262,8 @@ impl Actor {
                 }
             }
             Cancelled::Begun if self.is_locked(job) => {
-                let reason = "the agent had stopped while it ran; it was cancelled while its secrets were locked";
+                let reason =
+                    "the agent had stopped while it ran; it was cancelled while its secrets were locked";
                 let _told = self.finish_unrun(job, JobState::Cancelled, reason).await;
             }
             Cancelled::Begun => {

@@ -28,11 +28,12 @@ const LABEL: &[u8] = b"outpost/v1 job secret";
 pub(in crate::agent) struct SealKeys(Vec<(KeyId, Secret)>);
 
 impl SealKeys {
-    /// What follows from the key that the next session is opened with, and from the one before it. A job is sealed with
+    /// What follows from the agent's keys; from `session`, the one a session is opened with, first. A job is sealed with
     /// the key of the session it came by: when a new key takes that one's place, that one stays as the previous.
-    pub(in crate::agent) fn of(identity: &Identity) -> Self {
-        let seal = |file: &KeyFile| (file.key_id.clone(), file.key.mac_root().job_secret_key());
-        Self([Some(&identity.key), identity.previous.as_ref()].into_iter().flatten().map(seal).collect())
+    pub(in crate::agent) fn of(session: &KeyFile, identity: &Identity) -> Self {
+        let others = [Some(&identity.key), identity.previous.as_ref()].into_iter().flatten();
+        let all = std::iter::once(session).chain(others.filter(|key| *key != session));
+        Self(all.map(|file| (file.key_id.clone(), file.key.mac_root().job_secret_key())).collect())
     }
 
     /// These, and behind them what was known before.
@@ -114,7 +115,7 @@ mod tests {
     }
 
     fn keys(key: KeyFile, previous: Option<KeyFile>) -> SealKeys {
-        SealKeys::of(&Identity { key, previous, signing: None })
+        SealKeys::of(&key.clone(), &Identity { key, previous, signing: None })
     }
 
     fn job(byte: u8) -> JobId {
@@ -125,7 +126,10 @@ mod tests {
     fn the_key_follows_from_the_agents_own() {
         // Python: HKDF(HKDF(bytes([3]*32), "outpost/v1 mac"), "outpost/v1 job secret"), SHA-256, empty salts.
         let key = key("k1", 3).key.mac_root().job_secret_key();
-        assert_eq!(hex::encode(key.expose()), "2c1408901bbc164f6ea7be613b1d6a646ebd3ee7c2dcef3ec6c34ab63f6ee39f");
+        assert_eq!(
+            hex::encode(key.expose()),
+            "2c1408901bbc164f6ea7be613b1d6a646ebd3ee7c2dcef3ec6c34ab63f6ee39f"
+        );
     }
 
     #[test]
@@ -165,7 +169,8 @@ mod tests {
         let mut stored = known.seal(job(1), SPEC).unwrap();
         assert_eq!(known.seal_anew(job(1), &stored), None, "it is sealed with that key");
         for number in 1..20 {
-            let (new, old) = (key(&format!("k{number}"), number), key(&format!("k{}", number - 1), number - 1));
+            let (new, old) =
+                (key(&format!("k{number}"), number), key(&format!("k{}", number - 1), number - 1));
             known = keys(new, Some(old)).and_before(&known);
             assert!(known.0.len() <= limit::JOB_SEAL_KEYS_MAX);
             stored = known.seal_anew(job(1), &stored).unwrap();

@@ -11,8 +11,8 @@ use crate::time::{HubTime, millis};
 
 use super::JobError;
 
-/// What is to be taken in.
-#[derive(Debug, Clone)]
+/// What is to be taken in. The bytes may hold secrets: there is no `Debug`.
+#[derive(Clone)]
 pub struct Submission {
     /// For whom.
     pub agent: AgentRow,
@@ -54,7 +54,7 @@ impl Store {
             return Err(JobError::AgentRevoked(agent.name));
         }
         let mut transaction = self.write().await?;
-        let wanted = Wanted { agent: &agent, bytes: &bytes };
+        let wanted = Wanted { store: self, agent: &agent, bytes: &bytes };
         if let Some(key) = &idempotency_key
             && let Some((id, same)) = wanted.find_key(&mut transaction, key).await?
         {
@@ -75,20 +75,22 @@ impl Store {
             return Err(SpecError::Field { field: "not_before_ms", reason }.into());
         }
         let id = spec.job_id.unwrap_or_else(|| JobId::from_time(now.0, random::bytes()));
+        let (kept, sealed) = self.keep_spec(id, &spec, &bytes)?;
         sqlx::query(
             "insert into jobs (job, id, agent, kind, spec, idempotency_key, status, created_at, not_before,
-                 expires_at, give_up_after)
-             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9 from jobs",
+                 expires_at, give_up_after, spec_sealed)
+             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10 from jobs",
         )
         .bind(id.as_bytes().to_vec())
         .bind(agent.agent.0)
         .bind(&spec.kind)
-        .bind(bytes.as_ref())
+        .bind(kept)
         .bind(idempotency_key)
         .bind(time(now))
         .bind(spec.not_before_ms.map(|at| time(HubTime(at))))
         .bind(time(HubTime(expires_at)))
         .bind(spec.give_up_after.map(|after| time(HubTime(millis(after)))))
+        .bind(sealed)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -99,11 +101,12 @@ impl Store {
 
 /// A job that is to be compared with those that are there.
 struct Wanted<'a> {
+    store: &'a Store,
     agent: &'a AgentRow,
     bytes: &'a [u8],
 }
 
-type Found = (Vec<u8>, i64, Vec<u8>);
+type Found = (Vec<u8>, i64, Vec<u8>, i64);
 
 impl Wanted<'_> {
     async fn find_key(
@@ -112,7 +115,7 @@ impl Wanted<'_> {
         key: &str,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
         let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec from jobs where idempotency_key = $1")
+            sqlx::query_as("select id, agent, spec, spec_sealed from jobs where idempotency_key = $1")
                 .bind(key)
                 .fetch_optional(connection)
                 .await?;
@@ -124,16 +127,18 @@ impl Wanted<'_> {
         connection: &mut SqliteConnection,
         id: JobId,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
-        let found: Option<Found> = sqlx::query_as("select id, agent, spec from jobs where id = $1")
-            .bind(id.as_bytes().to_vec())
-            .fetch_optional(connection)
-            .await?;
+        let found: Option<Found> =
+            sqlx::query_as("select id, agent, spec, spec_sealed from jobs where id = $1")
+                .bind(id.as_bytes().to_vec())
+                .fetch_optional(connection)
+                .await?;
         self.compare(found)
     }
 
     fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
-        let Some((id, agent, spec)) = found else { return Ok(None) };
+        let Some((id, agent, spec, sealed)) = found else { return Ok(None) };
         let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
+        let spec = self.store.kept_spec(id, (spec, sealed))?;
         Ok(Some((id, agent == self.agent.agent.0 && spec == self.bytes)))
     }
 }
