@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for Names {
     type Value = Secrets;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of names and texts")
+        f.write_str("the secrets: an object of names and texts")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secrets, A::Error> {
@@ -158,7 +158,7 @@ mod tests {
             ("-99887766", "must be an object"),
             ("99887766.5", "must be an object"),
             ("true", "must be an object"),
-            (r#"["hunter2"]"#, "expected an object"),
+            (r#"["hunter2"]"#, "an object of names and texts"),
             (r#"{"A": 99887766}"#, "`A` is not a text"),
             (r#"{"A": ["hunter2"]}"#, "`A` is not a text"),
             (r#"{"A": {"hunter2": "hunter2"}}"#, "`A` is not a text"),

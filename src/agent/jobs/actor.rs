@@ -250,7 +250,7 @@ impl Actor {
         self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, records).await.is_ok()
     }
 
-    async fn cancel(&mut self, job: JobId) {
+    pub(super) async fn cancel(&mut self, job: JobId) {
         match self.journal.cancelled(job) {
             Cancelled::Unknown | Cancelled::Waiting => {
                 let reason = "cancelled before it started";
