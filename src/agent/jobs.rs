@@ -16,6 +16,7 @@ mod actor;
 mod crash;
 mod end;
 mod follower;
+mod latest;
 mod locked;
 mod record;
 mod seal;
@@ -33,6 +34,7 @@ use crate::limit;
 use crate::outbox::{Outbox, StoreError};
 use crate::time::{HubTime, WallTime};
 use crate::wire::job::{Answer, JobAck, JobOffer, Refusal};
+use crate::wire::operator::OperatorKeys;
 
 use super::state::State;
 use actor::Actor;
@@ -69,6 +71,8 @@ pub(super) struct Surroundings {
     pub(super) wall_clock: fn() -> WallTime,
     /// What specs with secrets are sealed with at the start; none where there is no usable key yet.
     pub(super) keys: SealKeys,
+    /// Whose signatures jobs need; `None`: they need none.
+    pub(super) operator_keys: Option<OperatorKeys>,
 }
 
 /// An answer for the session, and the offer it answers.
@@ -83,8 +87,16 @@ pub(super) struct Parties {
 
 /// What a session asks for.
 enum Order {
-    Offer { offer: JobOffer, id: MessageId, parties: Parties, now: HubTime, answers: mpsc::Sender<Answered> },
+    Offer {
+        offer: JobOffer,
+        id: MessageId,
+        parties: Parties,
+        now: HubTime,
+        answers: mpsc::Sender<Answered>,
+    },
     Cancel(JobId),
+    /// A hub says that it is this time.
+    Time(HubTime),
 }
 
 /// A handle on the jobs; cheap to clone.
@@ -139,6 +151,12 @@ impl Jobs {
     /// The next session is opened with these keys.
     pub(super) fn keys(&self, keys: SealKeys) {
         self.keys.send_replace(keys);
+    }
+
+    /// A hub that the agent is registered with says that it is this time. Where too much waits it is forgotten: an offer
+    /// says it again.
+    pub(super) fn time(&self, now: HubTime) {
+        let _full = self.orders.try_send(Order::Time(now));
     }
 
     /// A job is to end. Where too much waits it is forgotten: the hub asks again.

@@ -176,6 +176,9 @@ impl Actor {
         self.commit(job, entry, SpecChange::Remove, ReservationChange::Release, records).await?;
         self.specs.remove(&job);
         self.sealed.remove(&job);
+        if let Some(latest) = &mut self.latest {
+            latest.settled(job);
+        }
         tracing::info!(%job, state = state.name(), "a job is over");
         Ok(())
     }

@@ -80,6 +80,7 @@ impl World {
             state: State::default(),
             wall_clock: || NOW,
             keys: SealKeys::default(),
+            operator_keys: None,
         };
         let stop = CancellationToken::new();
         Actor::restore(Settings::default(), Handlers::default(), with, stop).await.unwrap()

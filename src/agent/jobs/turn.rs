@@ -35,6 +35,11 @@ impl Actor {
             }
             return self.fail(job, "its spec is not in the journal any more").await;
         };
+        if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
+            let reason =
+                "the operator keys of this agent were changed since it was accepted; submit it again";
+            return self.fail(job, reason).await;
+        }
         match self.queue(job, &spec, created_at, at) {
             Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
             Ok(None) => {}
@@ -122,6 +127,7 @@ impl Actor {
         self.write_unwritten().await;
         self.seal_anew().await;
         self.give_up_locked().await;
+        self.keep_time_sometimes().await;
         let now = self.hub_now();
         while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {
             self.deferred.remove(&(from, job));

@@ -48,7 +48,13 @@ impl World {
     }
 
     async fn actor_with(&self, keys: SealKeys) -> Actor {
-        let with = Surroundings { outbox: self.open(), state: State::default(), wall_clock: || NOW, keys };
+        let with = Surroundings {
+            outbox: self.open(),
+            state: State::default(),
+            wall_clock: || NOW,
+            keys,
+            operator_keys: None,
+        };
         let handlers = Handlers::default().with("wait", Wait);
         Actor::restore(Settings::default(), handlers, with, CancellationToken::new()).await.unwrap()
     }
@@ -170,7 +176,7 @@ async fn an_offer_with_secrets_is_stored_sealed_or_not_taken() {
     let job = JobId::from_time(NOW.0 + 1, [8; 10]);
     let offer = |spec: &'static str| {
         let spec = Bytes::from_static(spec.as_bytes());
-        JobOffer { job, created_at: HubTime(NOW.0 + 1), spec, signature: Bytes::new() }
+        JobOffer { job, created_at: HubTime(NOW.0 + 1), spec, signature: None }
     };
     let parties = Parties { hub: HUB, agent: AGENT };
     let mut actor = world.actor_with(SealKeys::default()).await;

@@ -8,6 +8,7 @@ use crate::id::JobId;
 use crate::job::{JobSpec, SpecError};
 use crate::obs::random;
 use crate::time::{HubTime, millis};
+use crate::wire::operator::OperatorSignature;
 
 use super::JobError;
 
@@ -20,6 +21,8 @@ pub struct Submission {
     pub spec: JobSpec,
     /// As it came.
     pub bytes: Bytes,
+    /// An operator's, over `bytes`; what it is worth is the agent's business.
+    pub signature: Option<OperatorSignature>,
     /// Stands for this submission, so that it can be repeated.
     pub idempotency_key: Option<String>,
 }
@@ -49,12 +52,13 @@ impl Store {
     /// `KeyReused` and `IdTaken` where key or id stand for another job, `Spec` where its time is over, or what the
     /// database says.
     pub async fn submit_job(&self, submission: Submission, now: HubTime) -> Result<Submitted, JobError> {
-        let Submission { agent, spec, bytes, idempotency_key } = submission;
+        let Submission { agent, spec, bytes, signature, idempotency_key } = submission;
         if agent.state == AgentState::Revoked {
             return Err(JobError::AgentRevoked(agent.name));
         }
         let mut transaction = self.write().await?;
-        let wanted = Wanted { store: self, agent: &agent, bytes: &bytes };
+        let signature = signature.map(|signature| signature.as_bytes().to_vec());
+        let wanted = Wanted { store: self, agent: &agent, bytes: &bytes, signature: signature.as_deref() };
         if let Some(key) = &idempotency_key
             && let Some((id, same)) = wanted.find_key(&mut transaction, key).await?
         {
@@ -78,8 +82,8 @@ impl Store {
         let (kept, sealed) = self.keep_spec(id, &spec, &bytes)?;
         sqlx::query(
             "insert into jobs (job, id, agent, kind, spec, idempotency_key, status, created_at, not_before,
-                 expires_at, give_up_after, spec_sealed)
-             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10 from jobs",
+                 expires_at, give_up_after, signature, spec_sealed)
+             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11 from jobs",
         )
         .bind(id.as_bytes().to_vec())
         .bind(agent.agent.0)
@@ -90,6 +94,7 @@ impl Store {
         .bind(spec.not_before_ms.map(|at| time(HubTime(at))))
         .bind(time(HubTime(expires_at)))
         .bind(spec.give_up_after.map(|after| time(HubTime(millis(after)))))
+        .bind(&signature)
         .bind(sealed)
         .execute(&mut *transaction)
         .await?;
@@ -104,9 +109,10 @@ struct Wanted<'a> {
     store: &'a Store,
     agent: &'a AgentRow,
     bytes: &'a [u8],
+    signature: Option<&'a [u8]>,
 }
 
-type Found = (Vec<u8>, i64, Vec<u8>, i64);
+type Found = (Vec<u8>, i64, Vec<u8>, i64, Option<Vec<u8>>);
 
 impl Wanted<'_> {
     async fn find_key(
@@ -114,11 +120,12 @@ impl Wanted<'_> {
         connection: &mut SqliteConnection,
         key: &str,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
-        let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec, spec_sealed from jobs where idempotency_key = $1")
-                .bind(key)
-                .fetch_optional(connection)
-                .await?;
+        let found: Option<Found> = sqlx::query_as(
+            "select id, agent, spec, spec_sealed, signature from jobs where idempotency_key = $1",
+        )
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
         self.compare(found)
     }
 
@@ -128,7 +135,7 @@ impl Wanted<'_> {
         id: JobId,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
         let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec, spec_sealed from jobs where id = $1")
+            sqlx::query_as("select id, agent, spec, spec_sealed, signature from jobs where id = $1")
                 .bind(id.as_bytes().to_vec())
                 .fetch_optional(connection)
                 .await?;
@@ -136,9 +143,11 @@ impl Wanted<'_> {
     }
 
     fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
-        let Some((id, agent, spec, sealed)) = found else { return Ok(None) };
+        let Some((id, agent, spec, sealed, signature)) = found else { return Ok(None) };
         let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
         let spec = self.store.kept_spec(id, (spec, sealed))?;
-        Ok(Some((id, agent == self.agent.agent.0 && spec == self.bytes)))
+        let same =
+            agent == self.agent.agent.0 && spec == self.bytes && signature.as_deref() == self.signature;
+        Ok(Some((id, same)))
     }
 }

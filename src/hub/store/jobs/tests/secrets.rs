@@ -11,7 +11,13 @@ impl World {
     fn bytes_of(&self, spec: &'static str, key: &str) -> Submission {
         let bytes = Bytes::from_static(spec.as_bytes());
         let spec = JobSpec::parse(&bytes).unwrap();
-        Submission { agent: self.agent.clone(), spec, bytes, idempotency_key: Some(key.to_owned()) }
+        Submission {
+            agent: self.agent.clone(),
+            spec,
+            bytes,
+            signature: None,
+            idempotency_key: Some(key.to_owned()),
+        }
     }
 
     /// Files of the hub's folder that hold the secret.
