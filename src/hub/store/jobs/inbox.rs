@@ -1,6 +1,5 @@
 //! What waits for an agent: offers and cancels, and what becomes of its answers.
 
-
 use crate::hub::store::{AgentRef, Store, StoreError, time};
 use crate::id::JobId;
 use crate::job::JobState;
