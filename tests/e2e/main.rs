@@ -25,6 +25,7 @@ mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
 #[cfg(feature = "hub")]
+#[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;

@@ -4,6 +4,7 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::id::{AgentId, AgentName, InstanceId, KeyId, SessionId};
 use crate::obs::random;
+use crate::wire::identity::BoundKey;
 use crate::wire::key::{AgentKey, Bearer, KeyFile, MacRoot};
 
 use super::audit::{self, Action};
@@ -51,7 +52,7 @@ pub struct AgentRow {
     /// Its name for people.
     pub name: AgentName,
     /// The Ed25519 key it must prove, where one is bound.
-    pub public_key: Option<[u8; 32]>,
+    pub public_key: Option<BoundKey>,
     /// Whether it may come in.
     pub state: AgentState,
     /// Milliseconds since 1970.
@@ -75,7 +76,7 @@ pub struct Credential {
     /// The root of the session's keys.
     pub mac_root: MacRoot,
     /// The bound public key.
-    pub identity: Option<VerifyingKey>,
+    pub identity: Option<BoundKey>,
 }
 
 /// Why a credential opens nothing.
@@ -98,9 +99,7 @@ fn agent_row((agent, id, name, public_key, state, created_at): Row) -> Result<Ag
         agent: AgentRef(agent),
         id: AgentId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("agent id"))?,
         name: name.parse().map_err(|_| StoreError::Damaged("agent name"))?,
-        public_key: public_key
-            .map(|key| key.as_slice().try_into().map_err(|_| StoreError::Damaged("public key")))
-            .transpose()?,
+        public_key: public_key.map(|key| BoundKey::from_registry(&key)),
         state: AgentState::parse(&state)?,
         created_at,
     })
@@ -274,10 +273,10 @@ impl Store {
             return Ok(Err(Denied::Revoked));
         }
         let mac_root = self.sealer.open_root(sealed, agent.id, key)?;
-        let identity = agent
-            .public_key
-            .map(|key| VerifyingKey::from_bytes(&key).map_err(|_| StoreError::Damaged("public key")))
-            .transpose()?;
+        let identity = agent.public_key;
+        if identity.is_some_and(|key| !key.is_usable()) {
+            tracing::error!(agent = %agent.name, "the public key bound to the agent is damaged: remove and add it again");
+        }
         Ok(Ok(Credential { agent, mac_root, identity }))
     }
 
