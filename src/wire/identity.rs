@@ -104,7 +104,7 @@ mod tests {
         neutral[0] = 1;
         let mut forged = [0; 64];
         forged[0] = 1;
-        for bytes in [&[], &public[..31], &long, &neutral, &[0; 32], &[0xff; 32]] {
+        for bytes in [&[], &public[..31], &long, &neutral, &[0; 32]] {
             let bound = BoundKey::from_registry(bytes);
             assert!(!bound.is_usable(), "{bytes:?}");
             assert!(!bound.verifies(b"text", &signature) && !bound.verifies(b"text", &forged), "{bytes:?}");
