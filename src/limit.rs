@@ -352,3 +352,6 @@ pub const ACK_FILE_BYTES_MAX: usize = 128 * 1024;
 pub const BUNDLE_READ_AHEAD: usize = 2;
 /// The hub's writer gives an import up that brings nothing for this long: its source is a local file.
 pub const IMPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Entries on one page of the audit.
+pub const AUDIT_PAGE_MAX: u32 = 1000;

@@ -126,7 +126,7 @@ pub struct Config {
     pub hub: Option<Hub>,
     /// The agent key, `DATA/agent.key` by default. It need not exist yet.
     pub key_file: PathBuf,
-    /// The Ed25519 identity, where there is one.
+    /// The Ed25519 identity, where one is named; else `DATA/agent.identity` where that is there.
     pub identity_file: Option<PathBuf>,
     /// Reconnect delays.
     pub reconnect: pace::Settings,
@@ -187,7 +187,11 @@ impl Config {
 
     /// Where it is written who the agent is.
     pub fn identity_files(&self) -> IdentityFiles {
-        IdentityFiles { key_file: self.key_file.clone(), identity_file: self.identity_file.clone() }
+        IdentityFiles {
+            key_file: self.key_file.clone(),
+            identity_file: self.identity_file.clone(),
+            identity_default: self.data.join("agent.identity"),
+        }
     }
 
     /// Turns the link on.

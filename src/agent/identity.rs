@@ -1,13 +1,22 @@
-//! Who the agent is: its key file and, where it has one, its Ed25519 identity.
+//! Who the agent is: its key file, the key it had before, and, where it has one, its Ed25519 identity.
 //!
-//! Neither is needed to start: an agent without a usable key takes records and looks again.
+//! ```text
+//! agent.key            what the next session is opened with
+//! agent.key.previous   what the session ran with in which agent.key came; good until the hub has seen the new one, and
+//!                      again where the hub was restored from before
+//! ```
+//! A new key takes the old one's place only after that one is safe beside it. None of the files is needed to start: an
+//! agent without a usable key takes records and looks again.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
+use crate::obs::folder;
 use crate::wire::identity::{IdentityTextError, seed_from_line};
 use crate::wire::key::{KeyError, KeyFile};
 
@@ -19,8 +28,10 @@ const FILE_BYTES_MAX: u64 = 4096;
 pub struct IdentityFiles {
     /// The agent's key. It need not exist yet.
     pub key_file: PathBuf,
-    /// The Ed25519 identity, where there is one.
+    /// The Ed25519 identity, where one is named.
     pub identity_file: Option<PathBuf>,
+    /// The one that is taken where none is named and this is there: `outpost agent enroll` makes it.
+    pub identity_default: PathBuf,
 }
 
 /// Who the agent is.
@@ -28,6 +39,8 @@ pub struct IdentityFiles {
 pub struct Identity {
     /// Hub, agent and shared key.
     pub key: KeyFile,
+    /// The key before, of the same agent and hub.
+    pub previous: Option<KeyFile>,
     /// Signs challenges.
     pub signing: Option<SigningKey>,
 }
@@ -67,15 +80,82 @@ pub enum IdentityError {
 /// See [`IdentityError`]; worth another look later.
 pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     let path = &files.key_file;
-    let key = line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let key: KeyFile =
+        line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
     let signing = match &files.identity_file {
+        Some(path) => Some(signing(path)?),
+        None if files.identity_default.exists() => Some(signing(&files.identity_default)?),
         None => None,
-        Some(path) => Some(
-            seed_from_line(&line(path)?)
-                .map_err(|source| IdentityError::Identity { path: path.clone(), source })?,
-        ),
     };
-    Ok(Identity { key, signing })
+    let previous = previous(path, &key);
+    Ok(Identity { key, previous, signing })
+}
+
+/// The Ed25519 key of an identity file.
+///
+/// # Errors
+/// Where it cannot be read or is none.
+pub fn signing(path: &Path) -> Result<SigningKey, IdentityError> {
+    seed_from_line(&line(path)?).map_err(|source| IdentityError::Identity { path: path.to_owned(), source })
+}
+
+/// Where the key before the one in `key_file` is.
+pub fn previous_path(key_file: &Path) -> PathBuf {
+    let mut name = key_file.as_os_str().to_owned();
+    name.push(".previous");
+    PathBuf::from(name)
+}
+
+/// Puts `new` in the place of the key file, after `ran_with`, the key that is known to be good, is safe beside it. Durable
+/// when it returns; after a crash in between both names hold a whole key. Blocks shortly.
+///
+/// # Errors
+/// Where the disk refuses: then what was there is still there.
+pub fn replace_key(key_file: &Path, ran_with: &KeyFile, new: &KeyFile) -> io::Result<()> {
+    put(&previous_path(key_file), ran_with)?;
+    put(key_file, new)
+}
+
+/// Writes a key file that appears whole or not at all, 0600.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn put(path: &Path, key: &KeyFile) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = PathBuf::from(name);
+    // What an earlier attempt left may have been made readable by others.
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let line = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_line()).as_str()));
+    file.write_all(line.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    folder::sync_name(path)
+}
+
+/// The key before, where it is one of this agent. One that cannot be used is none: the present key decides.
+fn previous(key_file: &Path, key: &KeyFile) -> Option<KeyFile> {
+    let path = previous_path(key_file);
+    if !path.exists() {
+        return None;
+    }
+    let read = line(&path).and_then(|line| {
+        line.parse::<KeyFile>().map_err(|source| IdentityError::Key { path: path.clone(), source })
+    });
+    match read {
+        Ok(previous) if previous.hub_id == key.hub_id && previous.agent_id == key.agent_id => {
+            (previous != *key).then_some(previous)
+        }
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(%error, "the previous key is of no use");
+            None
+        }
+    }
 }
 
 fn line(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
@@ -95,24 +175,76 @@ mod tests {
     use crate::wire::identity::seed_to_line;
     use crate::wire::key::AgentKey;
 
+    fn files(folder: &Path) -> IdentityFiles {
+        IdentityFiles {
+            key_file: folder.join("agent.key"),
+            identity_file: None,
+            identity_default: folder.join("agent.identity"),
+        }
+    }
+
+    fn key(agent: u8, id: &str) -> KeyFile {
+        KeyFile {
+            hub_id: HubId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([agent; 16]),
+            key_id: id.parse().unwrap(),
+            key: AgentKey::new([3; 32]),
+        }
+    }
+
+    #[test]
+    fn a_new_key_takes_the_place_of_the_old_one_which_stays_beside_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        put(&files.key_file, &key(2, "k1")).unwrap();
+        assert_eq!(load(&files).unwrap().previous, None);
+        std::fs::write(folder.path().join("agent.key.new"), "of an attempt that was cut off").unwrap();
+        replace_key(&files.key_file, &key(2, "k1"), &key(2, "k2")).unwrap();
+        let loaded = load(&files).unwrap();
+        assert_eq!((loaded.key, loaded.previous), (key(2, "k2"), Some(key(2, "k1"))));
+        for file in [&files.key_file, &previous_path(&files.key_file)] {
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        // The session that ran with the key before leaves that one: the present one was never seen to be good.
+        replace_key(&files.key_file, &key(2, "k1"), &key(2, "k3")).unwrap();
+        let loaded = load(&files).unwrap();
+        assert_eq!((loaded.key, loaded.previous), (key(2, "k3"), Some(key(2, "k1"))));
+    }
+
+    #[test]
+    fn a_previous_key_that_cannot_be_used_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        put(&files.key_file, &key(2, "k2")).unwrap();
+        let previous = previous_path(&files.key_file);
+        // Cut between the two steps of a rotation: both are the same.
+        put(&previous, &key(2, "k2")).unwrap();
+        assert_eq!(load(&files).unwrap().previous, None);
+        put(&previous, &key(7, "k1")).unwrap();
+        assert_eq!(load(&files).unwrap().previous, None, "another agent's");
+        std::fs::write(&previous, "opk1.half").unwrap();
+        assert_eq!(load(&files).unwrap().previous, None, "damaged");
+        put(&previous, &key(2, "k1")).unwrap();
+        assert_eq!(load(&files).unwrap().previous, Some(key(2, "k1")));
+    }
+
     #[test]
     fn files_are_read_and_wrong_ones_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = IdentityFiles { key_file: folder.path().join("agent.key"), identity_file: None };
+        let mut files = files(folder.path());
         let missing = load(&files).unwrap_err().to_string();
         assert!(missing.contains("agent.key") && missing.contains("hub agent add"), "{missing}");
         std::fs::write(&files.key_file, "nonsense\n").unwrap();
         assert!(matches!(load(&files), Err(IdentityError::Key { .. })));
-        let key = KeyFile {
-            hub_id: HubId::from_bytes([1; 16]),
-            agent_id: AgentId::from_bytes([2; 16]),
-            key_id: "k1".parse().unwrap(),
-            key: AgentKey::new([3; 32]),
-        };
+        let key = key(2, "k1");
         std::fs::write(&files.key_file, format!("{}\n", key.to_line())).unwrap();
         assert_eq!(load(&files).unwrap().key, key);
         let identity = folder.path().join("identity");
         std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])))).unwrap();
+        std::fs::copy(&identity, &files.identity_default).unwrap();
+        assert_eq!(load(&files).unwrap().signing.unwrap().to_bytes(), [9; 32], "where none is named");
         files.identity_file = Some(identity.clone());
         assert_eq!(load(&files).unwrap().signing.unwrap().to_bytes(), [9; 32]);
         std::fs::write(&identity, vec![b'x'; 5000]).unwrap();

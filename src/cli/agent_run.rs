@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The agent's key, from `outpost hub agent add` (default DATA/agent.key).
     #[arg(long, value_name = "F")]
     pub key_file: Option<PathBuf>,
-    /// The agent's Ed25519 identity, from `outpost agent keygen`.
+    /// The agent's Ed25519 identity, from `outpost agent keygen` (default DATA/agent.identity where that is there).
     #[arg(long, value_name = "F")]
     pub identity_file: Option<PathBuf>,
     /// Allows plain text to private addresses, or with =any to everywhere.

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::VerifyingKey;
 use serde_json::{Value, json};
 
-use crate::hub::store::{Creation, Store, StoreError};
+use crate::hub::store::{Creation, Particulars, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
 use crate::obs::folder;
 use crate::wire::identity::public_from_line;
 use crate::wire::key::encode32;
+use crate::wire::message::SignatureMode;
 
 use super::Global;
 use super::exit::{CliError, Exit};
@@ -46,6 +47,9 @@ pub(super) enum Command {
         /// Bind the Ed25519 key in this file (`outpost agent keygen` writes it)
         #[arg(long, value_name = "FILE")]
         public_key: Option<PathBuf>,
+        /// Whether it must sign with its Ed25519 key: none, optional or required [default: as the hub's settings say]
+        #[arg(long, value_name = "MODE", value_parser = signature)]
+        signature: Option<SignatureMode>,
         /// Which hub
         #[command(flatten)]
         place: Place,
@@ -91,10 +95,11 @@ pub(super) struct Place {
 /// With cli.md's exit codes.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     match args.command {
-        Command::Add { name, key_out, public_key, place } => {
+        Command::Add { name, key_out, public_key, signature, place } => {
             let public_key = public_key.as_deref().map(read_public_key).transpose()?;
+            let with = Particulars { public_key, signature };
             let path = key_out.unwrap_or_else(|| PathBuf::from(format!("./{name}.key")));
-            add(&name, &path, public_key, &place, global)
+            add(&name, &path, with, &place, global)
         }
         Command::List { place } => {
             let list = place.open()?.list()?;
@@ -131,7 +136,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
 fn add(
     name: &AgentName,
     path: &Path,
-    public_key: Option<VerifyingKey>,
+    with: Particulars,
     place: &Place,
     global: &Global,
 ) -> Result<(), CliError> {
@@ -150,7 +155,7 @@ fn add(
         CliError::new(Exit::Io, message)
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(wrong)?;
-    let issued = hub.add(name, public_key);
+    let issued = hub.add(name, with);
     let written = issued.and_then(|(id, key)| {
         write_key(path, &mut file, &key).map_err(wrong)?;
         Ok(id)
@@ -178,6 +183,10 @@ fn write_key(path: &Path, file: &mut File, line: &str) -> std::io::Result<()> {
     writeln!(file, "{line}")?;
     file.sync_all()?;
     folder::sync_name(path)
+}
+
+fn signature(text: &str) -> Result<SignatureMode, String> {
+    SignatureMode::from_name(text).ok_or_else(|| "it must be none, optional or required".to_owned())
 }
 
 /// One line: 32 bytes as base64url, base64 or hexadecimal digits.
@@ -242,15 +251,17 @@ impl Database {
 
 impl Target {
     /// The new agent's id and the line of its key file.
-    fn add(&self, name: &AgentName, key: Option<VerifyingKey>) -> Result<(String, String), CliError> {
+    fn add(&self, name: &AgentName, with: Particulars) -> Result<(String, String), CliError> {
         match self {
             Self::Database(hub) => {
-                let issued = hub.runtime.block_on(hub.store.add_agent(name, key)).map_err(store_error)?;
+                let issued =
+                    hub.runtime.block_on(hub.store.add_agent_with(name, with)).map_err(store_error)?;
                 Ok((issued.id.to_string(), issued.key_file.to_line()))
             }
             Self::Remote(remote) => {
-                let key = key.map(|key| encode32(&key.to_bytes()));
-                let body = json!({"name": name.as_str(), "public_key": key});
+                let key = with.public_key.map(|key| encode32(&key.to_bytes()));
+                let mode = with.signature.map(SignatureMode::name);
+                let body = json!({"name": name.as_str(), "public_key": key, "signature": mode});
                 let answer = remote.post("/v1/agents", &body)?;
                 let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
                 text("id")

@@ -134,6 +134,7 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::MarkMoved
         | StoreError::Abandoned
         | StoreError::NotWelcome
+        | StoreError::Revoked
         | StoreError::NumberTooLarge(_) => Exit::Failed,
     }
 }

@@ -23,8 +23,9 @@ use serde_json::{Value, json};
 use crate::id::{AgentName, Lane, RecordId};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::decode32;
+use crate::wire::message::SignatureMode;
 
-use super::store::{Cursor, StoreError};
+use super::store::{Cursor, Particulars, StoreError};
 use super::{Shared, view};
 
 /// Records of a page where the caller names no limit.
@@ -141,6 +142,8 @@ struct NewAgent {
     name: String,
     /// base64url of 32 bytes.
     public_key: Option<String>,
+    /// `none`, `optional` or `required`.
+    signature: Option<String>,
 }
 
 async fn add_agent(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Answer {
@@ -158,7 +161,8 @@ async fn add_agent(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -
                 })
         })
         .transpose()?;
-    let issued = shared.store.add_agent(&name, public_key).await?;
+    let signature = new.signature.map(|mode| signature(&mode)).transpose()?;
+    let issued = shared.store.add_agent_with(&name, Particulars { public_key, signature }).await?;
     tracing::info!(agent = %name, id = %issued.id, "an agent was added");
     Ok(Json(json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line()})))
 }
@@ -199,6 +203,11 @@ async fn records(
     let from: Option<RecordId> = query.from.map(|from| from.parse()).transpose().map_err(refused)?;
     let page = shared.store.records(row.agent, Cursor { lane, from }, query.limit.unwrap_or(PAGE)).await?;
     Ok(Json(view::page(&page)))
+}
+
+fn signature(text: &str) -> Result<SignatureMode, Failure> {
+    SignatureMode::from_name(text)
+        .ok_or_else(|| Failure::bad_request("signature must be none, optional or required"))
 }
 
 fn name(text: &str) -> Result<AgentName, Failure> {

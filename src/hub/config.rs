@@ -188,10 +188,8 @@ impl File {
         let defaults = Config::default();
         let signature = match self.auth.signature.as_deref() {
             None => defaults.signature,
-            Some("none") => SignatureMode::None,
-            Some("optional") => SignatureMode::Optional,
-            Some("required") => SignatureMode::Required,
-            Some(other) => return Err(wrong("auth.signature", other, "none, optional or required")),
+            Some(name) => SignatureMode::from_name(name)
+                .ok_or_else(|| wrong("auth.signature", name, "none, optional or required"))?,
         };
         if let Some(level) = &self.log.level
             && level.parse::<tracing::level_filters::LevelFilter>().is_err()

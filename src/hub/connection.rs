@@ -8,6 +8,7 @@ mod event;
 mod line;
 mod orders;
 mod register;
+mod rotation;
 mod stage;
 
 use std::future::poll_fn;
@@ -99,7 +100,7 @@ impl Connection {
             agent_id: credential.agent.id,
             mac_root: credential.mac_root.clone(),
             identity: credential.identity,
-            signature: shared.config.signature,
+            signature: credential.agent.signature.unwrap_or(shared.config.signature),
             agent_nonce,
             hub_nonce: random::bytes(),
             session_id,
@@ -146,7 +147,10 @@ impl Connection {
                 Wake::Stored(reply) => self.handle_stored(reply),
                 Wake::Room(Ok(())) => {}
                 Wake::Room(Err(error)) => self.close_for(&error),
-                Wake::Rung => self.orders.ring(),
+                Wake::Rung => {
+                    self.orders.ring();
+                    self.look_for_rotation();
+                }
                 Wake::Orders => self.give_orders().await,
                 Wake::Timer => {
                     let now = clock::boot_now();

@@ -1,5 +1,5 @@
-//! Agents that another process removed (`hub agent remove --data` beside a running hub): the audit tells, and their
-//! sessions end.
+//! Agents that another process removed or revoked (`hub agent revoke --data` beside a running hub): the audit tells, and
+//! their sessions end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::wire::error::ErrorCode;
 
 use super::Shared;
-use super::store::StoreError;
+use super::store::{Departure, StoreError};
 
 /// How often the audit is read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,10 +30,15 @@ pub(super) async fn watch(shared: Arc<Shared>) {
 
 async fn look(shared: &Shared, seen: Option<i64>) -> Result<i64, StoreError> {
     let Some(seen) = seen else { return shared.store.last_audited().await };
-    let (last, removed) = shared.store.removed_after(seen).await?;
-    for agent in removed {
-        if let Some(session) = shared.registry.session(agent) {
-            session.end(ErrorCode::UnknownAgent);
+    let (last, departures) = shared.store.departures_after(seen).await?;
+    for (agent, departure, at) in departures {
+        let Some(session) = shared.registry.session(agent) else { continue };
+        match departure {
+            Departure::Removed => session.end(ErrorCode::UnknownAgent),
+            // It may have been welcomed again since: only what it came in with before is over.
+            Departure::Revoked if session.since <= at => session.end(ErrorCode::Revoked),
+            Departure::Revoked => {}
+            Departure::Rotation => session.ask_for_rotation(),
         }
     }
     Ok(last)

@@ -53,7 +53,7 @@ pub struct Imported {
 pub async fn import(store: &Store, spool: Spool) -> Result<Imported, ImportError> {
     let (header, file) = blocking(move || spool.header()).await?;
     let credential = credential(store, &header).await?;
-    let Credential { agent, mac_root, identity } = credential;
+    let Credential { agent, mac_root, identity, .. } = credential;
     let (agent, root) = (Arc::new(agent), mac_root.clone());
     let file = blocking(move || verify(file, &root, identity)).await?;
     let streams = header.ranges.iter().map(|range| range.stream).collect();
@@ -107,7 +107,7 @@ async fn credential(store: &Store, header: &Header) -> Result<Credential, Import
     if header.hub_id != store.hub_id() {
         return Err(ImportError::OtherHub { found: header.hub_id, own: store.hub_id() });
     }
-    let found = store.bundle_credential(header.agent_id, &header.key_id).await?;
+    let found = store.credential_of(header.agent_id, &header.key_id).await?;
     found.map_err(|denied| match denied {
         Denied::UnknownAgent => ImportError::UnknownAgent(header.agent_id),
         Denied::KeyUnknown | Denied::Unauthorized => ImportError::UnknownKey(header.key_id.clone()),

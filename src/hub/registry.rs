@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -31,6 +32,7 @@ pub struct Entry {
     pub heartbeat: Mutex<Option<Heartbeat>>,
     reason: OnceLock<ErrorCode>,
     doorbell: Notify,
+    rotation: AtomicBool,
     stop: CancellationToken,
     released: CancellationToken,
 }
@@ -55,6 +57,7 @@ impl Entry {
             heartbeat: Mutex::new(None),
             reason: OnceLock::new(),
             doorbell: Notify::new(),
+            rotation: AtomicBool::new(false),
             stop: CancellationToken::new(),
             released: CancellationToken::new(),
         }
@@ -77,6 +80,17 @@ impl Entry {
     /// Something waits for the agent in the store.
     pub(super) fn ring(&self) {
         self.doorbell.notify_one();
+    }
+
+    /// The agent's key is to be rotated now.
+    pub(super) fn ask_for_rotation(&self) {
+        self.rotation.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Whether a rotation was asked for since this was asked last.
+    pub(super) fn take_rotation(&self) -> bool {
+        self.rotation.swap(false, Ordering::AcqRel)
     }
 
     /// Completes when the doorbell was rung since this last completed. Cancel safe.

@@ -10,7 +10,9 @@ mod audit;
 mod error;
 mod ingest;
 mod jobs;
+mod keys;
 mod lock;
+mod login;
 mod records;
 mod seal;
 mod status;
@@ -31,7 +33,8 @@ use crate::id::{HubId, Lane};
 use crate::obs::{clock, folder, random};
 use crate::time::HubTime;
 
-pub use agents::{AgentRow, AgentState, Credential, Denied, Issued};
+pub use agents::{AgentRow, AgentState, Issued, Particulars};
+pub use audit::{AuditRow, Departure};
 pub use error::StoreError;
 pub use ingest::{Content, Feed, Import, Ingest, IngestReply, Slot};
 pub(super) use jobs::facts;
@@ -39,7 +42,9 @@ pub use jobs::{
     Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
     JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
 };
+pub use keys::{Credential, Denied};
 pub use lock::FolderLock;
+pub use login::{Login, Welcome};
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use status::{GapRow, InstanceRow, LossRow, StreamRow};
 

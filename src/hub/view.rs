@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::id::Lane;
 use crate::wire::batch;
-use crate::wire::message::RecordKind;
+use crate::wire::message::{RecordKind, SignatureMode};
 
 use super::import::Imported;
 use super::registry::{Entry, Registry};
@@ -24,6 +24,7 @@ pub fn agent_line(row: &AgentRow, registry: Option<&Registry>) -> Value {
         "id": row.id.to_string(),
         "state": row.state.name(),
         "public_key": row.public_key.is_some(),
+        "signature": row.signature.map(SignatureMode::name),
         "created_at_ms": row.created_at,
         "connected": registry.map(|_| session.is_some()),
         "session": session.as_deref().map(session_json),

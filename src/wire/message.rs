@@ -324,6 +324,22 @@ pub enum SignatureMode {
     Required,
 }
 
+impl SignatureMode {
+    /// The mode's name in settings, on command lines and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+
+    /// The mode with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Optional, Self::Required].into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// What the session keys are bound to below the WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelBinding {

@@ -65,7 +65,7 @@ impl Export {
         identity: Identity,
         bundle: BundleId,
     ) -> Result<(Begun, Option<Self>), BundleFailure> {
-        let Identity { key, signing } = identity;
+        let Identity { key, signing, .. } = identity;
         outbox.bind_agent(key.agent_id).await?;
         let mut held = Vec::new();
         for state in outbox.streams().await? {

@@ -21,7 +21,7 @@ fn identity() -> Identity {
         key_id: "k1".parse().unwrap(),
         key: AgentKey::new([3; 32]),
     };
-    Identity { key, signing: None }
+    Identity { key, previous: None, signing: None }
 }
 
 fn record(number: u64) -> NewRecord {

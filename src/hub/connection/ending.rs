@@ -15,6 +15,10 @@ pub(crate) fn for_peer(error: &StoreError) -> (ErrorCode, String) {
             let code = ErrorCode::UnknownAgent;
             (code, code.text().to_owned())
         }
+        StoreError::Revoked => {
+            let code = ErrorCode::Revoked;
+            (code, code.text().to_owned())
+        }
         StoreError::NumberTooLarge(number) => (ErrorCode::Invalid, format!("number {number}")),
         StoreError::Closed => (ErrorCode::GoingAway, "the hub is shutting down".to_owned()),
         other => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::hub::ingest::Intake;
 use crate::hub::registry::Entry;
-use crate::hub::store::StoreError;
+use crate::hub::store::{Login, StoreError, Welcome};
 use crate::obs::clock;
 use crate::time::ClockOffset;
 use crate::wire::message::Register;
@@ -34,26 +34,37 @@ impl Connection {
         }
         let streams = register.streams.entries.iter().map(|state| state.stream).collect();
         let marks = self.shared.store.marks(agent.agent, streams).await?;
-        let noted = self
-            .shared
-            .store
-            .note_instance(
-                agent.agent,
-                self.session_id,
-                register.instance,
-                &register.hostname,
-                &register.agent_version,
-            )
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
-        }
+        let login = Login {
+            agent,
+            key_id: &self.credential.key_id,
+            session: self.session_id,
+            instance: register.instance,
+            hostname: &register.hostname,
+            agent_version: &register.agent_version,
+        };
+        let welcome = match self.shared.store.log_in(login).await {
+            Ok(Ok(welcome)) => welcome,
+            Ok(Err(denied)) => {
+                let code = denied.code();
+                self.session.close(clock::boot_now(), code, code.text());
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
+                Welcome::In
+            }
+        };
         tracing::info!(agent = %agent.name, address = %self.address, session = %self.session_id,
             instance = %register.instance, "an agent registered");
         self.shared.counters.registrations.add(1);
         self.intake = Some(Intake::new(agent.agent, &marks, self.stage.reply()));
         self.session.accept(clock::boot_now(), marks, None);
         self.orders.begin();
+        if welcome == Welcome::Rotate
+            && let Some(entry) = &self.entry
+        {
+            entry.ask_for_rotation();
+        }
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ impl ImportError {
             Self::OtherHub { .. } => (403, "other_hub"),
             Self::UnknownAgent(_) | Self::Store(StoreError::NotWelcome) => (403, "unknown_agent"),
             Self::UnknownKey(_) => (403, "key_unknown"),
-            Self::Revoked(_) => (403, "revoked"),
+            Self::Revoked(_) | Self::Store(StoreError::Revoked) => (403, "revoked"),
             Self::EarlierMissing { .. } => (409, "earlier_bundle_missing"),
             Self::RolledBack { .. } => (409, "rolled_back"),
             Self::TooLarge => (413, "too_large"),

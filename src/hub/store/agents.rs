@@ -1,14 +1,16 @@
-//! Agents and their keys.
+//! Agents: adding, showing, revoking and removing them.
 
 use ed25519_dalek::VerifyingKey;
+use sqlx::{SqliteConnection, SqlitePool};
 
-use crate::id::{AgentId, AgentName, InstanceId, KeyId, SessionId};
+use crate::id::{AgentId, AgentName, KeyId};
 use crate::obs::random;
 use crate::wire::identity::BoundKey;
-use crate::wire::key::{AgentKey, Bearer, KeyFile, MacRoot};
+use crate::wire::key::{AgentKey, KeyFile};
+use crate::wire::message::SignatureMode;
 
 use super::audit::{self, Action};
-use super::{AgentRef, Store, StoreError, jobs, now};
+use super::{AgentRef, Store, StoreError, jobs, keys, now};
 
 /// The key an agent is given first.
 const FIRST_KEY: &str = "k1";
@@ -33,7 +35,7 @@ impl AgentState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         match text {
             "active" => Ok(Self::Active),
             "revoked" => Ok(Self::Revoked),
@@ -53,6 +55,8 @@ pub struct AgentRow {
     pub name: AgentName,
     /// The Ed25519 key it must prove, where one is bound.
     pub public_key: Option<BoundKey>,
+    /// Whether it has to sign its Challenges; `None` leaves it to the hub's setting.
+    pub signature: Option<SignatureMode>,
     /// Whether it may come in.
     pub state: AgentState,
     /// Milliseconds since 1970.
@@ -68,41 +72,79 @@ pub struct Issued {
     pub key_file: KeyFile,
 }
 
-/// What a credential opens.
-#[derive(Debug)]
-pub struct Credential {
-    /// Whose it is.
-    pub agent: AgentRow,
-    /// The root of the session's keys.
-    pub mac_root: MacRoot,
-    /// The bound public key.
-    pub identity: Option<BoundKey>,
+/// What an agent is added with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Particulars {
+    /// Its Ed25519 key, where one is bound.
+    pub public_key: Option<VerifyingKey>,
+    /// Whether it has to sign its Challenges; `None` leaves it to the hub's setting.
+    pub signature: Option<SignatureMode>,
 }
 
-/// Why a credential opens nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// No such agent.
-    UnknownAgent,
-    /// No such key of the agent.
-    KeyUnknown,
-    /// The secret is wrong.
-    Unauthorized,
-    /// The secret is right, the agent is not welcome any more.
-    Revoked,
-}
+const COLUMNS: &str = "agent, id, name, public_key, signature, state, created_at";
 
-type Row = (i64, Vec<u8>, String, Option<Vec<u8>>, String, i64);
+type Row = (i64, Vec<u8>, String, Option<Vec<u8>>, Option<String>, String, i64);
 
-fn agent_row((agent, id, name, public_key, state, created_at): Row) -> Result<AgentRow, StoreError> {
+fn agent_row(row: Row) -> Result<AgentRow, StoreError> {
+    let (agent, id, name, public_key, signature, state, created_at) = row;
     Ok(AgentRow {
         agent: AgentRef(agent),
         id: AgentId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("agent id"))?,
         name: name.parse().map_err(|_| StoreError::Damaged("agent name"))?,
         public_key: public_key.map(|key| BoundKey::from_registry(&key)),
+        signature: signature
+            .map(|mode| SignatureMode::from_name(&mode).ok_or(StoreError::Damaged("signature mode")))
+            .transpose()?,
         state: AgentState::parse(&state)?,
         created_at,
     })
+}
+
+/// The agent with this id, unless it was removed.
+pub(super) async fn by_id(pool: &SqlitePool, id: AgentId) -> Result<Option<AgentRow>, StoreError> {
+    let query = format!("select {COLUMNS} from agents where id = $1 and name is not null");
+    let row: Option<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(id.as_bytes().to_vec()).fetch_optional(pool).await?;
+    row.map(agent_row).transpose()
+}
+
+/// The agent with this name, as the transaction sees it.
+pub(super) async fn named(
+    connection: &mut SqliteConnection,
+    name: &AgentName,
+) -> Result<Option<AgentRow>, StoreError> {
+    let query = format!("select {COLUMNS} from agents where name = $1");
+    let row: Option<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(name.as_str()).fetch_optional(connection).await?;
+    row.map(agent_row).transpose()
+}
+
+/// Makes the row of an agent that has no key yet.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    name: &AgentName,
+    with: Particulars,
+) -> Result<AgentRow, StoreError> {
+    if RESERVED.contains(&name.as_str()) {
+        return Err(StoreError::NameReserved(name.clone()));
+    }
+    let id = AgentId::from_bytes(random::bytes());
+    let created_at = now();
+    let (agent,): (i64,) = sqlx::query_as(
+        "insert into agents (agent, id, name, public_key, signature, state, created_at, offline_since)
+         select coalesce(max(agent), 0) + 1, $1, $2, $3, $4, 'active', $5, $5 from agents
+         returning agent",
+    )
+    .bind(id.as_bytes().to_vec())
+    .bind(name.as_str())
+    .bind(with.public_key.map(|key| key.to_bytes().to_vec()))
+    .bind(with.signature.map(SignatureMode::name))
+    .bind(created_at)
+    .fetch_one(&mut *connection)
+    .await?;
+    let (agent, signature, state) = (AgentRef(agent), with.signature, AgentState::Active);
+    let public_key = with.public_key.map(BoundKey::from);
+    Ok(AgentRow { agent, id, name: name.clone(), public_key, signature, state, created_at })
 }
 
 impl Store {
@@ -115,48 +157,46 @@ impl Store {
         name: &AgentName,
         public_key: Option<VerifyingKey>,
     ) -> Result<Issued, StoreError> {
-        if RESERVED.contains(&name.as_str()) {
-            return Err(StoreError::NameReserved(name.clone()));
-        }
-        let id = AgentId::from_bytes(random::bytes());
+        self.add_agent_with(name, Particulars { public_key, signature: None }).await
+    }
+
+    /// The same, with everything that can be said of an agent beforehand.
+    ///
+    /// # Errors
+    /// As [`Self::add_agent`].
+    pub async fn add_agent_with(&self, name: &AgentName, with: Particulars) -> Result<Issued, StoreError> {
         let key_id: KeyId = FIRST_KEY.parse().map_err(|_| StoreError::Damaged("key id"))?;
         let key = AgentKey::new(random::bytes());
-        let sealed = self.sealer.seal_root(&key.mac_root(), id, &key_id)?;
         let mut transaction = self.write().await?;
-        let taken: Option<(i64,)> = sqlx::query_as("select agent from agents where name = $1")
-            .bind(name.as_str())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if taken.is_some() {
+        if named(&mut transaction, name).await?.is_some() {
             return Err(StoreError::NameTaken(name.clone()));
         }
-        let (agent,): (i64,) = sqlx::query_as("select coalesce(max(agent), 0) + 1 from agents")
-            .fetch_one(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "insert into agents (agent, id, name, public_key, state, created_at, offline_since)
-             values ($1, $2, $3, $4, 'active', $5, $5)",
-        )
-        .bind(agent)
-        .bind(id.as_bytes().to_vec())
-        .bind(name.as_str())
-        .bind(public_key.map(|key| key.to_bytes().to_vec()))
-        .bind(now())
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "insert into agent_keys (agent, key_id, bearer_sha256, mac_root_sealed, created_at) values ($1, $2, $3, $4, $5)",
-        )
-        .bind(agent)
-        .bind(key_id.as_str())
-        .bind(key.bearer_secret().digest().to_vec())
-        .bind(sealed)
-        .bind(now())
-        .execute(&mut *transaction)
-        .await?;
-        audit::note(&mut transaction, Action::Added, name.as_str(), &id.to_string()).await?;
+        let row = insert(&mut transaction, name, with).await?;
+        audit::note(&mut transaction, Action::Added, name.as_str(), &row.id.to_string()).await?;
+        self.put_key(&mut transaction, &row, &key_id, &key).await?;
         transaction.commit().await?;
-        Ok(Issued { id, key_file: KeyFile { hub_id: self.hub_id, agent_id: id, key_id, key } })
+        Ok(Issued { id: row.id, key_file: KeyFile { hub_id: self.hub_id, agent_id: row.id, key_id, key } })
+    }
+
+    /// Revokes an agent: from now on its keys open nothing, and it is told why. Its rows and marks stay; an invite lets it
+    /// come back. One that is revoked already stays so.
+    ///
+    /// # Errors
+    /// `NoAgent`, or what the database says.
+    pub async fn revoke_agent(&self, name: &AgentName) -> Result<AgentRow, StoreError> {
+        let mut transaction = self.write().await?;
+        let row = named(&mut transaction, name).await?.ok_or_else(|| StoreError::NoAgent(name.clone()))?;
+        sqlx::query("update agents set state = 'revoked', rotate_asked_at = null where agent = $1")
+            .bind(row.agent.0)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("delete from invites where agent = $1 and used_at is null")
+            .bind(row.agent.0)
+            .execute(&mut *transaction)
+            .await?;
+        audit::note(&mut transaction, Action::Revoked, name.as_str(), &row.id.to_string()).await?;
+        transaction.commit().await?;
+        Ok(AgentRow { state: AgentState::Revoked, ..row })
     }
 
     /// Removes an agent: its name and keys go, its marks stay.
@@ -170,7 +210,9 @@ impl Store {
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("delete from agent_keys where agent = $1")
+        let held = keys::all(&mut transaction, row.agent).await?;
+        keys::delete(&mut transaction, row.agent, name.as_str(), &held).await?;
+        sqlx::query("delete from invites where agent = $1")
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
@@ -186,11 +228,8 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "select agent, id, name, public_key, state, created_at from agents where name is not null order by name",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let query = format!("select {COLUMNS} from agents where name is not null order by name");
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
         rows.into_iter().map(agent_row).collect()
     }
 
@@ -199,118 +238,7 @@ impl Store {
     /// # Errors
     /// `NoAgent`, or what the database says.
     pub async fn agent(&self, name: &AgentName) -> Result<AgentRow, StoreError> {
-        let row: Option<Row> = sqlx::query_as(
-            "select agent, id, name, public_key, state, created_at from agents where name = $1",
-        )
-        .bind(name.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(agent_row).ok_or_else(|| StoreError::NoAgent(name.clone()))?
-    }
-
-    /// What a bearer opens. The secret is compared in constant time, and whether an agent was revoked is told only to
-    /// who knows it.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn authenticate(&self, bearer: &Bearer) -> Result<Result<Credential, Denied>, StoreError> {
-        use subtle::ConstantTimeEq as _;
-        let (agent, digest, sealed) = match self.agent_key(bearer.agent_id, &bearer.key_id).await? {
-            Ok(found) => found,
-            Err(denied) => return Ok(Err(denied)),
-        };
-        if !bool::from(bearer.secret.digest().as_slice().ct_eq(&digest)) {
-            return Ok(Err(Denied::Unauthorized));
-        }
-        self.credential(agent, &bearer.key_id, &sealed)
-    }
-
-    /// What verifies a bundle of an agent that was made with this key: whoever made its MACs had the key's secret.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn bundle_credential(
-        &self,
-        agent: AgentId,
-        key: &KeyId,
-    ) -> Result<Result<Credential, Denied>, StoreError> {
-        match self.agent_key(agent, key).await? {
-            Ok((agent, _, sealed)) => self.credential(agent, key, &sealed),
-            Err(denied) => Ok(Err(denied)),
-        }
-    }
-
-    /// An agent, the digest of a key's bearer secret, and the key's sealed root.
-    async fn agent_key(
-        &self,
-        agent: AgentId,
-        key: &KeyId,
-    ) -> Result<Result<(AgentRow, Vec<u8>, Vec<u8>), Denied>, StoreError> {
-        let row: Option<Row> = sqlx::query_as(
-            "select agent, id, name, public_key, state, created_at from agents where id = $1 and name is not null",
-        )
-        .bind(agent.as_bytes().to_vec())
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(agent) = row.map(agent_row).transpose()? else { return Ok(Err(Denied::UnknownAgent)) };
-        let key: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
-            "select bearer_sha256, mac_root_sealed from agent_keys where agent = $1 and key_id = $2",
-        )
-        .bind(agent.agent.0)
-        .bind(key.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(key.map(|(digest, sealed)| (agent, digest, sealed)).ok_or(Denied::KeyUnknown))
-    }
-
-    fn credential(
-        &self,
-        agent: AgentRow,
-        key: &KeyId,
-        sealed: &[u8],
-    ) -> Result<Result<Credential, Denied>, StoreError> {
-        if agent.state == AgentState::Revoked {
-            return Ok(Err(Denied::Revoked));
-        }
-        let mac_root = self.sealer.open_root(sealed, agent.id, key)?;
-        let identity = agent.public_key;
-        if identity.is_some_and(|key| !key.is_usable()) {
-            tracing::error!(agent = %agent.name, "the public key bound to the agent is damaged: remove and add it again");
-        }
-        Ok(Ok(Credential { agent, mac_root, identity }))
-    }
-
-    /// Notes a session of an agent that registered, and the process it belongs to.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn note_instance(
-        &self,
-        agent: AgentRef,
-        session: SessionId,
-        instance: InstanceId,
-        hostname: &str,
-        agent_version: &str,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        sqlx::query(
-            "insert into instances (agent, instance, hostname, agent_version, first_seen, last_seen)
-             values ($1, $2, $3, $4, $5, $5)
-             on conflict (agent, instance) do update set last_seen = excluded.last_seen",
-        )
-        .bind(agent.0)
-        .bind(instance.as_bytes().to_vec())
-        .bind(hostname)
-        .bind(agent_version)
-        .bind(now())
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("update agents set offline_since = null, session = $2 where agent = $1")
-            .bind(agent.0)
-            .bind(session.as_bytes().to_vec())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(())
+        let mut connection = self.pool.acquire().await?;
+        named(&mut connection, name).await?.ok_or_else(|| StoreError::NoAgent(name.clone()))
     }
 }

@@ -58,7 +58,9 @@ pub enum StoreError {
     #[error("the database is damaged: {0}")]
     Damaged(&'static str),
     /// The name is taken.
-    #[error("there is already an agent `{0}`; choose another name, or remove it first")]
+    #[error(
+        "there is already an agent `{0}`; choose another name, remove it first, or let it enrol anew with `outpost hub agent invite`"
+    )]
     NameTaken(AgentName),
     /// The name cannot be used.
     #[error("`{0}` cannot be an agent's name; choose another")]
@@ -69,9 +71,12 @@ pub enum StoreError {
     /// The mark in the database is not the one this session goes on from.
     #[error("the mark moved under this session; nothing was stored")]
     MarkMoved,
-    /// The agent was removed or revoked while it was connected.
+    /// The agent was removed while it was connected.
     #[error("the agent was removed; nothing was stored")]
     NotWelcome,
+    /// The agent was revoked while it was connected.
+    #[error("the agent was revoked; nothing was stored")]
+    Revoked,
     /// An import's source ended before its last piece.
     #[error("the import ended before its last piece; nothing was stored")]
     Abandoned,

@@ -1,6 +1,7 @@
 //! The store's contract.
 
 mod files;
+mod identity;
 mod pages;
 
 use bytes::{Bytes, BytesMut};

@@ -95,6 +95,7 @@ async fn transact(
                 Outcome::Stored => stored = stored.saturating_add(1),
                 Outcome::MarkMoved => return Err(StoreError::MarkMoved),
                 Outcome::NotWelcome => return Err(StoreError::NotWelcome),
+                Outcome::Revoked => return Err(StoreError::Revoked),
             },
             Ok(None) | Err(_) => return Err(StoreError::Abandoned),
         }

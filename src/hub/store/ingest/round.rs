@@ -13,7 +13,9 @@ use super::{Content, Ingest};
 pub(super) enum Outcome {
     Stored,
     MarkMoved,
+    /// The agent was removed.
     NotWelcome,
+    Revoked,
 }
 
 pub(super) async fn commit(
@@ -67,11 +69,15 @@ async fn move_mark(connection: &mut SqliteConnection, ingest: &Ingest) -> Result
     if done.rows_affected() == 1 {
         return Ok(Outcome::Stored);
     }
-    let active: Option<(i64,)> = sqlx::query_as("select 1 from agents where agent = $1 and state = 'active'")
+    let state: Option<(String,)> = sqlx::query_as("select state from agents where agent = $1")
         .bind(agent.0)
         .fetch_optional(connection)
         .await?;
-    Ok(if active.is_some() { Outcome::MarkMoved } else { Outcome::NotWelcome })
+    Ok(match state.as_ref().map(|(state,)| state.as_str()) {
+        Some("active") => Outcome::MarkMoved,
+        Some("revoked") => Outcome::Revoked,
+        _ => Outcome::NotWelcome,
+    })
 }
 
 async fn insert(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<(), StoreError> {

@@ -156,6 +156,7 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
                 Ok(ingest.mark)
             }
             (None, Some(Outcome::NotWelcome)) => Err(StoreError::NotWelcome),
+            (None, Some(Outcome::Revoked)) => Err(StoreError::Revoked),
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };
         if ingest.reply.try_send(reply).is_err() {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::hub::store::{AgentRow, Content, Creation, Ingest, IngestReply, Store};
+use crate::hub::store::{AgentRow, Content, Creation, Ingest, IngestReply, Login, Store};
 use crate::id::{Epoch, Lane, RecordId, SessionId, StreamId};
 use crate::job::{JobSpec, JobState};
 use crate::limit;
@@ -50,6 +50,12 @@ impl World {
         let spec = JobSpec::parse(&bytes).unwrap();
         let submission = Submission { agent: self.agent.clone(), spec, bytes, idempotency_key: None };
         self.store.submit_job(submission, NOW).await.unwrap().job()
+    }
+
+    async fn log_in(&self, session: SessionId, instance: crate::id::InstanceId) {
+        let (agent, key_id) = (&self.agent, &"k1".parse().unwrap());
+        let login = Login { agent, key_id, session, instance, hostname: "h", agent_version: "v" };
+        self.store.log_in(login).await.unwrap().unwrap();
     }
 
     async fn offer(&self) -> usize {
@@ -210,7 +216,7 @@ async fn an_agents_result_is_final_whatever_else_happens() {
                 9 => drop(
                     world.store.sweep_jobs(NOW.after(std::time::Duration::from_secs(90_000))).await.unwrap(),
                 ),
-                10 => world.store.note_instance(agent, session, instance, "h", "v").await.unwrap(),
+                10 => world.log_in(session, instance).await,
                 _ => world.store.note_offline(agent, session, NOW).await.unwrap(),
             }
             let row = world.store.job(job).await.unwrap();
@@ -250,9 +256,9 @@ async fn an_agent_that_is_replaced_is_not_away() {
     let job = world.submit(EXEC).await;
     let away = async || world.store.job(job).await.unwrap().offline_since;
     assert!(away().await.is_some(), "it was never here");
-    world.store.note_instance(agent, first, instance, "h", "v").await.unwrap();
+    world.log_in(first, instance).await;
     assert_eq!(away().await, None);
-    world.store.note_instance(agent, second, instance, "h", "v").await.unwrap();
+    world.log_in(second, instance).await;
     // The end of the first is noted after the second came.
     world.store.note_offline(agent, first, NOW).await.unwrap();
     assert_eq!(away().await, None);
@@ -263,7 +269,7 @@ async fn an_agent_that_is_replaced_is_not_away() {
     world.store.note_start(HubTime(NOW.0 + HOUR)).await.unwrap();
     assert_eq!(away().await, Some(since));
     // One that was killed while an agent was there counts from its own start.
-    world.store.note_instance(agent, first, instance, "h", "v").await.unwrap();
+    world.log_in(first, instance).await;
     world.store.note_start(HubTime(NOW.0 + HOUR)).await.unwrap();
     assert_eq!(away().await, Some(since + 3_600_000));
 }
