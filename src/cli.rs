@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(any(feature = "agent", feature = "hub")),
-    allow(dead_code, unused_variables, reason = "without either there are no commands: fuzz/ builds the pure parts alone")
+    allow(
+        dead_code,
+        unused_variables,
+        reason = "without either there are no commands: fuzz/ builds the pure parts alone"
+    )
 )]
 
 pub mod exit;

@@ -172,6 +172,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
+/// A hub's answer to a request outside of the session: a key or a token, and some words.
+pub const HUB_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// One frame of the local socket: a full-sized record, its batch and their lengths.
@@ -239,6 +242,8 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 pub const JOB_ANSWERS_MAX: usize = 64;
 /// Offers and cancels one session may have waiting for the socket.
 pub const JOB_ORDERS_MAX: usize = 64;
+/// Bytes of a file with a key or a token: one line of some hundred.
+pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
 /// How far ahead a job's `expires_at_ms` may lie.

@@ -82,7 +82,7 @@ fn kept_nothing(lie: Lie, status: &Status) {
 
 fn config(folder: &TempDir, hub: &LyingHub, link: LinkMode) -> Config {
     let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
-    std::fs::write(&config.key_file, hub.key.to_line()).unwrap();
+    std::fs::write(&config.key_file, hub.key.to_line().expose()).unwrap();
     config.reconnect.min = Duration::from_millis(20);
     config.reconnect.fast = Duration::from_millis(20);
     config.reconnect.max = Duration::from_millis(50);
