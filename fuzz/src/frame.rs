@@ -15,7 +15,10 @@ pub fn run(data: &[u8]) {
     let key = ends::mac_key();
     let refused = envelope::open(&Bytes::copy_from_slice(data), &key, limit::MESSAGE_BYTES_MAX);
     let refused = refused.expect_err("the MAC of bytes that nobody signed does not hold").code;
-    assert!(matches!(refused, ErrorCode::TooLarge | ErrorCode::BadTrailer | ErrorCode::BadMac), "{refused:?}");
+    assert!(
+        matches!(refused, ErrorCode::TooLarge | ErrorCode::BadTrailer | ErrorCode::BadMac),
+        "{refused:?}"
+    );
     let frame = ends::signed(&key, data);
     assert!(envelope::open(&frame, &key, frame.len() - 1).is_err(), "above the limit");
     let Ok(opened) = envelope::open(&frame, &key, frame.len()) else { return };

@@ -12,5 +12,3 @@ pub mod frame;
 pub mod handshake;
 pub mod pair;
 pub mod session;
-#[cfg(test)]
-mod tests;

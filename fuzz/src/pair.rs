@@ -55,7 +55,8 @@ impl Default for Setup {
 
 impl Setup {
     fn signature(&self) -> SignatureMode {
-        [SignatureMode::None, SignatureMode::Optional, SignatureMode::Required][usize::from(self.signature % 3)]
+        [SignatureMode::None, SignatureMode::Optional, SignatureMode::Required]
+            [usize::from(self.signature % 3)]
     }
 
     /// Whether an honest hub lets this agent in.
@@ -137,7 +138,8 @@ impl Pair {
             hub.mac_root = outpost::wire::key::AgentKey::new([4; 32]).mac_root();
         }
         let states = setup.states();
-        let outbox = states.iter().map(|state| (state.stream, Kept { cursor: 0, next: state.next })).collect();
+        let outbox =
+            states.iter().map(|state| (state.stream, Kept { cursor: 0, next: state.next })).collect();
         Self {
             setup,
             now: ends::START,
@@ -195,7 +197,9 @@ impl Pair {
             self.commit();
             self.settle();
             let deadlines = [self.agent.poll_timeout(), self.hub.poll_timeout()];
-            let Some(next) = deadlines.into_iter().flatten().min().filter(|next| *next <= end) else { return };
+            let Some(next) = deadlines.into_iter().flatten().min().filter(|next| *next <= end) else {
+                return;
+            };
             self.pass_to(self.now.max(next));
         }
         panic!("deadlines come again though they were handled");

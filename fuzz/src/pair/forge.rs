@@ -59,13 +59,37 @@ enum Body {
     /// These bytes after the envelope's own fields.
     Bytes(Vec<u8>),
     Ack(Which, Number, u32),
-    Records { stream: Which, first: Number, count: u8, batch: Option<Vec<u8>> },
+    Records {
+        stream: Which,
+        first: Number,
+        count: u8,
+        batch: Option<Vec<u8>>,
+    },
     Gap(Which, Number, Number, u64),
-    Register { streams: Vec<(Which, Number, Number)>, more: bool },
-    RegisterMore { streams: Vec<(Which, Number, Number)>, more: bool },
-    RegisterAck { marks: Vec<(Which, Number)>, more: bool, limits: [u32; 4], seconds: [u8; 2], config: Option<u64> },
-    RegisterAckMore { marks: Vec<(Which, Number)>, more: bool },
-    Challenge { hub: u8, signature: u8, time: Number },
+    Register {
+        streams: Vec<(Which, Number, Number)>,
+        more: bool,
+    },
+    RegisterMore {
+        streams: Vec<(Which, Number, Number)>,
+        more: bool,
+    },
+    RegisterAck {
+        marks: Vec<(Which, Number)>,
+        more: bool,
+        limits: [u32; 4],
+        seconds: [u8; 2],
+        config: Option<u64>,
+    },
+    RegisterAckMore {
+        marks: Vec<(Which, Number)>,
+        more: bool,
+    },
+    Challenge {
+        hub: u8,
+        signature: u8,
+        time: Number,
+    },
     ChallengeReply([u8; 64]),
     Offer(u8),
     JobAck(u8),
@@ -174,7 +198,9 @@ fn message(body: Body) -> Message {
             Message::RegisterAck(Box::new(register_ack(marks(listed, more), limits, seconds, config)))
         }
         Body::RegisterAckMore { marks: listed, more } => Message::RegisterAckMore(marks(listed, more)),
-        Body::Challenge { hub, signature, time } => Message::Challenge(challenge(hub, signature, time.value())),
+        Body::Challenge { hub, signature, time } => {
+            Message::Challenge(challenge(hub, signature, time.value()))
+        }
         Body::ChallengeReply(signature) => Message::ChallengeReply(Box::new(signature)),
         Body::Offer(job) => Message::JobOffer(JobOffer {
             job: JobId::from_bytes([job; 16]),
