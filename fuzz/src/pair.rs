@@ -176,7 +176,7 @@ impl Pair {
 
     /// The end: where nobody was in the way, everything has arrived and both ends know it.
     pub fn finish(mut self) {
-        self.run(Duration::from_secs(1));
+        self.run(Duration::from_secs(20));
         if self.meddling > Meddling::None || self.agent_seen.closed || self.hub_seen.closed {
             return;
         }
