@@ -14,6 +14,7 @@ pub mod job;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod operator;
 pub mod url;
 mod walk;
 

@@ -24,10 +24,14 @@ mod job_agent;
 mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
+#[cfg(feature = "agent")]
+mod operator;
 #[cfg(feature = "hub")]
 #[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;
+#[cfg(feature = "hub")]
+mod signed_jobs;
 #[cfg(feature = "hub")]
 mod upgrade;
