@@ -343,5 +343,5 @@ fn register_ack(streams: &[StreamState]) -> Message {
 fn offer() -> Message {
     let spec = Bytes::from_static(br#"{"kind": "exec", "command": ["touch", "here"]}"#);
     let job = JobId::from_bytes(random::bytes());
-    Message::JobOffer(JobOffer { job, created_at: now(), spec, signature: Bytes::new() })
+    Message::JobOffer(JobOffer { job, created_at: now(), spec, signature: None })
 }

@@ -206,7 +206,7 @@ fn message(body: Body) -> Message {
             job: JobId::from_bytes([job; 16]),
             created_at: ends::HUB_TIME,
             spec: Bytes::from_static(b"{}"),
-            signature: Bytes::new(),
+            signature: None,
         }),
         Body::JobAck(job) => Message::JobAck(JobAck {
             job: JobId::from_bytes([job; 16]),
@@ -279,7 +279,7 @@ fn register_ack(
             zstd: true,
         },
         marks,
-        config: config.map(|version| ConfigSnapshot { version, document: Bytes::from_static(b"{}") }),
+        config: config.map(|version| ConfigSnapshot { version, document: Bytes::from_static(b"{}"), signature: None }),
         retry: None,
     }
 }

@@ -119,7 +119,7 @@ impl Pair {
             Op::Offer(job) => {
                 if self.hub.takes_orders() {
                     let (job, created_at) = (JobId::from_bytes([job; 16]), ends::HUB_TIME);
-                    let (spec, signature) = (Bytes::from_static(b"{}"), Bytes::new());
+                    let (spec, signature) = (Bytes::from_static(b"{}"), None);
                     self.hub.offer_job(JobOffer { job, created_at, spec, signature });
                 }
             }
