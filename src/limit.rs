@@ -346,6 +346,9 @@ pub const JOBS_PAGE_MAX: u32 = 1000;
 /// Lines on one page of a job's log.
 pub const JOB_LINES_PAGE_MAX: u32 = 10_000;
 
+/// A browser token: claims of up to 2 KiB as hexadecimal digits; a URL or header carries no more without trouble.
+pub const BROWSER_TOKEN_BYTES_MAX: usize = 4 * 1024 + 65;
+
 /// Content of one frame of a bundle.
 pub const BUNDLE_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Numbers that one chunk of a bundle covers: as many of the longest parts as fit into a frame.
