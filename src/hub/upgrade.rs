@@ -16,10 +16,10 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::{CONNECT_PATH, SUBPROTOCOL};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL};
 
 use super::store::Credential;
-use super::{Shared, api, connection};
+use super::{Shared, api, connection, enroll};
 use refusal::Refusal;
 use request::Wanted;
 
@@ -29,7 +29,7 @@ struct Admitted {
     credential: Credential,
 }
 
-/// The agents' path below any prefix; everything else is not found.
+/// The agents' paths below any prefix; everything else is not found.
 pub(super) async fn fallback(
     state: State<Arc<Shared>>,
     address: ConnectInfo<SocketAddr>,
@@ -38,6 +38,9 @@ pub(super) async fn fallback(
 ) -> Response<Body> {
     if uri.path().ends_with(CONNECT_PATH) {
         return connect(state, address, request).await;
+    }
+    if uri.path().ends_with(ENROLL_PATH) {
+        return enroll::enroll(state, request).await;
     }
     api::not_found().await
 }
