@@ -246,6 +246,18 @@ pub const JOB_ORDERS_MAX: usize = 64;
 pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
+/// What a stored spec may be longer by where it is sealed: the key's id, nonce and tag.
+pub const JOB_SPEC_SEAL_BYTES_MAX: usize = 128;
+/// A spec as an agent stores it.
+pub const JOB_SPEC_STORED_BYTES_MAX: usize = JOB_SPEC_BYTES_MAX + JOB_SPEC_SEAL_BYTES_MAX;
+/// Secrets of one job. Each is looked for at every byte of its output.
+pub const JOB_SECRETS_MAX: usize = 64;
+/// A secret's name: it may become a variable's.
+pub const JOB_SECRET_NAME_BYTES_MAX: usize = 64;
+/// A secret's value: a long private key, or a chain of certificates. Linux gives a process 128 KiB in one piece.
+pub const JOB_SECRET_BYTES_MAX: usize = 32 * 1024;
+/// Keys that an agent opens sealed specs with: its present one, the one before, and what this process ran with earlier.
+pub const JOB_SEAL_KEYS_MAX: usize = 4;
 /// Operator keys of one agent: a few people, and those who come after them while both sign.
 pub const OPERATOR_KEYS_MAX: usize = 16;
 /// How often an agent with operator keys keeps how late it is: what a crash forgets of it at most.
@@ -345,6 +357,9 @@ pub const JOB_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const JOBS_PAGE_MAX: u32 = 1000;
 /// Lines on one page of a job's log.
 pub const JOB_LINES_PAGE_MAX: u32 = 10_000;
+
+/// A browser token: claims of up to 2 KiB as hexadecimal digits; a URL or header carries no more without trouble.
+pub const BROWSER_TOKEN_BYTES_MAX: usize = 4 * 1024 + 65;
 
 /// Content of one frame of a bundle.
 pub const BUNDLE_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -4,6 +4,7 @@
 //! `message` holds the domain types that do. docs/protocol.md draws the frame and the key schedule.
 
 pub mod batch;
+pub mod browser_token;
 mod convert;
 pub mod entry;
 pub mod envelope;
