@@ -16,11 +16,13 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::{self, Bearer};
 use crate::wire::{CONNECT_PATH, SUBPROTOCOL};
 
+use super::admission::Handshake;
 use super::store::{Credential, Denied, StoreError};
 use super::{Shared, api, connection};
 
 /// What a good request leads to.
 struct Admitted {
+    handshake: Handshake,
     credential: Credential,
     agent_nonce: [u8; 32],
     accept: String,
@@ -57,8 +59,8 @@ pub(super) async fn connect(
         return refuse(ErrorCode::BadRequest, "the connection cannot be upgraded");
     };
     shared.counters.auth_ok.add(1);
-    let Admitted { credential, agent_nonce, accept } = admitted;
-    let serve = connection::serve(Arc::clone(&shared), upgrade, credential, agent_nonce, address);
+    let Admitted { handshake, credential, agent_nonce, accept } = admitted;
+    let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, address);
     shared.tasks.spawn(serve);
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -108,7 +110,8 @@ async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<
         return Err((ErrorCode::GoingAway, "the hub is shutting down"));
     }
     shared.store.ready().await.map_err(|error| failure(&error))?;
-    Ok(Admitted { credential, agent_nonce, accept: derive_accept_key(websocket_key.as_bytes()) })
+    let handshake = shared.admission.begin(credential.agent.id, &shared.registry)?;
+    Ok(Admitted { handshake, credential, agent_nonce, accept: derive_accept_key(websocket_key.as_bytes()) })
 }
 
 fn denial(denied: Denied) -> Refusal {

@@ -38,7 +38,8 @@ pub(super) async fn submit(
     let spec = JobSpec::parse(&bytes)?;
     is_for(&spec, &shared, &agent)?;
     let (id, agent_name) = (agent.id, agent.name.clone());
-    let submission = Submission { agent, spec, bytes, idempotency_key: key(&headers)? };
+    let open_max = shared.quota.open_jobs_max();
+    let submission = Submission { agent, spec, bytes, idempotency_key: key(&headers)?, open_max };
     let submitted = shared.store.submit_job(submission, hub_time()).await?;
     let status = match submitted {
         Submitted::New(job) => {
