@@ -72,7 +72,7 @@ async fn measure(folder: &std::path::Path) -> Vec<Duration> {
     let key = hub.store().add_agent(&"edge-1".parse().unwrap(), None).await.unwrap().key_file;
     let config = AgentConfig::new(folder.join("agent")).with_hub(&url, None).unwrap();
     std::fs::create_dir_all(folder.join("agent")).unwrap();
-    std::fs::write(&config.key_file, key.to_line()).unwrap();
+    std::fs::write(&config.key_file, key.to_line().expose()).unwrap();
     let (called, mut calls) = mpsc::channel(1);
     let agent = Agent::builder(config).handler("clocked", Clocked(called)).start().await.unwrap();
     let token = std::fs::read_to_string(data.join("admin.token")).unwrap();

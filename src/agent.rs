@@ -90,6 +90,8 @@ impl Agent {
         intake::check_path(&config.socket)?;
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
+        folder::warn_of(&config.data);
+        identity::warn_of(&config.identity_files());
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };

@@ -291,6 +291,8 @@ pub const QUOTA_CONTROL_SHARE: u64 = 8;
 pub const JOB_ANSWERS_MAX: usize = 64;
 /// Offers and cancels one session may have waiting for the socket.
 pub const JOB_ORDERS_MAX: usize = 64;
+/// Bytes of a file with a key or a token: one line of some hundred.
+pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
 /// How far ahead a job's `expires_at_ms` may lie.

@@ -8,3 +8,4 @@ pub mod folder;
 pub mod heap;
 pub mod log;
 pub mod random;
+pub mod secret_file;

@@ -399,8 +399,8 @@ fn key_file_and_bearer_have_the_text_of_the_vectors() {
     assert_eq!(file.hub_id, vectors.context([0; 32]).hub_id);
     assert_eq!(file.agent_id, vectors.context([0; 32]).agent_id);
     assert_eq!(file.key, AgentKey::new(vectors.bytes("inputs", "agent_key")));
-    assert_eq!(file.to_line(), vectors.text("texts", "key_file"));
-    assert_eq!(file.bearer().to_text(), vectors.text("texts", "bearer"));
+    assert_eq!(*file.to_line().expose(), vectors.text("texts", "key_file"));
+    assert_eq!(*file.bearer().to_text().expose(), vectors.text("texts", "bearer"));
     let bearer: Bearer = vectors.text("texts", "bearer").parse().unwrap();
     assert_eq!(bearer, file.bearer());
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use crate::secret::Secret;
+
 use super::header::{FileKey, HEADER_LINE_BYTES_MAX, HeaderReader};
 use super::stream::{NONCE_BYTES, Open, SEALED_CHUNK_BYTES};
 use super::{AgeError, Identity};
@@ -26,7 +28,7 @@ impl<R: BufRead> Decrypt<R> {
     /// None of `identities` opens it, or it is damaged.
     pub fn new(mut inner: R, identities: &[Identity]) -> io::Result<Self> {
         let mut header = HeaderReader::default();
-        let file_key: FileKey = loop {
+        let file_key: Secret<FileKey> = loop {
             let mut line = Vec::new();
             (&mut inner).take(HEADER_LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
             if line.is_empty() {
@@ -41,7 +43,7 @@ impl<R: BufRead> Decrypt<R> {
             io::ErrorKind::UnexpectedEof => wrong(AgeError::Truncated),
             _ => error,
         })?;
-        let open = Some(Open::new(&file_key, &nonce));
+        let open = Some(Open::new(file_key.expose(), &nonce));
         Ok(Self { inner, open, chunk: Vec::with_capacity(SEALED_CHUNK_BYTES), given: 0 })
     }
 

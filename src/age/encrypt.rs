@@ -2,16 +2,18 @@
 
 use std::io::{self, Write};
 
+use crate::secret::Secret;
+
 use super::Recipient;
-use super::header::{FILE_KEY_BYTES, header};
+use super::header::{FileKey, header};
 use super::stream::{CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES, Seal};
 
-/// Random bytes for one file, all of them secret.
+/// Random bytes for one file.
 pub struct Seed {
     /// The file's key.
-    pub file_key: [u8; FILE_KEY_BYTES],
+    pub file_key: Secret<FileKey>,
     /// The sender's half of the key agreement.
-    pub ephemeral: [u8; 32],
+    pub ephemeral: Secret,
     /// Tells this file's chunks from those of another under the same key.
     pub nonce: [u8; NONCE_BYTES],
 }
@@ -29,9 +31,9 @@ impl<W: Write> Encrypt<W> {
     /// # Errors
     /// What the writer says.
     pub fn new(mut inner: W, recipient: &Recipient, seed: &Seed) -> io::Result<Self> {
-        inner.write_all(&header(&seed.file_key, recipient, seed.ephemeral))?;
+        inner.write_all(&header(seed.file_key.expose(), recipient, &seed.ephemeral))?;
         inner.write_all(&seed.nonce)?;
-        let seal = Seal::new(&seed.file_key, &seed.nonce);
+        let seal = Seal::new(seed.file_key.expose(), &seed.nonce);
         Ok(Self { inner, seal, chunk: Vec::with_capacity(SEALED_CHUNK_BYTES) })
     }
 

@@ -8,7 +8,6 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 use crate::wire::mac::MacKey;
@@ -16,7 +15,7 @@ use crate::wire::mac::MacKey;
 use super::{AgeError, Identity, MAGIC, Recipient};
 
 /// Bytes of the key that encrypts the file.
-pub(super) const FILE_KEY_BYTES: usize = 16;
+const FILE_KEY_BYTES: usize = 16;
 /// That key, wrapped.
 const WRAPPED_BYTES: usize = FILE_KEY_BYTES + 16;
 /// A header with some hundred recipients.
@@ -34,8 +33,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The header of a file with this key, for one recipient. `ephemeral` is random.
-pub(super) fn header(file_key: &[u8; FILE_KEY_BYTES], recipient: &Recipient, ephemeral: [u8; 32]) -> Vec<u8> {
-    let ephemeral = StaticSecret::from(ephemeral);
+pub(super) fn header(file_key: &FileKey, recipient: &Recipient, ephemeral: &Secret) -> Vec<u8> {
+    let ephemeral = StaticSecret::from(*ephemeral.expose());
     let share = PublicKey::from(&ephemeral);
     let shared = ephemeral.diffie_hellman(&recipient.0);
     let wrapped =
@@ -57,7 +56,7 @@ fn wrap_cipher(shared: &[u8; 32], share: &PublicKey, recipient: &PublicKey) -> C
     ChaCha20Poly1305::new(derive(shared, &salt, b"age-encryption.org/v1/X25519").expose().into())
 }
 
-fn mac_key(file_key: &[u8; FILE_KEY_BYTES]) -> MacKey {
+fn mac_key(file_key: &FileKey) -> MacKey {
     MacKey::new(&derive(file_key, &[], b"header"))
 }
 
@@ -68,8 +67,8 @@ pub(super) fn derive(key: &[u8], salt: &[u8], info: &[u8]) -> Secret {
     Secret::new(output)
 }
 
-/// The key of one file.
-pub(super) type FileKey = Zeroizing<[u8; FILE_KEY_BYTES]>;
+/// What the key of one file is made of.
+pub(super) type FileKey = [u8; FILE_KEY_BYTES];
 
 /// A header that is being read, line by line.
 #[derive(Debug, Default)]
@@ -90,7 +89,11 @@ impl HeaderReader {
     ///
     /// # Errors
     /// See [`AgeError`].
-    pub(super) fn line(&mut self, line: &[u8], identities: &[Identity]) -> Result<Option<FileKey>, AgeError> {
+    pub(super) fn line(
+        &mut self,
+        line: &[u8],
+        identities: &[Identity],
+    ) -> Result<Option<Secret<FileKey>>, AgeError> {
         if self.bytes.is_empty() && line != MAGIC {
             return Err(AgeError::NotAge);
         }
@@ -130,14 +133,14 @@ impl HeaderReader {
         Ok(())
     }
 
-    fn end(&mut self, mac: &str, identities: &[Identity]) -> Result<FileKey, AgeError> {
+    fn end(&mut self, mac: &str, identities: &[Identity]) -> Result<Secret<FileKey>, AgeError> {
         self.bytes.extend_from_slice(b"---");
         let mac = BASE64.decode(mac).map_err(|_| AgeError::Header)?;
         for stanza in &self.stanzas {
             let Some(share) = stanza.share()? else { continue };
             for identity in identities {
                 let Some(file_key) = stanza.unwrap(&share, identity) else { continue };
-                let sound = mac_key(&file_key).verify(&self.bytes, &mac);
+                let sound = mac_key(file_key.expose()).verify(&self.bytes, &mac);
                 return if sound { Ok(file_key) } else { Err(AgeError::HeaderMac) };
             }
         }
@@ -157,14 +160,14 @@ impl Stanza {
         Ok(Some(PublicKey::from(share)))
     }
 
-    fn unwrap(&self, share: &PublicKey, identity: &Identity) -> Option<FileKey> {
+    fn unwrap(&self, share: &PublicKey, identity: &Identity) -> Option<Secret<FileKey>> {
         let shared = identity.0.diffie_hellman(share);
         // A share of low order makes a key that everybody knows.
         if !shared.was_contributory() {
             return None;
         }
         let cipher = wrap_cipher(shared.as_bytes(), share, &identity.recipient().0);
-        let key = Zeroizing::new(cipher.decrypt(&Nonce::default(), self.body.as_slice()).ok()?);
-        key.as_slice().try_into().ok().map(Zeroizing::new)
+        let key = Secret::new(cipher.decrypt(&Nonce::default(), self.body.as_slice()).ok()?);
+        key.expose().as_slice().try_into().ok().map(Secret::new)
     }
 }

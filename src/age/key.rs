@@ -6,7 +6,8 @@ use std::str::FromStr;
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32, Hrp};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
+
+use crate::secret::Secret;
 
 use super::AgeError;
 
@@ -40,10 +41,10 @@ impl Identity {
         Recipient(PublicKey::from(&self.0))
     }
 
-    /// Its text form. A secret.
-    pub fn to_text(&self) -> Zeroizing<String> {
+    /// Its text form.
+    pub fn to_text(&self) -> Secret<String> {
         let text = bech32::encode_upper::<Bech32>(IDENTITY, self.0.as_bytes());
-        Zeroizing::new(text.unwrap_or_default())
+        Secret::new(text.unwrap_or_default())
     }
 }
 
@@ -60,7 +61,7 @@ impl FromStr for Recipient {
     fn from_str(text: &str) -> Result<Self, AgeError> {
         let shown = || AgeError::Recipient(text.chars().take(40).collect());
         let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        let key = PublicKey::from(*decode(text, RECIPIENT).filter(|_| lower).ok_or_else(shown)?);
+        let key = PublicKey::from(*decode(text, RECIPIENT).filter(|_| lower).ok_or_else(shown)?.expose());
         // One of low order agrees on the same key with everybody.
         let sound = StaticSecret::from([1; 32]).diffie_hellman(&key).was_contributory();
         if sound { Ok(Self(key)) } else { Err(shown()) }
@@ -73,15 +74,15 @@ impl FromStr for Identity {
     fn from_str(text: &str) -> Result<Self, AgeError> {
         let upper = !text.bytes().any(|byte| byte.is_ascii_lowercase());
         let key = decode(text, IDENTITY).filter(|_| upper).ok_or(AgeError::Identity)?;
-        Ok(Self(StaticSecret::from(*key)))
+        Ok(Self(StaticSecret::from(*key.expose())))
     }
 }
 
-fn decode(text: &str, prefix: Hrp) -> Option<Zeroizing<[u8; 32]>> {
+fn decode(text: &str, prefix: Hrp) -> Option<Secret> {
     let checked = CheckedHrpstring::new::<Bech32>(text).ok().filter(|checked| checked.hrp() == prefix)?;
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = Secret::new([0; 32]);
     let mut bytes = checked.byte_iter();
-    for byte in key.iter_mut() {
+    for byte in key.expose_mut() {
         *byte = bytes.next()?;
     }
     bytes.next().is_none().then_some(key)

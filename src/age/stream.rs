@@ -4,7 +4,7 @@ use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 
 use super::AgeError;
-use super::header::{FILE_KEY_BYTES, derive};
+use super::header::{FileKey, derive};
 
 /// Bytes of a chunk; only the last one may be shorter.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
@@ -26,7 +26,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(file_key: &[u8; FILE_KEY_BYTES], nonce: &[u8; NONCE_BYTES]) -> Self {
+    fn new(file_key: &FileKey, nonce: &[u8; NONCE_BYTES]) -> Self {
         let key = derive(file_key, nonce, b"payload");
         Self { cipher: ChaCha20Poly1305::new(key.expose().into()), count: 0 }
     }
@@ -49,7 +49,7 @@ pub(super) struct Seal(Chunks);
 
 impl Seal {
     /// With a file's key and the nonce that is written before the first chunk.
-    pub(super) fn new(file_key: &[u8; FILE_KEY_BYTES], nonce: &[u8; NONCE_BYTES]) -> Self {
+    pub(super) fn new(file_key: &FileKey, nonce: &[u8; NONCE_BYTES]) -> Self {
         Self(Chunks::new(file_key, nonce))
     }
 
@@ -75,7 +75,7 @@ pub(super) struct Open(Chunks);
 
 impl Open {
     /// With a file's key and the nonce that stands before the first chunk.
-    pub(super) fn new(file_key: &[u8; FILE_KEY_BYTES], nonce: &[u8; NONCE_BYTES]) -> Self {
+    pub(super) fn new(file_key: &FileKey, nonce: &[u8; NONCE_BYTES]) -> Self {
         Self(Chunks::new(file_key, nonce))
     }
 

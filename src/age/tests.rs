@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::secret::Secret;
+
 use super::header::header;
 use super::*;
 
@@ -21,7 +23,7 @@ const FILE: [&str; 6] = [
 ];
 
 fn seed() -> Seed {
-    Seed { file_key: [1; 16], ephemeral: [2; 32], nonce: [3; 16] }
+    Seed { file_key: Secret::new([1; 16]), ephemeral: Secret::new([2; 32]), nonce: [3; 16] }
 }
 
 fn encrypt(content: &[u8], recipient: &Recipient) -> Vec<u8> {
@@ -44,7 +46,7 @@ fn a_file_of_another_implementation_opens_with_its_identity_only() {
     let file = STANDARD.decode(FILE.concat()).unwrap();
     let identity: Identity = IDENTITY.parse().unwrap();
     assert_eq!(identity.recipient().to_string(), RECIPIENT);
-    assert_eq!(identity.to_text().as_str(), IDENTITY);
+    assert_eq!(identity.to_text().expose(), IDENTITY);
     assert_eq!(decrypt(&file, &[Identity::new([9; 32]), identity]).unwrap(), b"a line for the hub\n");
     assert_eq!(decrypt(&file, &[Identity::new([9; 32])]), Err(AgeError::NoMatch(3)));
 }
@@ -73,7 +75,7 @@ fn every_cut_and_every_flipped_byte_is_found() {
     }
     // Cut between two chunks.
     let long = encrypt(&[5; 150_000], &identity.recipient());
-    let begin = header(&[1; 16], &identity.recipient(), [2; 32]).len() + 16;
+    let begin = header(&[1; 16], &identity.recipient(), &Secret::new([2; 32])).len() + 16;
     let cut = decrypt(&long[..begin + 65_552], std::slice::from_ref(&identity));
     assert_eq!(cut, Err(AgeError::Chunk(0)));
     let swapped =

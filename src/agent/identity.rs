@@ -8,20 +8,15 @@
 //! A new key takes the old one's place only after that one is safe beside it. None of the files is needed to start: an
 //! agent without a usable key takes records and looks again.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use zeroize::Zeroizing;
 
-use crate::obs::folder;
+use crate::obs::secret_file;
+use crate::secret::Secret;
 use crate::wire::identity::{IdentityTextError, seed_from_line};
 use crate::wire::key::{KeyError, KeyFile};
-
-/// A key file is one line; a file above this is something else.
-const FILE_BYTES_MAX: u64 = 4096;
 
 /// Where it is written who the agent is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +76,7 @@ pub enum IdentityError {
 pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     let path = &files.key_file;
     let key: KeyFile =
-        line(path)?.parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+        line(path)?.expose().parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
     let signing = match &files.identity_file {
         Some(path) => Some(signing(path)?),
         None if files.identity_default.exists() => Some(signing(&files.identity_default)?),
@@ -96,7 +91,8 @@ pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
 /// # Errors
 /// Where it cannot be read or is none.
 pub fn signing(path: &Path) -> Result<SigningKey, IdentityError> {
-    seed_from_line(&line(path)?).map_err(|source| IdentityError::Identity { path: path.to_owned(), source })
+    seed_from_line(line(path)?.expose())
+        .map_err(|source| IdentityError::Identity { path: path.to_owned(), source })
 }
 
 /// Where the key before the one in `key_file` is.
@@ -121,20 +117,8 @@ pub fn replace_key(key_file: &Path, ran_with: &KeyFile, new: &KeyFile) -> io::Re
 /// # Errors
 /// Where the disk refuses.
 pub fn put(path: &Path, key: &KeyFile) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    // What an earlier attempt left may have been made readable by others.
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let line = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_line()).as_str()));
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    folder::sync_name(path)
+    let line = Secret::new(format!("{}\n", key.to_line().expose()));
+    secret_file::write(path, line.expose().as_bytes())
 }
 
 /// The key before, where it is one of this agent. One that cannot be used is none: the present key decides.
@@ -144,7 +128,7 @@ fn previous(key_file: &Path, key: &KeyFile) -> Option<KeyFile> {
         return None;
     }
     let read = line(&path).and_then(|line| {
-        line.parse::<KeyFile>().map_err(|source| IdentityError::Key { path: path.clone(), source })
+        line.expose().parse::<KeyFile>().map_err(|source| IdentityError::Key { path: path.clone(), source })
     });
     match read {
         Ok(previous) if previous.hub_id == key.hub_id && previous.agent_id == key.agent_id => {
@@ -158,14 +142,16 @@ fn previous(key_file: &Path, key: &KeyFile) -> Option<KeyFile> {
     }
 }
 
-fn line(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
-    let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > FILE_BYTES_MAX {
-        let source = io::Error::other(format!("{length} bytes are more than a key has"));
-        return Err(unreadable(source));
-    }
-    std::fs::read_to_string(path).map(Zeroizing::new).map_err(unreadable)
+/// Warns of files that others can read. They are used all the same: an agent far away must not be locked out by a copy's
+/// rights.
+pub fn warn_of(files: &IdentityFiles) {
+    let identity = files.identity_file.as_ref().unwrap_or(&files.identity_default);
+    let previous = previous_path(&files.key_file);
+    [&files.key_file, &previous, identity].into_iter().for_each(|path| secret_file::warn_of(path));
+}
+
+fn line(path: &Path) -> Result<Secret<String>, IdentityError> {
+    secret_file::read(path).map_err(|source| IdentityError::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -239,10 +225,11 @@ mod tests {
         std::fs::write(&files.key_file, "nonsense\n").unwrap();
         assert!(matches!(load(&files), Err(IdentityError::Key { .. })));
         let key = key(2, "k1");
-        std::fs::write(&files.key_file, format!("{}\n", key.to_line())).unwrap();
+        std::fs::write(&files.key_file, format!("{}\n", key.to_line().expose())).unwrap();
         assert_eq!(load(&files).unwrap().key, key);
         let identity = folder.path().join("identity");
-        std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])))).unwrap();
+        std::fs::write(&identity, format!("{}\n", seed_to_line(&SigningKey::from_bytes(&[9; 32])).expose()))
+            .unwrap();
         std::fs::copy(&identity, &files.identity_default).unwrap();
         assert_eq!(load(&files).unwrap().signing.unwrap().to_bytes(), [9; 32], "where none is named");
         files.identity_file = Some(identity.clone());

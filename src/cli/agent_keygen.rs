@@ -7,7 +7,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use zeroize::Zeroizing;
 
 use crate::obs::{folder, random};
 use crate::wire::identity::{public_to_line, seed_to_line};
@@ -35,8 +34,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     if public.exists() {
         return Err(exists(&public));
     }
-    let seed = Zeroizing::new(seed_to_line(&key));
-    write_new(&args.out, &seed, 0o600)?;
+    write_new(&args.out, seed_to_line(&key).expose(), 0o600)?;
     let line = public_to_line(&key.verifying_key());
     write_new(&public, &line, 0o644)?;
     if global.json {

@@ -14,6 +14,7 @@ use crate::hub::store::{Creation, Particulars, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
 use crate::obs::folder;
+use crate::secret::Secret;
 use crate::wire::identity::public_from_line;
 use crate::wire::key::encode32;
 use crate::wire::message::SignatureMode;
@@ -157,7 +158,7 @@ fn add(
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(wrong)?;
     let issued = hub.add(name, with);
     let written = issued.and_then(|(id, key)| {
-        write_key(path, &mut file, &key).map_err(wrong)?;
+        write_key(path, &mut file, key.expose()).map_err(wrong)?;
         Ok(id)
     });
     let id = match written {
@@ -251,7 +252,7 @@ impl Database {
 
 impl Target {
     /// The new agent's id and the line of its key file.
-    fn add(&self, name: &AgentName, with: Particulars) -> Result<(String, String), CliError> {
+    fn add(&self, name: &AgentName, with: Particulars) -> Result<(String, Secret<String>), CliError> {
         match self {
             Self::Database(hub) => {
                 let issued =
@@ -265,7 +266,7 @@ impl Target {
                 let answer = remote.post("/v1/agents", &body)?;
                 let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
                 text("id")
-                    .zip(text("key"))
+                    .zip(text("key").map(Secret::new))
                     .ok_or_else(|| CliError::new(Exit::Failed, "the hub's answer has no key"))
             }
         }

@@ -13,6 +13,7 @@ use crate::hub::import::{self, ImportError, Spool};
 use crate::hub::store::{Creation, FolderLock, Store};
 use crate::hub::view;
 use crate::outbox::bundle::Acks;
+use crate::secret::Secret;
 
 use super::exit::{CliError, Exit};
 use super::hub_agent::{Found, Place, store_error};
@@ -23,7 +24,7 @@ use super::{Global, print_line};
 /// Bytes read from the bundle at once.
 const READ_BYTES: usize = 256 * 1024;
 /// An identity file is some lines.
-const IDENTITY_BYTES_MAX: u64 = 64 * 1024;
+const IDENTITY_BYTES_MAX: usize = 64 * 1024;
 
 /// Take in a bundle that `outpost outbox export` wrote
 #[derive(Debug, clap::Args)]
@@ -135,11 +136,9 @@ fn open(path: &Path, identity: Option<&Path>) -> Result<Box<dyn Read>, CliError>
 fn read_identities(path: &Path) -> Result<Vec<age::Identity>, CliError> {
     let unreadable =
         |error: io::Error| CliError::new(Exit::Io, format!("the identity {}: {error}", path.display()));
-    let mut text = zeroize::Zeroizing::new(String::new());
-    File::open(path)
-        .and_then(|file| file.take(IDENTITY_BYTES_MAX).read_to_string(&mut text))
-        .map_err(unreadable)?;
-    identities(&text)
+    let file = File::open(path).and_then(|file| Secret::read(file, IDENTITY_BYTES_MAX));
+    let text = file.map_err(unreadable)?.into_text();
+    identities(text.unwrap_or_default().expose())
         .map_err(|error| CliError::new(Exit::Failed, format!("the identity {}: {error}", path.display())))
 }
 

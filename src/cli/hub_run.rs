@@ -123,6 +123,7 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::KeyFileMissing { .. }
         | StoreError::KeyFileDamaged(_)
         | StoreError::KeyFileForeign(_)
+        | StoreError::KeyFileOpen { .. }
         | StoreError::Migrate(_) => Exit::Folder,
         StoreError::Folder { .. }
         | StoreError::KeyFile { .. }

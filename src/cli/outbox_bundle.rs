@@ -16,6 +16,7 @@ use crate::id::BundleId;
 use crate::limit;
 use crate::obs::random;
 use crate::outbox::Outbox;
+use crate::secret::Secret;
 
 use super::exit::{CliError, Exit};
 use super::folder::{self, Found, Place, not_understood};
@@ -212,8 +213,11 @@ impl Sink {
         let target = match recipient {
             None => Target::Plain(output),
             Some(recipient) => {
-                let seed =
-                    Seed { file_key: random::bytes(), ephemeral: random::bytes(), nonce: random::bytes() };
+                let seed = Seed {
+                    file_key: Secret::new(random::bytes()),
+                    ephemeral: Secret::new(random::bytes()),
+                    nonce: random::bytes(),
+                };
                 let encrypt = Encrypt::new(output, &recipient, &seed).map_err(|error| wrong(path, &error))?;
                 Target::Age(Box::new(encrypt))
             }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::obs::secret_file;
+use crate::secret::Secret;
+
 use super::exit::{CliError, Exit};
 
 /// Where the hub listens unless told otherwise.
@@ -55,7 +58,7 @@ impl RemoteArgs {
 pub(super) struct Remote {
     agent: ureq::Agent,
     base: String,
-    authorization: String,
+    authorization: Secret<String>,
 }
 
 impl Remote {
@@ -65,7 +68,7 @@ impl Remote {
     /// Where the token file cannot be read.
     pub(super) fn new(args: &RemoteArgs) -> Result<Self, CliError> {
         let file = args.token_file.as_deref().unwrap_or(Path::new(TOKEN_FILE));
-        let token = std::fs::read_to_string(file).map_err(|error| {
+        let token = secret_file::read(file).map_err(|error| {
             let message = format!(
                 "the admin token {}: {error}; `outpost hub run` writes it, --token-file names another",
                 file.display()
@@ -75,7 +78,11 @@ impl Remote {
         let config =
             ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
         let base = args.hub.as_deref().unwrap_or(HUB).trim_end_matches('/').to_owned();
-        Ok(Self { agent: config.into(), base, authorization: format!("Bearer {}", token.trim()) })
+        Ok(Self {
+            agent: config.into(),
+            base,
+            authorization: Secret::new(format!("Bearer {}", token.expose().trim())),
+        })
     }
 
     /// GET `path` with `query`.
@@ -83,7 +90,7 @@ impl Remote {
     /// # Errors
     /// 69 where no hub answers, 77 where it refuses the token, 1 for everything it refuses otherwise.
     pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
-        let mut request = self.agent.get(self.url(path)).header("Authorization", &self.authorization);
+        let mut request = self.agent.get(self.url(path)).header("Authorization", self.authorization.expose());
         for (key, value) in query {
             request = request.query(key, value);
         }
@@ -95,7 +102,7 @@ impl Remote {
     /// # Errors
     /// As [`Self::get`].
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        let request = self.agent.post(self.url(path)).header("Authorization", &self.authorization);
+        let request = self.agent.post(self.url(path)).header("Authorization", self.authorization.expose());
         self.read(request.send_json(body))
     }
 
@@ -113,7 +120,7 @@ impl Remote {
         let mut request = self
             .agent
             .post(self.url(path))
-            .header("Authorization", &self.authorization)
+            .header("Authorization", self.authorization.expose())
             .header("Content-Type", "application/json");
         for (key, value) in query {
             request = request.query(key, value);
@@ -137,7 +144,7 @@ impl Remote {
             .config()
             .timeout_global(None)
             .build()
-            .header("Authorization", &self.authorization)
+            .header("Authorization", self.authorization.expose())
             .header("Content-Type", "application/octet-stream");
         match request.send(ureq::SendBody::from_reader(body)) {
             Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
@@ -152,7 +159,7 @@ impl Remote {
     /// # Errors
     /// As [`Self::get`].
     pub(super) fn delete(&self, path: &str) -> Result<Value, CliError> {
-        let request = self.agent.delete(self.url(path)).header("Authorization", &self.authorization);
+        let request = self.agent.delete(self.url(path)).header("Authorization", self.authorization.expose());
         self.read(request.call())
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+use crate::secret::Secret;
 
 /// What stands where a secret stood.
 const MASK: &[u8] = b"***";
@@ -17,15 +17,15 @@ const MASK: &[u8] = b"***";
 #[derive(Clone, Default)]
 pub struct Masks {
     /// Longest first, none empty.
-    secrets: Arc<[Zeroizing<Vec<u8>>]>,
+    secrets: Arc<[Secret<Vec<u8>>]>,
 }
 
 impl Masks {
     /// These values; empty ones are nothing to hide.
     pub fn new(secrets: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut secrets: Vec<_> =
-            secrets.into_iter().map(Zeroizing::new).filter(|secret| !secret.is_empty()).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+            secrets.into_iter().map(Secret::new).filter(|secret| !secret.expose().is_empty()).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets: secrets.into() }
     }
 
@@ -67,7 +67,7 @@ impl Masks {
     }
 
     fn at(&self, rest: &[u8], end: AtEnd) -> Found {
-        for secret in self.secrets.iter() {
+        for secret in self.secrets.iter().map(Secret::expose) {
             if rest.starts_with(secret) {
                 return Found::Secret(secret.len());
             }
@@ -105,12 +105,12 @@ enum Found {
 pub(super) struct Masker {
     masks: Masks,
     /// May be the beginning of a secret; shorter than the longest one.
-    held: Zeroizing<Vec<u8>>,
+    held: Secret<Vec<u8>>,
 }
 
 impl Masker {
     pub(super) fn new(masks: Masks) -> Self {
-        Self { masks, held: Zeroizing::default() }
+        Self { masks, held: Secret::default() }
     }
 
     /// What of the stream can be shown after these bytes were read.
@@ -118,18 +118,19 @@ impl Masker {
         if self.masks.secrets.is_empty() {
             return Cow::Borrowed(bytes);
         }
-        self.held.extend_from_slice(bytes);
-        let mut masked = Vec::with_capacity(self.held.len());
-        let consumed = self.masks.replace(&self.held, &mut masked, AtEnd::MoreFollows);
-        self.held.drain(..consumed);
+        let held = self.held.expose_mut();
+        held.extend_from_slice(bytes);
+        let mut masked = Vec::with_capacity(held.len());
+        let consumed = self.masks.replace(held, &mut masked, AtEnd::MoreFollows);
+        held.drain(..consumed);
         Cow::Owned(masked)
     }
 
     /// The stream has ended: what was held back.
     pub(super) fn end(&mut self) -> Vec<u8> {
         let mut masked = Vec::new();
-        self.masks.replace(&self.held, &mut masked, AtEnd::Complete);
-        self.held.clear();
+        self.masks.replace(self.held.expose(), &mut masked, AtEnd::Complete);
+        self.held = Secret::default();
         masked
     }
 }

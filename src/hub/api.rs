@@ -165,7 +165,9 @@ async fn add_agent(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -
     let signature = new.signature.map(|mode| signature(&mode)).transpose()?;
     let issued = shared.store.add_agent_with(&name, Particulars { public_key, signature }).await?;
     tracing::info!(agent = %name, id = %issued.id, "an agent was added");
-    Ok(Json(json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line()})))
+    Ok(Json(
+        json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line().expose()}),
+    ))
 }
 
 async fn agent(State(shared): State<Arc<Shared>>, Path(text): Path<String>) -> Answer {

@@ -6,14 +6,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use crate::obs::{folder, random};
+use crate::obs::{folder, random, secret_file};
+use crate::secret::Secret;
 use crate::wire::key::encode32;
 
 /// Knows the right token when it sees it.
-#[derive(Clone)]
-pub struct AdminToken([u8; 32]);
+#[derive(Debug, Clone)]
+pub struct AdminToken(Secret);
 
 /// Where the token of the hub in `data` is.
 pub fn path(data: &Path) -> PathBuf {
@@ -26,29 +26,32 @@ impl AdminToken {
     /// # Errors
     /// Where the file cannot be read or written, or is empty.
     pub fn open_or_create(path: &Path) -> io::Result<(Self, bool)> {
-        match std::fs::read_to_string(path) {
-            Ok(text) if text.trim().is_empty() => {
+        match secret_file::read(path) {
+            Ok(text) if text.expose().trim().is_empty() => {
                 Err(io::Error::new(ErrorKind::InvalidData, "the file is empty; remove it to get a new token"))
             }
-            Ok(text) => Ok((Self::of(text.trim()), false)),
+            Ok(text) => {
+                secret_file::warn_of(path);
+                Ok((Self::of(text.expose().trim()), false))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let text = encode32(&random::bytes());
+                let text = Secret::new(encode32(Secret::new(random::bytes()).expose()));
                 let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-                writeln!(file, "{text}")?;
+                writeln!(file, "{}", text.expose())?;
                 file.sync_all()?;
                 folder::sync_name(path)?;
-                Ok((Self::of(&text), true))
+                Ok((Self::of(text.expose()), true))
             }
             Err(error) => Err(error),
         }
     }
 
     fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+        Self(Secret::new(Sha256::digest(text.as_bytes()).into()))
     }
 
     /// Whether `text` is the token; digests are compared in constant time.
     pub fn is(&self, text: &str) -> bool {
-        self.0.ct_eq(&Self::of(text).0).into()
+        self.0 == Self::of(text).0
     }
 }

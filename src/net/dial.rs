@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 
 use crate::limit;
+use crate::secret::Secret;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::{Bearer, encode32};
 
@@ -116,7 +117,7 @@ fn request(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Req
     let mut request =
         endpoint.connect_url.as_str().into_client_request().map_err(|error| unusable(error.to_string()))?;
     let header = |text: &str| HeaderValue::from_str(text).map_err(|error| unusable(error.to_string()));
-    let mut authorization = header(&format!("Bearer {}", bearer.to_text()))?;
+    let mut authorization = header(Secret::new(format!("Bearer {}", bearer.to_text().expose())).expose())?;
     authorization.set_sensitive(true);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, authorization);

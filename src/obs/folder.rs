@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// Makes `path` and what is missing above it, readable by nobody else. Each new entry is synced in its parent: what is
@@ -18,6 +18,17 @@ pub fn make(path: &Path) -> io::Result<()> {
         sync_name(folder)?;
     }
     Ok(())
+}
+
+/// Warns of a folder that others can enter or list: files in it may be theirs to read.
+pub fn warn_of(path: &Path) {
+    let Ok(mode) = std::fs::metadata(path).map(|folder| folder.mode() & 0o777) else { return };
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(
+            "others than its owner can enter the data folder {path} (its mode is {mode:03o}): run `chmod 700 {path}`"
+        );
+    }
 }
 
 /// Syncs the folder that `path` stands in: a new file that is synced itself may still lose its name with the power.

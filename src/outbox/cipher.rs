@@ -49,9 +49,10 @@ impl Cipher {
     }
 }
 
-/// The line of a key file, without a line end. A secret.
-pub fn key_to_line(key: &Secret) -> String {
-    format!("opo1.{}", encode32(key.expose()))
+/// The line of a key file, without a line end.
+pub fn key_to_line(key: &Secret) -> Secret<String> {
+    let key = Secret::new(encode32(key.expose()));
+    Secret::new(format!("opo1.{}", key.expose()))
 }
 
 /// The key in the line of a key file.
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn a_key_survives_its_line() {
         let key = Secret::new([7; 32]);
-        assert_eq!(key_from_line(&format!("{}\n", key_to_line(&key))), Some(key));
+        assert_eq!(key_from_line(&format!("{}\n", key_to_line(&key).expose())), Some(key));
         for wrong in ["", "opo1.", "opk1.x", "opo1.AAAA"] {
             assert_eq!(key_from_line(wrong), None, "{wrong}");
         }

@@ -8,6 +8,8 @@
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
+use crate::secret::Secret;
+
 use super::key::{decode32, encode32};
 
 /// A text that is not an identity. The text itself may be a secret and is not shown.
@@ -23,9 +25,10 @@ pub enum IdentityTextError {
     Public,
 }
 
-/// The line of an identity file, without a line end. A secret.
-pub fn seed_to_line(key: &SigningKey) -> String {
-    format!("opi1.{}", encode32(&key.to_bytes()))
+/// The line of an identity file, without a line end.
+pub fn seed_to_line(key: &SigningKey) -> Secret<String> {
+    let seed = Secret::new(encode32(Secret::new(key.to_bytes()).expose()));
+    Secret::new(format!("opi1.{}", seed.expose()))
 }
 
 /// The key in the line of an identity file.
@@ -34,8 +37,8 @@ pub fn seed_to_line(key: &SigningKey) -> String {
 /// Where it is not one.
 pub fn seed_from_line(line: &str) -> Result<SigningKey, IdentityTextError> {
     let text = line.trim_end_matches(['\r', '\n']).strip_prefix("opi1.");
-    let seed = text.and_then(decode32).ok_or(IdentityTextError::Seed)?;
-    Ok(SigningKey::from_bytes(&seed))
+    let seed = text.and_then(decode32).map(Secret::new).ok_or(IdentityTextError::Seed)?;
+    Ok(SigningKey::from_bytes(seed.expose()))
 }
 
 /// The line of a public key file, without a line end.
@@ -61,11 +64,12 @@ mod tests {
     fn both_lines_survive_and_are_not_mixed_up() {
         let key = SigningKey::from_bytes(&[7; 32]);
         let seed = seed_to_line(&key);
+        let seed = seed.expose();
         let public = public_to_line(&key.verifying_key());
         assert_eq!(seed_from_line(&format!("{seed}\n")).unwrap().to_bytes(), [7; 32]);
         assert_eq!(public_from_line(&public).unwrap(), key.verifying_key());
         assert_eq!(seed_from_line(&public).unwrap_err(), IdentityTextError::Seed);
-        assert_eq!(public_from_line(&seed).unwrap_err(), IdentityTextError::Public);
+        assert_eq!(public_from_line(seed).unwrap_err(), IdentityTextError::Public);
         assert_eq!(public_from_line(&public[..public.len() - 1]).unwrap_err(), IdentityTextError::Public);
         assert_eq!(seed_from_line("").unwrap_err(), IdentityTextError::Seed);
     }

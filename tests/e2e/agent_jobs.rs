@@ -17,7 +17,7 @@ use crate::hand_hub::{HandHub, Manner, Order, Seen};
 
 fn config(folder: &Path, hub: &HandHub) -> Config {
     let mut config = Config::new(folder).with_hub(&hub.url, None).unwrap();
-    std::fs::write(&config.key_file, hub.key.to_line()).unwrap();
+    std::fs::write(&config.key_file, hub.key.to_line().expose()).unwrap();
     config.reconnect.min = std::time::Duration::from_millis(20);
     config.reconnect.fast = std::time::Duration::from_millis(20);
     config

@@ -17,7 +17,7 @@ use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, WIDE, config_snapshot};
 
 fn config(folder: &tempfile::TempDir, hub: &HandHub) -> Config {
     let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
-    std::fs::write(&config.key_file, hub.key.to_line()).unwrap();
+    std::fs::write(&config.key_file, hub.key.to_line().expose()).unwrap();
     config.reconnect.min = Duration::from_millis(20);
     config.reconnect.fast = Duration::from_millis(20);
     config.reconnect.max = Duration::from_millis(50);
@@ -138,7 +138,7 @@ async fn without_a_key_it_takes_records_and_says_so_until_there_is_one() {
     assert!(status.last_error.unwrap().text.contains("agent.key"));
     assert_eq!(hub.look(|seen| seen.sessions), 0);
     // It looks again every 30 s; only the timers' clock goes forward.
-    std::fs::write(key_file, hub.key.to_line()).unwrap();
+    std::fs::write(key_file, hub.key.to_line().expose()).unwrap();
     tokio::time::pause();
     tokio::time::advance(limit::KEY_RETRY).await;
     tokio::time::resume();

@@ -67,7 +67,7 @@ impl World {
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", HeaderValue::from_static("outpost.v1"));
         headers.insert("x-outpost-nonce", encode32(nonce).parse().unwrap());
-        let bearer = format!("Bearer {}", self.key.bearer().to_text());
+        let bearer = format!("Bearer {}", self.key.bearer().to_text().expose());
         headers.insert("authorization", bearer.parse().unwrap());
         request
     }

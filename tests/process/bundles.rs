@@ -72,9 +72,9 @@ fn a_running_agent_exports_encrypted_to_a_running_hub_and_the_link_goes_on_behin
     let lines = numbered_lines(300);
     world.emit("site", "logs", &lines);
     let identity = outpost::age::Identity::new([7; 32]);
-    std::fs::write(world.path("identity"), format!("# key\n{}\n", identity.to_text().as_str())).unwrap();
+    std::fs::write(world.path("identity"), format!("# key\n{}\n", identity.to_text().expose())).unwrap();
     let other = outpost::age::Identity::new([8; 32]);
-    std::fs::write(world.path("other"), format!("{}\n", other.to_text().as_str())).unwrap();
+    std::fs::write(world.path("other"), format!("{}\n", other.to_text().expose())).unwrap();
     let recipient = identity.recipient();
     world.run(&format!("outbox export bundle --encrypt-to {recipient} --socket site.sock"));
     let file = std::fs::read(world.path("bundle")).unwrap();

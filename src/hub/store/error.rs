@@ -48,6 +48,16 @@ pub enum StoreError {
     /// The key file is not 32 bytes long.
     #[error("the hub's key file {0} is damaged (it must be 32 bytes); restore it from the backup")]
     KeyFileDamaged(PathBuf),
+    /// Others can read the key file.
+    #[error(
+        "others than its owner can use the hub's key file {path} (its mode is {mode:03o}): run `chmod 600 {path}`; whoever read it can open every sealed key in a copy of the database"
+    )]
+    KeyFileOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its rights.
+        mode: u32,
+    },
     /// The key file belongs to another database.
     #[error("the hub's key file {0} was not made for this database; restore the pair that belongs together")]
     KeyFileForeign(PathBuf),

@@ -4,21 +4,21 @@
 //! another agent does not open. A database without its key file is refused: going on with a new key would lock every
 //! agent out for good.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 
 use crate::id::{AgentId, KeyId};
-use crate::obs::{folder, random};
+use crate::obs::{random, secret_file};
 use crate::secret::Secret;
 use crate::wire::key::MacRoot;
 
 use super::error::StoreError;
 
+const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const CHECK_TEXT: &[u8; 32] = b"outpost hub.key belongs to this ";
 
@@ -28,37 +28,25 @@ pub(super) struct Sealer(Aes256Gcm);
 impl Sealer {
     /// Reads the key file; `None` where there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
-        let mut file = match File::open(path) {
+        let unreadable = |error| StoreError::KeyFile { path: path.to_owned(), error };
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::KeyFile { path: path.to_owned(), error }),
+            Err(error) => return Err(unreadable(error)),
         };
-        let mut bytes = [0; 32];
-        let whole = file.read_exact(&mut bytes).and_then(|()| file.read(&mut [0]));
-        match whole {
-            Ok(0) => Ok(Some(Self::new(&Secret::new(bytes)))),
-            Ok(_) => Err(StoreError::KeyFileDamaged(path.to_owned())),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(StoreError::KeyFileDamaged(path.to_owned()))
-            }
-            Err(error) => Err(StoreError::KeyFile { path: path.to_owned(), error }),
+        if let Some(mode) = secret_file::open_to_others(&file).map_err(unreadable)? {
+            return Err(StoreError::KeyFileOpen { path: path.to_owned(), mode });
         }
+        let bytes = Secret::read(file, KEY_BYTES).map_err(unreadable)?;
+        let key = bytes.expose().as_slice().try_into().map(Secret::new);
+        key.map(|key| Some(Self::new(&key))).map_err(|_| StoreError::KeyFileDamaged(path.to_owned()))
     }
 
     /// Draws a key and makes its file durable before anything is sealed with it.
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         let key = Secret::new(random::bytes());
-        let write = || {
-            // Whole or not at all: half a key would pass for a damaged one at the next start.
-            let new = path.with_extension("key.new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(key.expose())?;
-            file.sync_all()?;
-            std::fs::rename(&new, path)?;
-            folder::sync_name(path)
-        };
-        write().map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
+        secret_file::write(path, key.expose())
+            .map_err(|error| StoreError::KeyFile { path: path.to_owned(), error })?;
         Ok(Self::new(&key))
     }
 
@@ -83,7 +71,9 @@ impl Sealer {
         agent: AgentId,
         key: &KeyId,
     ) -> Result<MacRoot, StoreError> {
-        self.open(sealed, &label(agent, key)).map(MacRoot::new)
+        let root = self.open(sealed, &label(agent, key))?;
+        let root = root.expose().as_slice().try_into().map_err(|_| StoreError::Unsealable)?;
+        Ok(MacRoot::new(root))
     }
 
     /// What the database keeps to recognise its key file.
@@ -93,10 +83,10 @@ impl Sealer {
 
     /// Whether this key made the check value.
     pub(super) fn matches(&self, check_value: &[u8]) -> bool {
-        self.open(check_value, b"check").is_ok_and(|text| text == *CHECK_TEXT)
+        self.open(check_value, b"check").is_ok_and(|text| text.expose().as_slice() == CHECK_TEXT)
     }
 
-    fn seal(&self, value: &[u8; 32], label: &[u8]) -> Result<Vec<u8>, StoreError> {
+    fn seal(&self, value: &[u8], label: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce = random::bytes::<NONCE_BYTES>();
         let sealed = self
             .0
@@ -105,14 +95,13 @@ impl Sealer {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    fn open(&self, sealed: &[u8], label: &[u8]) -> Result<[u8; 32], StoreError> {
+    fn open(&self, sealed: &[u8], label: &[u8]) -> Result<Secret<Vec<u8>>, StoreError> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(StoreError::Unsealable)?;
         let value = self
             .0
             .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: label })
             .map_err(|_| StoreError::Unsealable)?;
-        let value = zeroize::Zeroizing::new(value);
-        value.as_slice().try_into().map_err(|_| StoreError::Unsealable)
+        Ok(Secret::new(value))
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::id::{AgentName, Epoch, RecordId, StreamId};
 use crate::limit;
+use crate::obs::secret_file;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::batch;
 use crate::wire::message::{Gap, GapReason, LossReason, LossReport, Part, Record, RecordKind, StreamMark};
@@ -246,13 +247,17 @@ async fn a_database_without_its_key_file_is_refused() {
     let missing = Store::open(world.folder.path(), Creation::Allowed).await.err().unwrap();
     assert!(matches!(missing, StoreError::KeyFileMissing { .. }), "{missing}");
     assert!(!key.exists());
-    std::fs::write(&key, [7; 32]).unwrap();
+    secret_file::write(&key, &[7; 32]).unwrap();
     let foreign = Store::open(world.folder.path(), Creation::Allowed).await.err().unwrap();
     assert!(matches!(foreign, StoreError::KeyFileForeign(_)), "{foreign}");
     std::fs::write(&key, &bytes[..31]).unwrap();
     let damaged = Store::open(world.folder.path(), Creation::Allowed).await.err().unwrap();
     assert!(matches!(damaged, StoreError::KeyFileDamaged(_)), "{damaged}");
     std::fs::write(&key, bytes).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let open = Store::open(world.folder.path(), Creation::Allowed).await.err().unwrap();
+    assert!(matches!(open, StoreError::KeyFileOpen { mode: 0o640, .. }), "{open}");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (store, _) = Store::open(world.folder.path(), Creation::Refused).await.unwrap();
     assert_eq!(store.hub_id(), world.store.hub_id());
 }

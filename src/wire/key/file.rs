@@ -37,13 +37,14 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// The line, without a line end. A secret.
-    pub fn to_line(&self) -> String {
+    /// The line, without a line end.
+    pub fn to_line(&self) -> Secret<String> {
         let Self { hub_id, agent_id, key_id, key } = self;
-        format!("opk1.{hub_id}.{agent_id}.{key_id}.{}", encode32(key.0.expose()))
+        let key = Secret::new(encode32(key.0.expose()));
+        Secret::new(format!("opk1.{hub_id}.{agent_id}.{key_id}.{}", key.expose()))
     }
 
-    /// The credential of the upgrade request. A secret.
+    /// The credential of the upgrade request.
     pub fn bearer(&self) -> Bearer {
         Bearer { agent_id: self.agent_id, key_id: self.key_id.clone(), secret: self.key.bearer_secret() }
     }
@@ -83,10 +84,11 @@ pub struct Bearer {
 }
 
 impl Bearer {
-    /// The text of the Authorization header after `Bearer `. A secret.
-    pub fn to_text(&self) -> String {
+    /// The text of the Authorization header after `Bearer `.
+    pub fn to_text(&self) -> Secret<String> {
         let Self { agent_id, key_id, secret } = self;
-        format!("opa1.{agent_id}.{key_id}.{}", encode32(secret.0.expose()))
+        let secret = Secret::new(encode32(secret.0.expose()));
+        Secret::new(format!("opa1.{agent_id}.{key_id}.{}", secret.expose()))
     }
 }
 
