@@ -7,6 +7,7 @@ mod address;
 pub mod bundle;
 pub mod config;
 mod connect;
+mod credential;
 mod heartbeat;
 pub mod identity;
 pub mod intake;

@@ -174,6 +174,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
+/// A hub's answer to a request outside of the session: a key or a token, and some words.
+pub const HUB_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// One frame of the local socket: a full-sized record, its batch and their lengths.
@@ -249,7 +252,7 @@ pub const DESCRIPTORS_KEPT_SHARE: usize = 5;
 /// And at most, where the config does not bound sessions: some 20 KiB each.
 pub const UNPROVEN_MAX: usize = 4096;
 /// Handshakes in flight at a hub whose config does not say: from the credential to the registration.
-pub const HANDSHAKES: usize = 64;
+pub const HANDSHAKES: std::num::NonZeroU32 = std::num::NonZeroU32::new(64).unwrap();
 /// Handshakes of one agent at once: whoever copied its bearer takes no more places than these.
 pub const HANDSHAKES_PER_AGENT: usize = 4;
 /// What one address may fail in a minute, and have open without having proved anything, where the config does not say.

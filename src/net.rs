@@ -2,4 +2,6 @@
 
 #[cfg(feature = "agent")]
 pub mod dial;
+#[cfg(feature = "agent")]
+pub mod http;
 pub mod ws;

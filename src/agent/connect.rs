@@ -2,20 +2,24 @@
 //!
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
+use ed25519_dalek::SigningKey;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::net::dial::{self, DialError};
+use crate::net::dial::{self, DialError, Greeting};
+use crate::net::ws::Link;
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
 use crate::session::{AgentConfig, AgentSession, RegisterInfo};
-use crate::time::BootTime;
 use crate::wire::error::{ErrorCode, Retry};
+use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
+use super::credential::{Choice, Means, Next};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
@@ -31,6 +35,14 @@ pub(super) struct Connector {
     pub(super) jobs: Jobs,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
+}
+
+/// An upgrade that was answered.
+struct Dialled {
+    link: Link<TcpStream>,
+    nonce: [u8; 32],
+    /// What it was made with, and so what the session runs with.
+    key: KeyFile,
 }
 
 impl Connector {
@@ -105,15 +117,12 @@ impl Connector {
     }
 
     async fn attempt(&self, identity: Identity) -> Outcome {
-        self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
-        let nonce = random::bytes();
-        let bearer = identity.key.bearer();
         let dialled = tokio::select! {
             () = self.stop.cancelled() => return Outcome::default(),
-            dialled = dial::dial(&self.hub.endpoint, &bearer, &nonce) => dialled,
+            dialled = self.dial(&identity) => dialled,
         };
-        let link = match dialled {
-            Ok(link) => link,
+        let Dialled { link, nonce, key } = match dialled {
+            Ok(dialled) => dialled,
             Err(error) => return refused(&error),
         };
         self.state.count(|counters| counters.upgrades = counters.upgrades.saturating_add(1));
@@ -127,8 +136,8 @@ impl Connector {
                 };
             }
         };
-        let parties = Parties { hub: identity.key.hub_id, agent: identity.key.agent_id };
-        let session = self.session(identity, nonce, streams, boot_now());
+        let parties = Parties { hub: key.hub_id, agent: key.agent_id };
+        let session = self.session(&key, identity.signing, nonce, streams);
         let with = Surroundings {
             outbox: self.outbox.clone(),
             state: self.state.clone(),
@@ -143,19 +152,44 @@ impl Connector {
         Uplink::new(link, session, with).run().await
     }
 
+    /// Dials until the hub takes what is presented, or refuses what no other credential mends.
+    async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
+        let means = Means { has_previous: identity.previous.is_some(), has_token: false };
+        let mut choice = Choice::first(means);
+        loop {
+            let nonce = random::bytes();
+            self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
+            let key = choice.key_of(identity);
+            let bearer = key.bearer().to_text();
+            let greeting = Greeting { authorization: &bearer, nonce: &nonce };
+            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
+                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone() }),
+                Err(DialError::Refused(refusal)) => refusal,
+                Err(error) => return Err(error),
+            };
+            match choice.refused(means, &refusal, (self.config.wall_clock)()) {
+                Next::Now(next) => {
+                    tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
+                    choice = next;
+                }
+                Next::Later => return Err(DialError::Refused(refusal)),
+            }
+        }
+    }
+
     fn session(
         &self,
-        identity: Identity,
+        key: &KeyFile,
+        signing: Option<SigningKey>,
         agent_nonce: [u8; 32],
         streams: Vec<StreamState>,
-        now: BootTime,
     ) -> AgentSession {
         let settings = &self.config.session;
         let config = AgentConfig {
-            hub_id: identity.key.hub_id,
-            agent_id: identity.key.agent_id,
-            mac_root: identity.key.key.mac_root(),
-            identity: identity.signing,
+            hub_id: key.hub_id,
+            agent_id: key.agent_id,
+            mac_root: key.key.mac_root(),
+            identity: signing,
             agent_nonce,
             channel_binding: [0; 32],
             register: RegisterInfo {
@@ -180,7 +214,7 @@ impl Connector {
             no_ack: self.config.no_ack,
             message_id_seed: random::bytes(),
         };
-        AgentSession::new(config, streams, now)
+        AgentSession::new(config, streams, boot_now())
     }
 
     fn show(&self, outcome: &Outcome) {

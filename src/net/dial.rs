@@ -16,8 +16,9 @@ use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, S
 
 use crate::limit;
 use crate::secret::Secret;
+use crate::time::HubTime;
 use crate::wire::error::ErrorCode;
-use crate::wire::key::{Bearer, encode32};
+use crate::wire::key::encode32;
 
 use super::ws::{self, Counted, Link};
 
@@ -27,6 +28,8 @@ pub const SUBPROTOCOL: &str = "outpost.v1";
 pub const NONCE_HEADER: &str = "X-Outpost-Nonce";
 /// The header that names an entry of the error table.
 pub const ERROR_HEADER: &str = "X-Outpost-Error";
+/// The header with the hub's time, for an agent whose clock is off.
+pub const TIME_HEADER: &str = "X-Outpost-Time";
 
 /// Where to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,15 @@ pub struct Endpoint {
     pub port: u16,
     /// `ws://host:port/path` of the upgrade.
     pub connect_url: String,
+}
+
+/// What the upgrade request says of the agent.
+#[derive(Clone, Copy)]
+pub struct Greeting<'a> {
+    /// The text after `Bearer `.
+    pub authorization: &'a Secret<String>,
+    /// Fresh random bytes.
+    pub nonce: &'a [u8; 32],
 }
 
 /// Why there is no link.
@@ -81,18 +93,34 @@ pub struct Refusal {
     pub code: Option<ErrorCode>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// `X-Outpost-Time`.
+    pub hub_time: Option<HubTime>,
+}
+
+impl Refusal {
+    /// From the status and the headers' texts; what is not understood counts as missing.
+    pub(super) fn read(
+        status: u16,
+        error: Option<&str>,
+        retry_after: Option<&str>,
+        hub_time: Option<&str>,
+    ) -> Self {
+        let number = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
+        Self {
+            status,
+            code: error.and_then(ErrorCode::from_name),
+            retry_after: number(retry_after).map(Duration::from_secs),
+            hub_time: number(hub_time).map(HubTime),
+        }
+    }
 }
 
 /// Connects and upgrades.
 ///
 /// # Errors
 /// See [`DialError`]. Every one of them is worth another attempt, later.
-pub async fn dial(
-    endpoint: &Endpoint,
-    bearer: &Bearer,
-    nonce: &[u8; 32],
-) -> Result<Link<TcpStream>, DialError> {
-    let request = request(endpoint, bearer, nonce)?;
+pub async fn dial(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Link<TcpStream>, DialError> {
+    let request = request(endpoint, greeting)?;
     let attempt = async {
         let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
             .await
@@ -112,16 +140,17 @@ pub async fn dial(
         .unwrap_or_else(|_late| Err(DialError::Timeout { host: endpoint.host.clone(), port: endpoint.port }))
 }
 
-fn request(endpoint: &Endpoint, bearer: &Bearer, nonce: &[u8; 32]) -> Result<Request, DialError> {
+fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {
     let unusable = |detail: String| DialError::NotAHub(detail);
     let mut request =
         endpoint.connect_url.as_str().into_client_request().map_err(|error| unusable(error.to_string()))?;
     let header = |text: &str| HeaderValue::from_str(text).map_err(|error| unusable(error.to_string()));
-    let mut authorization = header(Secret::new(format!("Bearer {}", bearer.to_text().expose())).expose())?;
+    let bearer = Secret::new(format!("Bearer {}", greeting.authorization.expose()));
+    let mut authorization = header(bearer.expose())?;
     authorization.set_sensitive(true);
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, authorization);
-    headers.insert(NONCE_HEADER, header(&encode32(nonce))?);
+    headers.insert(NONCE_HEADER, header(&encode32(greeting.nonce))?);
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     Ok(request)
 }
@@ -137,13 +166,8 @@ fn refused(error: WsError) -> DialError {
 
 fn refusal(response: &tokio_tungstenite::tungstenite::http::Response<()>) -> Refusal {
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    Refusal {
-        status: response.status().as_u16(),
-        code: text(ERROR_HEADER).and_then(ErrorCode::from_name),
-        retry_after: text(RETRY_AFTER.as_str())
-            .and_then(|seconds| seconds.trim().parse().ok())
-            .map(Duration::from_secs),
-    }
+    let (error, retry_after, time) = (text(ERROR_HEADER), text(RETRY_AFTER.as_str()), text(TIME_HEADER));
+    Refusal::read(response.status().as_u16(), error, retry_after, time)
 }
 
 #[cfg(test)]
@@ -152,16 +176,10 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::wire::key::{AgentKey, KeyFile};
 
-    fn bearer() -> Bearer {
-        KeyFile {
-            hub_id: crate::id::HubId::from_bytes([1; 16]),
-            agent_id: crate::id::AgentId::from_bytes([2; 16]),
-            key_id: "k1".parse().unwrap(),
-            key: AgentKey::new([3; 32]),
-        }
-        .bearer()
+    async fn greet(endpoint: &Endpoint) -> Result<Link<TcpStream>, DialError> {
+        let authorization = &Secret::new("opa1.who".to_owned());
+        dial(endpoint, Greeting { authorization, nonce: &[7; 32] }).await
     }
 
     /// A server that answers one request with `answer` and hands back what it was asked.
@@ -184,24 +202,27 @@ mod tests {
             socket.write_all(answer).await.unwrap();
             String::from_utf8(asked).unwrap()
         };
-        let bearer = bearer();
-        let (result, asked) = tokio::join!(dial(&endpoint, &bearer, &[7; 32]), server);
+        let (result, asked) = tokio::join!(greet(&endpoint), server);
         (result.unwrap_err(), asked)
     }
 
     #[tokio::test]
     async fn a_refusal_names_its_row_of_the_table_and_when_to_come_back() {
         let (error, asked) = answer_once(
-            b"HTTP/1.1 503 Service Unavailable\r\nX-Outpost-Error: busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 503 Service Unavailable\r\nX-Outpost-Error: busy\r\nRetry-After: 7\r\nX-Outpost-Time: 1800000000000\r\nContent-Length: 0\r\n\r\n",
         )
         .await;
         let DialError::Refused(refusal) = error else { panic!("{error}") };
-        let expected =
-            Refusal { status: 503, code: Some(ErrorCode::Busy), retry_after: Some(Duration::from_secs(7)) };
+        let expected = Refusal {
+            status: 503,
+            code: Some(ErrorCode::Busy),
+            retry_after: Some(Duration::from_secs(7)),
+            hub_time: Some(HubTime(1_800_000_000_000)),
+        };
         assert_eq!(refusal, expected);
         assert!(asked.starts_with("GET /base/v1/agents/connect HTTP/1.1\r\n"), "{asked}");
         let lower = asked.to_lowercase();
-        assert!(lower.contains("authorization: bearer opa1."), "{asked}");
+        assert!(lower.contains("authorization: bearer opa1.who"), "{asked}");
         assert!(lower.contains("x-outpost-nonce: bwchbwchbwch"), "{asked}");
         assert!(lower.contains("sec-websocket-protocol: outpost.v1"), "{asked}");
     }
@@ -209,11 +230,11 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_or_missing_row_is_no_reason_to_fail() {
         let (error, _) = answer_once(
-            b"HTTP/1.1 403 Forbidden\r\nX-Outpost-Error: moon_phase\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 403 Forbidden\r\nX-Outpost-Error: moon_phase\r\nRetry-After: soon\r\nX-Outpost-Time: noon\r\nContent-Length: 0\r\n\r\n",
         )
         .await;
         let DialError::Refused(refusal) = error else { panic!("{error}") };
-        assert_eq!(refusal, Refusal { status: 403, code: None, retry_after: None });
+        assert_eq!(refusal, Refusal { status: 403, code: None, retry_after: None, hub_time: None });
     }
 
     #[tokio::test]
@@ -232,7 +253,7 @@ mod tests {
             port,
             connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
         };
-        let error = dial(&endpoint, &bearer(), &[7; 32]).await.unwrap_err();
+        let error = greet(&endpoint).await.unwrap_err();
         assert!(matches!(error, DialError::Connect { .. }) && error.to_string().contains(&port.to_string()));
     }
 
@@ -245,7 +266,7 @@ mod tests {
             port,
             connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
         };
-        let error = dial(&endpoint, &bearer(), &[7; 32]).await.unwrap_err();
+        let error = greet(&endpoint).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { .. }), "{error}");
     }
 }

@@ -6,14 +6,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::Next;
 
+use crate::hub::upgrade::{Refusal, seconds};
 use crate::hub::{Shared, api};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
@@ -55,7 +55,9 @@ pub(in crate::hub) async fn pass(
     {
         shared.counters.auth_failed.add(ErrorCode::RateLimited.name());
         tracing::debug!(address = %client, "an address failed too often and is not listened to for now");
-        return refusal(ErrorCode::RateLimited, wait);
+        let detail = "this address failed too often";
+        return Refusal { retry_after: Some(wait), ..Refusal::new(ErrorCode::RateLimited, detail) }
+            .into_response();
     }
     let answer = tokio::time::timeout(admission.auth_timeout(), next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_late| {
@@ -94,19 +96,6 @@ fn say_when(response: &mut Response<Body>, admission: &Admission) {
     }
 }
 
-fn refusal(code: ErrorCode, wait: Duration) -> Response<Body> {
-    let mut response = api::error(code.http_status(), code.name(), code.text());
-    response.headers_mut().insert("x-outpost-error", HeaderValue::from_static(code.name()));
-    response.headers_mut().insert(header::RETRY_AFTER, seconds(wait));
-    response
-}
-
-/// Whole ones, and never too few.
-fn seconds(wait: Duration) -> HeaderValue {
-    let part = u64::from(wait.subsec_nanos() > 0);
-    HeaderValue::from(wait.as_secs().saturating_add(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,13 +107,6 @@ mod tests {
         }
         for status in [101, 200, 202, 429, 500, 503] {
             assert!(!is_failure(StatusCode::from_u16(status).unwrap()), "{status}");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
-        for (millis, told) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
-            assert_eq!(seconds(Duration::from_millis(millis)), told);
         }
     }
 }

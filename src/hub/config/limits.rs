@@ -29,7 +29,7 @@ impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             max_sessions: None,
-            handshakes: const { NonZeroU32::new(limit::HANDSHAKES as u32).unwrap() },
+            handshakes: limit::HANDSHAKES,
             per_ip: NonZeroU32::new(limit::PER_ADDRESS),
             auth: limit::HANDSHAKE_TIMEOUT,
             trusted_proxies: Vec::new(),
