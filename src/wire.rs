@@ -13,6 +13,7 @@ pub mod job;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod operator;
 pub mod url;
 mod walk;
 

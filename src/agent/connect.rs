@@ -148,6 +148,7 @@ impl Connector {
             hub: self.hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
+            operator_keys: self.config.operator_keys.clone(),
         };
         Uplink::new(link, session, with).run().await
     }

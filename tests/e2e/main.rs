@@ -30,6 +30,8 @@ mod job_agent;
 mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
+#[cfg(feature = "agent")]
+mod operator;
 #[cfg(feature = "hub")]
 mod quota;
 #[cfg(feature = "hub")]
@@ -38,5 +40,7 @@ mod raw_agent;
 mod raw_http;
 #[cfg(feature = "hub")]
 mod refusal;
+#[cfg(feature = "hub")]
+mod signed_jobs;
 #[cfg(feature = "hub")]
 mod upgrade;

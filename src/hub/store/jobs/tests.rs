@@ -48,8 +48,14 @@ impl World {
     async fn submit(&self, spec: &'static str) -> JobId {
         let bytes = Bytes::from_static(spec.as_bytes());
         let spec = JobSpec::parse(&bytes).unwrap();
-        let submission =
-            Submission { agent: self.agent.clone(), spec, bytes, idempotency_key: None, open_max: None };
+        let submission = Submission {
+            agent: self.agent.clone(),
+            spec,
+            bytes,
+            signature: None,
+            idempotency_key: None,
+            open_max: None,
+        };
         self.store.submit_job(submission, NOW).await.unwrap().job()
     }
 
