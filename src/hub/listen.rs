@@ -15,10 +15,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use crate::limit;
-use crate::wire::CONNECT_PATH;
+use crate::wire::{CONNECT_PATH, ENROLL_PATH};
 
 use super::admission::{Place, gate};
-use super::{Shared, StartError, api, upgrade};
+use super::{Shared, StartError, api, enroll, upgrade};
 
 /// What each listener answers.
 pub(super) struct Routers {
@@ -33,6 +33,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
 pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
     let agents = Router::new()
         .route(CONNECT_PATH, any(upgrade::connect))
+        .route(ENROLL_PATH, any(enroll::enroll))
         .fallback(upgrade::fallback)
         .with_state(Arc::clone(shared));
     let api = api::router(shared);
@@ -40,6 +41,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
         api.fallback(api::not_found)
     } else {
         api.route(CONNECT_PATH, any(upgrade::connect).with_state(Arc::clone(shared)))
+            .route(ENROLL_PATH, any(enroll::enroll).with_state(Arc::clone(shared)))
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };
     let gate = || from_fn_with_state(Arc::clone(shared), gate::pass);

@@ -16,11 +16,11 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::{CONNECT_PATH, SUBPROTOCOL};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL};
 
 use super::admission::Handshake;
 use super::store::Credential;
-use super::{Shared, api, connection};
+use super::{Shared, api, connection, enroll};
 pub(super) use refusal::{Refusal, seconds};
 use request::Wanted;
 
@@ -31,7 +31,7 @@ struct Admitted {
     credential: Credential,
 }
 
-/// The agents' path below any prefix; everything else is not found.
+/// The agents' paths below any prefix; everything else is not found.
 pub(super) async fn fallback(
     state: State<Arc<Shared>>,
     address: ConnectInfo<SocketAddr>,
@@ -40,6 +40,9 @@ pub(super) async fn fallback(
 ) -> Response<Body> {
     if uri.path().ends_with(CONNECT_PATH) {
         return connect(state, address, request).await;
+    }
+    if uri.path().ends_with(ENROLL_PATH) {
+        return enroll::enroll(state, request).await;
     }
     api::not_found().await
 }

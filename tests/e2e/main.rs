@@ -35,6 +35,7 @@ mod operator;
 #[cfg(feature = "hub")]
 mod quota;
 #[cfg(feature = "hub")]
+#[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod raw_http;
