@@ -12,6 +12,8 @@
 pub mod exit;
 
 #[cfg(feature = "agent")]
+mod agent_enroll;
+#[cfg(feature = "agent")]
 mod agent_keygen;
 #[cfg(feature = "agent")]
 mod agent_run;
@@ -145,6 +147,7 @@ enum AgentCommand {
     Run(agent_run::Args),
     Status(agent_status::Args),
     Keygen(agent_keygen::Args),
+    Enroll(agent_enroll::Args),
 }
 
 #[cfg(any(feature = "agent", feature = "hub"))]
@@ -208,6 +211,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Agent(AgentCommand::Status(args)) => agent_status::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Agent(AgentCommand::Keygen(args)) => agent_keygen::run(&args, global),
+        #[cfg(feature = "agent")]
+        Command::Agent(AgentCommand::Enroll(args)) => agent_enroll::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Emit(args) => emit::run(&args, global),
         #[cfg(feature = "agent")]

@@ -15,7 +15,7 @@ use super::{AgentRef, Store, StoreError, jobs, keys, now};
 /// The key an agent is given first.
 const FIRST_KEY: &str = "k1";
 /// Names that stand for something else in the API's paths.
-const RESERVED: [&str; 1] = ["connect"];
+const RESERVED: [&str; 2] = ["connect", "token"];
 
 /// Whether an agent may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,14 @@ pub(super) async fn named(
     let row: Option<Row> =
         sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(name.as_str()).fetch_optional(connection).await?;
     row.map(agent_row).transpose()
+}
+
+/// The agent with this number, as the transaction sees it.
+pub(super) async fn numbered(connection: &mut SqliteConnection, agent: i64) -> Result<AgentRow, StoreError> {
+    let query = format!("select {COLUMNS} from agents where agent = $1 and name is not null");
+    let row: Option<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(agent).fetch_optional(connection).await?;
+    row.map(agent_row).transpose()?.ok_or(StoreError::Damaged("an invite of no agent"))
 }
 
 /// Makes the row of an agent that has no key yet.
