@@ -1,5 +1,7 @@
 //! A signed job that the agent has had to forget.
 
+use std::time::Duration;
+
 use ed25519_dalek::SigningKey;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -19,6 +21,7 @@ use crate::wire::operator::{OperatorKeys, OperatorSignature, Subject};
 
 const PARTIES: Parties = Parties { hub: HubId::from_bytes([1; 16]), agent: AgentId::from_bytes([2; 16]) };
 const HOUR: u64 = 3600 * 1000;
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Of two jobs that ended at the same time the one with the smaller id is forgotten first.
 const JOB: JobId = JobId::from_bytes([0; 16]);
 
@@ -43,7 +46,8 @@ impl World {
     /// The answer to an offer that is not answered by a record.
     async fn answer(&mut self, offer: JobOffer) -> Answer {
         self.offer(offer);
-        self.answers.1.recv().await.unwrap().1.answer
+        let answer = tokio::time::timeout(DEADLINE, self.answers.1.recv()).await;
+        answer.expect("an answer that is no record").unwrap().1.answer
     }
 }
 
