@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// One WebSocket message: exactly this passes, one byte more closes with 1009.
 pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The least that a hub's config may make of it: a batch must fit.
+pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 /// The MAC trailer: tag 0x7A, length 0x20, 32 bytes.
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
@@ -238,6 +240,56 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a stopping hub waits for its sessions.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Head of one HTTP request; an upgrade's takes about 1 KiB. A longer one gets 431.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// One in so many of the hub's sessions, or of its file descriptors where sessions have no bound: as many sockets there
+/// may be that have not proved anything.
+pub const UNPROVEN_SHARE: usize = 10;
+/// Sockets that have not proved anything, at least, however few sessions a hub takes.
+pub const UNPROVEN_MIN: usize = 16;
+/// One in so many file descriptors is not for sessions: database, API, and sockets that have not proved anything.
+pub const DESCRIPTORS_KEPT_SHARE: usize = 5;
+/// And at most, where the config does not bound sessions: some 20 KiB each.
+pub const UNPROVEN_MAX: usize = 4096;
+/// Handshakes in flight at a hub whose config does not say: from the credential to the registration.
+pub const HANDSHAKES: std::num::NonZeroU32 = std::num::NonZeroU32::new(64).unwrap();
+/// Handshakes of one agent at once: whoever copied its bearer takes no more places than these.
+pub const HANDSHAKES_PER_AGENT: usize = 4;
+/// What one address may fail in a minute, and have open without having proved anything, where the config does not say.
+pub const PER_ADDRESS: u32 = 256;
+/// How long an address that failed as often as it may needs until all is forgotten.
+pub const FAILURES_WINDOW: Duration = Duration::from_secs(60);
+/// Addresses whose failures are remembered: some 100 bytes each.
+pub const ADDRESSES_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
+/// Agents that registered lately and so are not held responsible for their neighbours: some 100 bytes each.
+pub const FAMILIAR_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
+/// Entries of `X-Forwarded-For` that are looked at, from the right.
+pub const FORWARDED_MAX: usize = 32;
+/// Agents a second that a hub asks to come back, after a restart or a refusal.
+pub const RETURNS_PER_SECOND: u32 = 100;
+/// What a hub that goes gives itself to be back, before the first of its agents is.
+pub const RETURN_PAUSE: Duration = Duration::from_millis(500);
+/// What is announced beyond the last one's turn: the agents' own jitter (`RECONNECT_MIN`) and the handshake.
+pub const RETURN_MARGIN: Duration = Duration::from_secs(3);
+/// The longest `Retry-After` of a hub that is too busy for now.
+pub const BUSY_RETRY_MAX: Duration = Duration::from_secs(60);
+/// The shortest: the header has whole seconds.
+pub const BUSY_RETRY_MIN: Duration = Duration::from_secs(1);
+/// A silent TCP peer is probed after this, and again after each [`TCP_PROBE_INTERVAL`].
+pub const TCP_IDLE: Duration = Duration::from_secs(60);
+/// See [`TCP_IDLE`].
+pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Probes without an answer that end a connection.
+pub const TCP_PROBES: u32 = 3;
+/// How long a hub waits that has no descriptor left to accept a connection with.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// The least `[quota] rate`, bytes a second: a full message then keeps its agent waiting for 32 s, below the idle time-out.
+pub const QUOTA_RATE_MIN: u64 = 64 * 1024;
+/// What an agent may send at once beyond its rate: as much as the rate allows in this time.
+pub const QUOTA_BURST: Duration = Duration::from_secs(1);
+/// One in so many bytes beyond its quota are for an agent's control lane: results come in though its logs do not.
+pub const QUOTA_CONTROL_SHARE: u64 = 8;
+
 /// Answers to offers that wait for the socket; beyond, the oldest is dropped: the hub offers again.
 pub const JOB_ANSWERS_MAX: usize = 64;
 /// Offers and cancels one session may have waiting for the socket.
@@ -246,6 +298,18 @@ pub const JOB_ORDERS_MAX: usize = 64;
 pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
+/// What a stored spec may be longer by where it is sealed: the key's id, nonce and tag.
+pub const JOB_SPEC_SEAL_BYTES_MAX: usize = 128;
+/// A spec as an agent stores it.
+pub const JOB_SPEC_STORED_BYTES_MAX: usize = JOB_SPEC_BYTES_MAX + JOB_SPEC_SEAL_BYTES_MAX;
+/// Secrets of one job. Each is looked for at every byte of its output.
+pub const JOB_SECRETS_MAX: usize = 64;
+/// A secret's name: it may become a variable's.
+pub const JOB_SECRET_NAME_BYTES_MAX: usize = 64;
+/// A secret's value: a long private key, or a chain of certificates. Linux gives a process 128 KiB in one piece.
+pub const JOB_SECRET_BYTES_MAX: usize = 32 * 1024;
+/// Keys that an agent opens sealed specs with: its present one, the one before, and what this process ran with earlier.
+pub const JOB_SEAL_KEYS_MAX: usize = 4;
 /// Operator keys of one agent: a few people, and those who come after them while both sign.
 pub const OPERATOR_KEYS_MAX: usize = 16;
 /// How often an agent with operator keys keeps how late it is: what a crash forgets of it at most.
@@ -346,6 +410,9 @@ pub const JOBS_PAGE_MAX: u32 = 1000;
 /// Lines on one page of a job's log.
 pub const JOB_LINES_PAGE_MAX: u32 = 10_000;
 
+/// A browser token: claims of up to 2 KiB as hexadecimal digits; a URL or header carries no more without trouble.
+pub const BROWSER_TOKEN_BYTES_MAX: usize = 4 * 1024 + 65;
+
 /// Content of one frame of a bundle.
 pub const BUNDLE_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Numbers that one chunk of a bundle covers: as many of the longest parts as fit into a frame.
@@ -361,5 +428,17 @@ pub const BUNDLE_READ_AHEAD: usize = 2;
 /// The hub's writer gives an import up that brings nothing for this long: its source is a local file.
 pub const IMPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long an invite may be used unless told otherwise, and at most: it is as good as a key until then.
+pub const INVITE_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+/// See [`INVITE_EXPIRY`].
+pub const INVITE_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long an agent's older keys stay good beside a new one that it has not used, unless told otherwise.
+pub const ROTATION_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The same at most.
+pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The body of a request to enrol: three texts of at most 130 bytes.
+pub const ENROLL_BODY_BYTES_MAX: usize = 4096;
+/// From the first byte of a request to enrol to its last, and from there to the answer.
+pub const ENROLL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;

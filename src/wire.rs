@@ -4,11 +4,13 @@
 //! `message` holds the domain types that do. docs/protocol.md draws the frame and the key schedule.
 
 pub mod batch;
+pub mod browser_token;
 mod convert;
 pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod identity;
+pub mod invite;
 pub mod job;
 pub mod key;
 pub mod mac;
@@ -29,3 +31,5 @@ pub const SUBPROTOCOL: &str = "outpost.v1";
 pub const VERSION: u32 = 1;
 /// Path of the upgrade below the hub's base URL.
 pub const CONNECT_PATH: &str = "/v1/agents/connect";
+/// Path of enrolment below the hub's base URL.
+pub const ENROLL_PATH: &str = "/v1/enroll";

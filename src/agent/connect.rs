@@ -21,7 +21,7 @@ use crate::wire::message::{Limits, StreamState};
 use super::config::{Config, Hub};
 use super::credential::{Choice, Means, Next};
 use super::identity::{self, Identity};
-use super::jobs::{Jobs, Parties};
+use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
@@ -117,6 +117,7 @@ impl Connector {
     }
 
     async fn attempt(&self, identity: Identity) -> Outcome {
+        self.jobs.keys(SealKeys::of(&identity.key, &identity));
         let dialled = tokio::select! {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity) => dialled,
@@ -136,6 +137,7 @@ impl Connector {
                 };
             }
         };
+        self.jobs.keys(SealKeys::of(&key, &identity));
         let parties = Parties { hub: key.hub_id, agent: key.agent_id };
         let session = self.session(&key, identity.signing, nonce, streams);
         let with = Surroundings {

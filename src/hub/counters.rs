@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub(super) struct Counters {
     pub(super) auth_ok: Counter,
     pub(super) auth_failed: ByName,
+    pub(super) enrolled: Counter,
+    pub(super) enroll_failed: ByName,
     pub(super) sessions_ended: ByName,
     pub(super) registrations: Counter,
     pub(super) frames_in: Counter,
@@ -29,7 +31,7 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    pub(super) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -53,6 +55,8 @@ impl Counters {
         json!({
             "auth_ok": self.auth_ok.value(),
             "auth_failed": self.auth_failed.value(),
+            "enrolled": self.enrolled.value(),
+            "enroll_failed": self.enroll_failed.value(),
             "registrations": self.registrations.value(),
             "sessions_ended": self.sessions_ended.value(),
             "frames_in": self.frames_in.value(),

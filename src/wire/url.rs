@@ -152,6 +152,12 @@ impl HubUrl {
         format!("{}://{}{}", self.scheme.name(), self.authority(), self.prefix)
     }
 
+    /// The same for plain requests, whichever scheme was written.
+    pub fn http_base(&self) -> String {
+        let scheme = if self.scheme_is_tls() { Scheme::Https } else { Scheme::Http };
+        format!("{}://{}{}", scheme.name(), self.authority(), self.prefix)
+    }
+
     /// Whether plain text goes beyond loopback: worth a warning at each start.
     pub fn is_exposed(&self) -> bool {
         !self.scheme_is_tls() && !self.host.is_loopback()
