@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::NOW;
+use crate::agent::jobs::seal::SealKeys;
 use crate::agent::jobs::{self, Answered, Jobs, Parties, Settings, Surroundings};
 use crate::agent::state::State;
 use crate::exec::{Handlers, JobContext, JobHandler, Outcome};
@@ -72,6 +73,7 @@ async fn a_forgotten_job_is_too_old_whatever_a_hub_says_of_its_age() {
         outbox: outbox.clone(),
         state: State::default(),
         wall_clock: || NOW,
+        keys: SealKeys::default(),
         operator_keys: Some(OperatorKeys::parse(&[public_to_line(&key().verifying_key())]).unwrap()),
     };
     let handlers = Handlers::new().with("nothing", Nothing);
