@@ -17,6 +17,7 @@ pub mod record;
 mod shutdown;
 mod snapshot;
 pub mod state;
+mod token;
 pub(crate) mod uplink;
 
 use std::path::PathBuf;
@@ -30,9 +31,10 @@ use crate::limit;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 
-use config::{Config, LinkMode};
+use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
 use state::{SAVED_ROW, Saved, State, Status};
+use token::keeper::Keeper;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -134,8 +136,11 @@ impl Agent {
                 if let Some(warning) = &hub.warning {
                     tracing::warn!("{warning}");
                 }
+                let tokens = (config.jwt == JwtMode::On)
+                    .then(|| Keeper::new(hub.token_url.clone(), config.identity_files(), state.clone()));
                 let connector = connect::Connector {
                     config,
+                    tokens,
                     hub,
                     outbox: outbox.clone(),
                     state: state.clone(),

@@ -10,9 +10,11 @@ pub mod envelope;
 pub mod error;
 pub mod identity;
 pub mod job;
+pub mod jwt;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod signed_upgrade;
 pub mod url;
 mod walk;
 
@@ -28,3 +30,5 @@ pub const SUBPROTOCOL: &str = "outpost.v1";
 pub const VERSION: u32 = 1;
 /// Path of the upgrade below the hub's base URL.
 pub const CONNECT_PATH: &str = "/v1/agents/connect";
+/// Path of the tokens below the hub's base URL.
+pub const TOKEN_PATH: &str = "/v1/agents/token";

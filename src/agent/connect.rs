@@ -17,18 +17,22 @@ use crate::session::{AgentConfig, AgentSession, RegisterInfo};
 use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
+use crate::wire::signed_upgrade::UpgradeClaim;
 
 use super::config::{Config, Hub};
-use super::credential::{Choice, Means, Next};
+use super::credential::{Choice, Means, Next, Proof};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
+use super::token::keeper::Keeper;
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
 
 /// The loop's belongings.
 pub(super) struct Connector {
     pub(super) config: Config,
+    /// Where tokens are presented.
+    pub(super) tokens: Option<Keeper>,
     pub(super) hub: Hub,
     pub(super) outbox: Outbox,
     pub(super) state: State,
@@ -43,11 +47,30 @@ struct Dialled {
     nonce: [u8; 32],
     /// What it was made with, and so what the session runs with.
     key: KeyFile,
+    token: TokenFate,
+}
+
+/// What the hub said to the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenFate {
+    /// It took it, or none was presented.
+    Unknown,
+    /// It wanted the bearer.
+    Refused,
 }
 
 impl Connector {
-    /// Runs until it is stopped.
+    /// Runs until it is stopped; beside the attempts, what they present is kept fresh.
     pub(super) async fn run(self) {
+        let fresh = async {
+            if let Some(tokens) = &self.tokens {
+                tokens.run(self.stop.clone()).await;
+            }
+        };
+        tokio::join!(self.dial_for_ever(), fresh);
+    }
+
+    async fn dial_for_ever(&self) {
         let mut pace = Pace::new(self.config.reconnect);
         let mut rolled = Again::Later;
         self.state.set_link(LinkState::Reconnecting);
@@ -121,7 +144,7 @@ impl Connector {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity) => dialled,
         };
-        let Dialled { link, nonce, key } = match dialled {
+        let Dialled { link, nonce, key, token } = match dialled {
             Ok(dialled) => dialled,
             Err(error) => return refused(&error),
         };
@@ -149,31 +172,54 @@ impl Connector {
             jobs: self.jobs.clone(),
             parties,
         };
-        Uplink::new(link, session, with).run().await
+        let outcome = Uplink::new(link, session, with).run().await;
+        if let (true, TokenFate::Refused, Some(tokens)) = (outcome.verified(), token, &self.tokens) {
+            tokens.refused();
+        }
+        outcome
     }
 
     /// Dials until the hub takes what is presented, or refuses what no other credential mends.
     async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
-        let means = Means { has_previous: identity.previous.is_some(), has_token: false };
+        let held = self.tokens.as_ref().and_then(|tokens| tokens.usable(&identity.key.key_id));
+        let means = Means { has_previous: identity.previous.is_some(), has_token: held.is_some() };
         let mut choice = Choice::first(means);
+        let mut token = TokenFate::Unknown;
         loop {
-            let nonce = random::bytes();
             self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
-            let key = choice.key_of(identity);
-            let bearer = key.bearer().to_text();
-            let greeting = Greeting { authorization: &bearer, nonce: &nonce };
+            let (nonce, key) = (random::bytes(), choice.key_of(identity));
+            let authorization = match (choice.proof, &held) {
+                (Proof::Token, Some(held)) => held.clone(),
+                (Proof::Token, None) | (Proof::Bearer, _) => key.bearer().to_text(),
+            };
+            let signed = identity.signing.as_ref().map(|signing| self.claim(key, choice).sign(signing));
+            let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
             let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
-                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone() }),
+                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
                 Err(DialError::Refused(refusal)) => refusal,
                 Err(error) => return Err(error),
             };
             match choice.refused(means, &refusal, (self.config.wall_clock)()) {
                 Next::Now(next) => {
                     tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
+                    if choice.proof != next.proof {
+                        token = TokenFate::Refused;
+                    }
                     choice = next;
                 }
                 Next::Later => return Err(DialError::Refused(refusal)),
             }
+        }
+    }
+
+    /// What a signed upgrade vouches for.
+    fn claim(&self, key: &KeyFile, choice: Choice) -> UpgradeClaim {
+        let offset = choice.clock.unwrap_or_else(|| self.state.clock_offset());
+        UpgradeClaim {
+            url: self.hub.canonical.clone(),
+            agent_id: key.agent_id,
+            timestamp: offset.correct((self.config.wall_clock)()),
+            nonce: random::bytes(),
         }
     }
 

@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use crate::limit;
 use crate::obs::log::Format;
+use crate::unit;
 use crate::wire::message::{Limits, SignatureMode};
+use crate::wire::url::{AllowInsecure, HubUrl};
 
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
@@ -24,6 +26,11 @@ pub struct Config {
     pub agent_listen: Option<SocketAddr>,
     /// What is asked of agents without a bound key; those with one always sign.
     pub signature: SignatureMode,
+    /// The hub's URLs as agents dial them, in [`HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
+    /// bound key have to be signed for one of them.
+    pub public_urls: Vec<String>,
+    /// How long a token opens upgrades: 1 minute to 24 hours.
+    pub jwt_ttl: Duration,
     /// Bytes of one message, at most `limit::MESSAGE_BYTES_MAX`.
     pub message_bytes: u32,
     /// A peer that accepts no byte for this long is dropped; not a setting, tests shorten it.
@@ -93,6 +100,7 @@ struct File {
     data: Option<PathBuf>,
     listen: Option<String>,
     agent_listen: Option<String>,
+    public_urls: Option<Vec<String>>,
     #[serde(default)]
     auth: Auth,
     #[serde(default)]
@@ -105,6 +113,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Auth {
     signature: Option<String>,
+    jwt_ttl: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,6 +129,8 @@ impl Default for Config {
             listen: LISTEN,
             agent_listen: None,
             signature: SignatureMode::Optional,
+            public_urls: Vec::new(),
+            jwt_ttl: limit::JWT_TTL,
             message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
             write_timeout: limit::WRITE_TIMEOUT,
             log: LogConfig::default(),
@@ -150,8 +161,12 @@ impl Config {
         set("OUTPOST_LISTEN", &mut settings.listen);
         set("OUTPOST_AGENT_LISTEN", &mut settings.agent_listen);
         set("OUTPOST_AUTH_SIGNATURE", &mut settings.auth.signature);
+        set("OUTPOST_AUTH_JWT_TTL", &mut settings.auth.jwt_ttl);
         set("OUTPOST_LIMITS_MESSAGE", &mut settings.limits.message);
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
+        if let Some(urls) = variable("OUTPOST_PUBLIC_URLS") {
+            settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
+        }
         if let Some(data) = variable("OUTPOST_DATA") {
             settings.data = Some(data.into());
         }
@@ -200,6 +215,13 @@ impl File {
             data: self.data.unwrap_or(defaults.data),
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
+            public_urls: self
+                .public_urls
+                .unwrap_or_default()
+                .iter()
+                .map(|url| public_url(url))
+                .collect::<Result<_, _>>()?,
+            jwt_ttl: self.auth.jwt_ttl.map_or(Ok(defaults.jwt_ttl), |text| jwt_ttl(&text))?,
             signature,
             message_bytes: self.limits.message.map_or(Ok(defaults.message_bytes), |text| message(&text))?,
             write_timeout: defaults.write_timeout,
@@ -216,6 +238,18 @@ fn wrong(key: &'static str, value: &str, expected: &'static str) -> ConfigError 
 fn address(key: &'static str, text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
     text.map(|text| text.parse().map_err(|_| wrong(key, &text, "an address and port like 127.0.0.1:8440")))
         .transpose()
+}
+
+/// Only compared with what agents say they dial: nothing is sent there.
+fn public_url(text: &str) -> Result<String, ConfigError> {
+    HubUrl::parse(text, AllowInsecure::Any)
+        .map(|url| url.canonical())
+        .map_err(|_| wrong("public_urls", text, "a URL like https://hub.example[:port][/prefix]"))
+}
+
+fn jwt_ttl(text: &str) -> Result<Duration, ConfigError> {
+    let fits = |time: &Duration| (limit::JWT_TTL_MIN..=limit::JWT_TTL_MAX).contains(time);
+    unit::duration(text).ok().filter(fits).ok_or_else(|| wrong("auth.jwt_ttl", text, "a time from 1m to 24h"))
 }
 
 /// A size such as `512KiB` or `2MiB`, from 64 KiB (a batch must fit) to the protocol's limit.
@@ -256,6 +290,22 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
         assert_eq!(config.message_bytes, 128 * 1024);
         assert_eq!(config.signature, SignatureMode::Required);
+    }
+
+    #[test]
+    fn a_hubs_urls_are_compared_in_one_form_and_tokens_have_bounds() {
+        let text = "public_urls = [\"wss://Hub.Example:443/out/\", \"http://10.0.0.1:80\"]\n[auth]\njwt_ttl = \"5m\"\n";
+        let config = load(text, &[]).unwrap();
+        assert_eq!(config.public_urls, ["https://hub.example/out", "http://10.0.0.1"]);
+        assert_eq!(config.jwt_ttl, Duration::from_secs(300));
+        let config = load(text, &[("OUTPOST_PUBLIC_URLS", "https://a:8443, https://b")]).unwrap();
+        assert_eq!(config.public_urls, ["https://a:8443", "https://b"]);
+        for (variable, value) in
+            [("OUTPOST_AUTH_JWT_TTL", "59s"), ("OUTPOST_AUTH_JWT_TTL", "25h"), ("OUTPOST_PUBLIC_URLS", "hub")]
+        {
+            let error = load("", &[(variable, value)]).unwrap_err().to_string();
+            assert!(error.contains(value), "{error}");
+        }
     }
 
     #[test]

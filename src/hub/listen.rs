@@ -11,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::limit;
-use crate::wire::CONNECT_PATH;
+use crate::wire::{CONNECT_PATH, TOKEN_PATH};
 
 use super::{Shared, StartError, api, upgrade};
 
@@ -28,6 +28,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
 pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
     let agents = Router::new()
         .route(CONNECT_PATH, any(upgrade::connect))
+        .route(TOKEN_PATH, any(upgrade::token::issue))
         .fallback(upgrade::fallback)
         .with_state(Arc::clone(shared));
     let api = api::router(shared);
@@ -35,6 +36,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
         api.fallback(api::not_found)
     } else {
         api.route(CONNECT_PATH, any(upgrade::connect).with_state(Arc::clone(shared)))
+            .route(TOKEN_PATH, any(upgrade::token::issue).with_state(Arc::clone(shared)))
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };
     Routers { api, agents }

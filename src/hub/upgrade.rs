@@ -1,11 +1,15 @@
 //! From an HTTP request to an agent's WebSocket: everything that can be refused with a status is refused here.
 //!
-//! The order: shape, version (426) and nonce (400), credential (401, 403), then whether the hub can take anything (503).
+//! The order: shape, version (426) and nonce (400), credential (401, 403), the signature where one is wanted (401), then
+//! whether the hub can take anything (503).
 //! Each refusal carries `X-Outpost-Error` with the error table's name, and is counted under it.
 
+mod nonces;
 mod proof;
 mod refusal;
 mod request;
+mod signed;
+pub(super) mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,10 +20,11 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::{CONNECT_PATH, SUBPROTOCOL};
+use crate::wire::{CONNECT_PATH, SUBPROTOCOL, TOKEN_PATH};
 
 use super::store::Credential;
 use super::{Shared, api, connection};
+pub(super) use nonces::Nonces;
 use refusal::Refusal;
 use request::Wanted;
 
@@ -29,7 +34,7 @@ struct Admitted {
     credential: Credential,
 }
 
-/// The agents' path below any prefix; everything else is not found.
+/// The agents' paths below any prefix; everything else is not found.
 pub(super) async fn fallback(
     state: State<Arc<Shared>>,
     address: ConnectInfo<SocketAddr>,
@@ -38,6 +43,9 @@ pub(super) async fn fallback(
 ) -> Response<Body> {
     if uri.path().ends_with(CONNECT_PATH) {
         return connect(state, address, request).await;
+    }
+    if uri.path().ends_with(TOKEN_PATH) {
+        return token::issue(state, address, request).await;
     }
     api::not_found().await
 }
@@ -74,6 +82,7 @@ pub(super) async fn connect(
 async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Admitted, Refusal> {
     let wanted = Wanted::of(method, headers)?;
     let credential = proof::check(shared, headers).await?;
+    signed::check(shared, headers, &credential)?;
     if shared.stop.is_cancelled() {
         return Err(Refusal::new(ErrorCode::GoingAway, "the hub is shutting down"));
     }

@@ -11,6 +11,8 @@ mod handshake;
 mod intake;
 mod receive;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::id::{JobId, MessageId, StreamId};
@@ -214,6 +216,15 @@ impl HubSession {
     /// Ends the session with an entry of the error table; a registered agent is told.
     pub fn close(&mut self, _now: BootTime, code: ErrorCode, detail: &str) {
         self.fail(&WireError::new(code, detail));
+    }
+
+    /// The same for an agent that is to come back no sooner than that.
+    pub fn send_away(&mut self, code: ErrorCode, detail: &str, retry_after: Duration) {
+        let (mut last, closed) = verdict(&WireError::new(code, detail));
+        if let Message::Error(error) = &mut last {
+            error.retry_after = Some(retry_after);
+        }
+        self.end(self.inbound.agreed().then_some(last), closed);
     }
 
     /// Numbers and signs the next frame and appends it to `out`.

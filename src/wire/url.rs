@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::CONNECT_PATH;
+use super::{CONNECT_PATH, TOKEN_PATH};
 
 /// How far plain text (http, ws) may go beyond loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,6 +150,20 @@ impl HubUrl {
     /// The base URL, without a slash at its end.
     pub fn base(&self) -> String {
         format!("{}://{}{}", self.scheme.name(), self.authority(), self.prefix)
+    }
+
+    /// The one way to write where this leads: http or https, without the port where it is the usual one. What an agent
+    /// signs as `X-Outpost-URL`, and a hub compares with its own.
+    pub fn canonical(&self) -> String {
+        let (scheme, usual) = if self.scheme_is_tls() { ("https", 443) } else { ("http", 80) };
+        let port = self.port.filter(|port| *port != usual);
+        let plain = Self { port, ..self.clone() };
+        format!("{scheme}://{}{}", plain.authority(), self.prefix)
+    }
+
+    /// Where tokens are asked for, over HTTP.
+    pub fn token_url(&self) -> String {
+        format!("{}{TOKEN_PATH}", self.canonical())
     }
 
     /// Whether plain text goes beyond loopback: worth a warning at each start.

@@ -9,13 +9,19 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod agent_credential;
 #[cfg(feature = "agent")]
 mod agent_jobs;
 mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;
 #[cfg(feature = "hub")]
+mod copies;
+#[cfg(feature = "hub")]
 mod delivery;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod front;
 #[cfg(feature = "agent")]
 mod hand_hub;
 #[cfg(feature = "hub")]
@@ -28,5 +34,9 @@ mod jobs;
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;
+#[cfg(feature = "hub")]
+mod signed_upgrade;
+#[cfg(feature = "hub")]
+mod token;
 #[cfg(feature = "hub")]
 mod upgrade;

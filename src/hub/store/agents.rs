@@ -14,7 +14,7 @@ use super::{AgentRef, Store, StoreError, jobs, keys, now};
 /// The key an agent is given first.
 const FIRST_KEY: &str = "k1";
 /// Names that stand for something else in the API's paths.
-const RESERVED: [&str; 1] = ["connect"];
+const RESERVED: [&str; 2] = ["connect", "token"];
 
 /// Whether an agent may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,24 +1,48 @@
-//! Who asks: the bearer of a request, held against the store. The agent's state and key are read at each request, so a
-//! revocation never waits for anything to expire.
+//! Who asks: the bearer of a request or the token it bought, held against the store. The agent's state and key are read at
+//! each request, so a revocation never waits for a token to expire.
 
 use axum::http::HeaderMap;
 
-use crate::hub::Shared;
 use crate::hub::store::Credential;
+use crate::hub::{Shared, hub_time};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
 use super::refusal::Refusal;
 use super::request::text;
 
-/// What the request's credential opens.
+/// What the request's bearer or token opens.
 ///
 /// # Errors
 /// Where it opens nothing, or the store fails.
 pub(super) async fn check(shared: &Shared, headers: &HeaderMap) -> Result<Credential, Refusal> {
-    let bearer: Bearer = text(headers, "authorization")
-        .strip_prefix("Bearer ")
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Refusal::new(ErrorCode::Unauthorized, "no bearer of an agent"))?;
+    let text = presented(headers)?;
+    let (kind, opened) = match text.parse::<Bearer>() {
+        Ok(bearer) => ("bearer", shared.store.authenticate(&bearer).await??),
+        Err(_not_a_bearer) => {
+            let claims = shared
+                .jwt
+                .verify(text, hub_time())
+                .map_err(|error| Refusal::new(ErrorCode::Unauthorized, error.to_string()))?;
+            ("token", shared.store.credential_of(claims.agent_id, &claims.key_id).await??)
+        }
+    };
+    shared.counters.credentials.add(kind);
+    Ok(opened)
+}
+
+/// What the request's bearer opens; no token, so that none ever buys another.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn bearer(shared: &Shared, headers: &HeaderMap) -> Result<Credential, Refusal> {
+    let bearer = presented(headers)?.parse::<Bearer>();
+    let bearer = bearer.map_err(|error| Refusal::new(ErrorCode::Unauthorized, error.to_string()))?;
     Ok(shared.store.authenticate(&bearer).await??)
+}
+
+fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
+    text(headers, "authorization")
+        .strip_prefix("Bearer ")
+        .ok_or_else(|| Refusal::new(ErrorCode::Unauthorized, "no bearer of an agent"))
 }
