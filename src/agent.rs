@@ -30,6 +30,7 @@ use crate::id::InstanceId;
 use crate::limit;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
+use crate::wire::operator::OperatorKeys;
 
 use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
@@ -99,7 +100,7 @@ impl Agent {
         let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
-        let state = restore(&outbox).await?;
+        let state = restore(&outbox, config.operator_keys.as_ref()).await?;
         let listener = match intake::bind(&config.socket).await {
             Ok(listener) => listener,
             Err(error) => {
@@ -112,7 +113,9 @@ impl Agent {
             outbox: outbox.clone(),
             state: state.clone(),
             wall_clock: config.wall_clock,
+            operator_keys: config.operator_keys.clone(),
         };
+        let handlers = handlers.only(config.kinds.clone());
         let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
             Ok(started) => started,
             Err(error) => {
@@ -242,13 +245,14 @@ async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
         .map_err(StartError::from)
 }
 
-/// What an earlier process left; a row that is not understood counts as none.
+/// What an earlier process left; a row that is not understood counts as none, and so does a config snapshot that none of
+/// the operator keys signed.
 ///
 /// # Errors
 /// Where the outbox cannot be read.
-pub async fn restore(outbox: &Outbox) -> Result<State, StoreError> {
+pub async fn restore(outbox: &Outbox, keys: Option<&OperatorKeys>) -> Result<State, StoreError> {
     let saved: Saved =
         outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
-    let config_version = snapshot::load(outbox).await?.map_or(0, |snapshot| snapshot.version);
+    let config_version = snapshot::load(outbox, keys).await?.map_or(0, |snapshot| snapshot.version);
     Ok(State::restored(saved, config_version))
 }

@@ -35,6 +35,8 @@ mod job_logs;
 #[cfg(feature = "hub")]
 mod job_show;
 #[cfg(feature = "hub")]
+mod job_sign;
+#[cfg(feature = "hub")]
 mod job_submit;
 #[cfg(any(feature = "agent", feature = "hub"))]
 mod new_file;

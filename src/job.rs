@@ -6,7 +6,9 @@
 pub mod journal;
 pub mod process;
 pub mod spec;
+pub mod terms;
 
 pub use crate::wire::job::JobState;
 pub use journal::Journal;
 pub use spec::{JobSpec, OnCrash, SpecError};
+pub use terms::Terms;

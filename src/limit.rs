@@ -279,6 +279,12 @@ pub const JOB_ORDERS_MAX: usize = 64;
 pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
+/// Operator keys of one agent: a few people, and those who come after them while both sign.
+pub const OPERATOR_KEYS_MAX: usize = 16;
+/// How often an agent with operator keys keeps how late it is: what a crash forgets of it at most.
+pub const OPERATOR_TIME_INTERVAL: Duration = Duration::from_secs(60);
+/// Kinds in an agent's list of those it runs.
+pub const JOB_KINDS_MAX: usize = 64;
 /// How far ahead a job's `expires_at_ms` may lie.
 pub const JOB_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// When a job expires that does not say: after its creation.

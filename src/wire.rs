@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod key;
 pub mod mac;
 pub mod message;
+pub mod operator;
 pub mod signed_upgrade;
 pub mod url;
 mod walk;

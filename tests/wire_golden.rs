@@ -20,13 +20,15 @@ use outpost::wire::job::{Answer, JobAck, JobOffer, Refusal};
 use outpost::wire::key::{AgentKey, Bearer, Direction, KeyFile, MacRoot, SessionContext, challenge_digest};
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
-    Challenge, ChannelBinding, Codec, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway, Heartbeat,
-    LaneDepth, Limits, Listing, Message, Part, Record, RecordKind, Records, Register, RegisterAck,
+    Challenge, ChannelBinding, Codec, ConfigRefusal, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway,
+    Heartbeat, LaneDepth, Limits, Listing, Message, Part, Record, RecordKind, Records, Register, RegisterAck,
     RetryHints, SignatureMode, StreamMark, StreamState,
 };
+use outpost::wire::operator::{OperatorSignature, Subject};
 use serde_json::Value;
 
 const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
+const SPEC: &[u8] = br#"{"kind": "exec"}"#;
 const EPOCH: Epoch = Epoch::from_u64(0x0000_0001_DEAD_BEEF);
 
 fn golden(name: &str) -> PathBuf {
@@ -164,7 +166,7 @@ fn register(vectors_instance: [u8; 16]) -> Register {
     }
 }
 
-fn register_ack() -> RegisterAck {
+fn register_ack(vectors: &Vectors) -> RegisterAck {
     RegisterAck {
         hub_time: HubTime(HUB_TIME.0 + 12),
         heartbeat_interval: Duration::from_secs(30),
@@ -181,7 +183,11 @@ fn register_ack() -> RegisterAck {
             entries: vec![mark(Lane::Control, 0, 0), mark(Lane::Events, 6, 0x1234_ABCD)],
             more: true,
         },
-        config: Some(ConfigSnapshot { version: 4, document: Bytes::from_static(b"{}") }),
+        config: Some(ConfigSnapshot {
+            version: 4,
+            document: Bytes::from_static(b"{}"),
+            signature: Some(operator(vectors, Subject::Config, b"{}")),
+        }),
         retry: Some(RetryHints { min: Duration::from_millis(250), max: Duration::from_secs(30) }),
     }
 }
@@ -207,7 +213,13 @@ fn heartbeat() -> Heartbeat {
         ],
         agent_version: "0.1.0".to_owned(),
         config_version: 4,
+        config_refused: Some(ConfigRefusal { version: 5, reason: "it is not signed".to_owned() }),
     }
+}
+
+/// The identity's key signs as an operator's does.
+fn operator(vectors: &Vectors, subject: Subject, bytes: &[u8]) -> OperatorSignature {
+    OperatorSignature::sign(subject, &vectors.identity(), bytes)
 }
 
 /// Name, key, number and message of every golden frame but `unknown_body`, which nobody here can make.
@@ -224,7 +236,7 @@ fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Mess
             3,
             Message::RegisterMore(Listing { entries: vec![state(Lane::Logs, 1, 66)], more: false }),
         ),
-        (&keys.down, 2, Message::RegisterAck(Box::new(register_ack()))),
+        (&keys.down, 2, Message::RegisterAck(Box::new(register_ack(vectors)))),
         (
             &keys.down,
             3,
@@ -267,8 +279,8 @@ fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Mess
             Message::JobOffer(JobOffer {
                 job: job(),
                 created_at: HUB_TIME,
-                spec: Bytes::from_static(br#"{"kind": "exec"}"#),
-                signature: (0xC0..=0xFF).collect(),
+                spec: Bytes::from_static(SPEC),
+                signature: Some(operator(vectors, Subject::Job, SPEC)),
             }),
         ),
         (
@@ -390,6 +402,16 @@ fn the_challenge_signature_is_the_one_of_the_vectors() {
     assert!(
         public.verify_strict(&challenge_digest(&vectors.context([1; 32]), HUB_TIME), &signature).is_err()
     );
+}
+
+#[test]
+fn an_operators_signatures_have_the_text_of_the_vectors() {
+    let vectors = Vectors::read();
+    for (subject, bytes, name) in
+        [(Subject::Job, SPEC, "operator_job"), (Subject::Config, &b"{}"[..], "operator_config")]
+    {
+        assert_eq!(operator(&vectors, subject, bytes).to_string(), vectors.text("texts", name));
+    }
 }
 
 #[test]

@@ -8,17 +8,20 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exec::{EnvAllow, ExecSettings};
+use crate::job::spec::is_kind;
 use crate::limit;
 use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
 use crate::outbox::Options;
 use crate::time::WallTime;
 use crate::unit;
+use crate::wire::operator::OperatorKeys;
 
 use super::identity::IdentityFiles;
 use super::{jobs, pace};
@@ -154,6 +157,10 @@ pub struct Config {
     pub jobs: jobs::Settings,
     /// What jobs of the kind `exec` may do.
     pub exec: ExecSettings,
+    /// Whose signatures jobs and config snapshots need; `None`: they need none.
+    pub operator_keys: Option<OperatorKeys>,
+    /// The only kinds of job that are run; `None`: every kind there is a handler for.
+    pub kinds: Option<BTreeSet<String>>,
     /// How log lines look.
     pub log_format: Format,
     /// The least severe level that is logged; `None` leaves it to the command line.
@@ -195,6 +202,8 @@ impl Config {
             heartbeat: None,
             jobs: jobs::Settings::default(),
             exec: ExecSettings::default(),
+            operator_keys: None,
+            kinds: None,
             log_format: Format::Text,
             log_level: None,
             wall_clock: crate::obs::clock::wall_now,
@@ -347,6 +356,12 @@ impl Config {
             self.exec.roots.push(root.clone());
         }
         self.exec.user.clone_from(&section.user);
+        if let Some(texts) = &section.operator_keys {
+            let keys = OperatorKeys::parse(texts);
+            self.operator_keys =
+                Some(keys.map_err(|error| origin.wrong("jobs.operator_keys", error.to_string()))?);
+        }
+        self.kinds = section.kinds.as_deref().map(|kinds| origin.kinds(kinds)).transpose()?;
         Ok(())
     }
 
@@ -414,6 +429,20 @@ impl Origin<'_> {
                 Scalar::Text(text) => unit::bytes(text).map_err(|error| self.wrong(key, error.to_string())),
             })
             .transpose()
+    }
+
+    fn kinds(&self, kinds: &[String]) -> Result<BTreeSet<String>, ConfigError> {
+        if kinds.len() > limit::JOB_KINDS_MAX {
+            let reason = format!("{} kinds, the limit is {}", kinds.len(), limit::JOB_KINDS_MAX);
+            return Err(self.wrong("jobs.kinds", reason));
+        }
+        match kinds.iter().find(|kind| !is_kind(kind)) {
+            Some(kind) => {
+                Err(self
+                    .wrong("jobs.kinds", format!("`{kind}` is not 1 to 64 of a-z, 0-9, `.`, `_` and `-`")))
+            }
+            None => Ok(kinds.iter().cloned().collect()),
+        }
     }
 
     fn hub(&self, url: &str, allow_insecure: Option<&str>) -> Result<Hub, ConfigError> {

@@ -171,6 +171,7 @@ impl Connector {
             hub: self.hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
+            operator_keys: self.config.operator_keys.clone(),
         };
         let outcome = Uplink::new(link, session, with).run().await;
         if let (true, TokenFate::Refused, Some(tokens)) = (outcome.verified(), token, &self.tokens) {

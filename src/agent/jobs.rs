@@ -16,6 +16,7 @@ mod actor;
 mod crash;
 mod end;
 mod follower;
+mod latest;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use crate::limit;
 use crate::outbox::{Outbox, StoreError};
 use crate::time::{HubTime, WallTime};
 use crate::wire::job::{Answer, JobAck, JobOffer, Refusal};
+use crate::wire::operator::OperatorKeys;
 
 use super::state::State;
 use actor::Actor;
@@ -64,6 +66,8 @@ pub(super) struct Surroundings {
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) wall_clock: fn() -> WallTime,
+    /// Whose signatures jobs need; `None`: they need none.
+    pub(super) operator_keys: Option<OperatorKeys>,
 }
 
 /// An answer for the session, and the offer it answers.
@@ -78,8 +82,16 @@ pub(super) struct Parties {
 
 /// What a session asks for.
 enum Order {
-    Offer { offer: JobOffer, id: MessageId, parties: Parties, now: HubTime, answers: mpsc::Sender<Answered> },
+    Offer {
+        offer: JobOffer,
+        id: MessageId,
+        parties: Parties,
+        now: HubTime,
+        answers: mpsc::Sender<Answered>,
+    },
     Cancel(JobId),
+    /// A hub says that it is this time.
+    Time(HubTime),
 }
 
 /// A handle on the jobs; cheap to clone.
@@ -127,6 +139,12 @@ impl Jobs {
             let detail = "the agent has more orders than it can look at".to_owned();
             answer(answers, id, job, Answer::Refused { refusal: Refusal::Busy, detail });
         }
+    }
+
+    /// A hub that the agent is registered with says that it is this time. Where too much waits it is forgotten: an offer
+    /// says it again.
+    pub(super) fn time(&self, now: HubTime) {
+        let _full = self.orders.try_send(Order::Time(now));
     }
 
     /// A job is to end. Where too much waits it is forgotten: the hub asks again.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::outbox::Stat;
-use crate::time::{ClockOffset, WallTime};
+use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 
 /// The outbox row that holds [`Saved`].
@@ -83,6 +83,9 @@ pub struct Counters {
     pub tokens: u64,
     /// Records taken from local programs.
     pub records_taken: u64,
+    /// Offered jobs and config snapshots that were refused while there were operator keys.
+    #[serde(default)]
+    pub operator_refusals: u64,
 }
 
 /// The object of `agent status --json`.
@@ -110,10 +113,22 @@ pub struct Status {
     pub version: String,
     /// Version of the config snapshot, 0 where none.
     pub config_version: u64,
+    /// The hub's last config snapshot, where it was refused.
+    #[serde(default)]
+    pub config_refused: Option<RefusedConfig>,
     /// Why the last session or attempt ended.
     pub last_error: Option<LastError>,
     /// Counts since the start.
     pub counters: Counters,
+}
+
+/// A config snapshot that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedConfig {
+    /// Its version.
+    pub version: u64,
+    /// Why.
+    pub reason: String,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +136,7 @@ struct Inner {
     link: LinkState,
     saved: Saved,
     config_version: u64,
+    config_refused: Option<RefusedConfig>,
     last_error: Option<LastError>,
     counters: Counters,
     jobs: BTreeMap<String, u64>,
@@ -155,11 +171,10 @@ impl State {
     }
 
     /// A RegisterAck was verified.
-    pub fn registered(&self, saved: Saved, config_version: Option<u64>) {
+    pub fn registered(&self, saved: Saved) {
         let mut inner = self.lock();
         inner.link = LinkState::Connected;
         inner.saved = saved;
-        inner.config_version = config_version.unwrap_or(inner.config_version);
         inner.last_error = None;
         inner.counters.registrations = inner.counters.registrations.saturating_add(1);
     }
@@ -201,6 +216,33 @@ impl State {
         self.lock().saved.clock_offset_ms.map(ClockOffset)
     }
 
+    /// A config snapshot is kept.
+    pub fn configured(&self, version: u64) {
+        let mut inner = self.lock();
+        inner.config_version = version;
+        inner.config_refused = None;
+    }
+
+    /// A config snapshot was refused. Returns whether this differs from the refusal before, for the log.
+    pub fn config_refused(&self, refused: RefusedConfig) -> Repeat {
+        let mut inner = self.lock();
+        let same = inner.config_refused.as_ref() == Some(&refused);
+        inner.config_refused = Some(refused);
+        if same { Repeat::Same } else { Repeat::New }
+    }
+
+    /// The hub's last config snapshot, where it was refused.
+    pub fn refused_config(&self) -> Option<RefusedConfig> {
+        self.lock().config_refused.clone()
+    }
+
+    /// Hub time at the last registration.
+    pub fn registered_at(&self) -> Option<HubTime> {
+        let inner = self.lock();
+        let at = WallTime(inner.saved.connected_at_ms?);
+        Some(ClockOffset(inner.saved.clock_offset_ms?).correct(at))
+    }
+
     /// Version of the config snapshot.
     pub fn config_version(&self) -> u64 {
         self.lock().config_version
@@ -223,6 +265,7 @@ impl State {
             jobs: inner.jobs.clone(),
             version: super::VERSION.to_owned(),
             config_version: inner.config_version,
+            config_refused: inner.config_refused.clone(),
             last_error: inner.last_error.clone(),
             counters: inner.counters,
         }

@@ -31,6 +31,7 @@ use crate::session::{AgentSession, ReadRequest, Transmit};
 use crate::time::{BootTime, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::StreamMark;
+use crate::wire::operator::OperatorKeys;
 
 use super::heartbeat;
 use super::jobs::{Answered, Jobs, Parties};
@@ -53,6 +54,7 @@ pub(super) struct Surroundings {
     pub(super) heartbeat: Option<Duration>,
     pub(super) jobs: Jobs,
     pub(super) parties: Parties,
+    pub(super) operator_keys: Option<OperatorKeys>,
     pub(super) hub: String,
 }
 
@@ -137,8 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 stat = finish(&mut self.beating) => {
                     self.beating = None;
                     stat.map_or_else(|error| self.outcome.store_failed(&error), |stat| {
-                        let version = self.with.state.config_version();
-                        self.session.send_heartbeat(heartbeat::heartbeat(&stat, version));
+                        self.session.send_heartbeat(heartbeat::heartbeat(&stat, &self.with.state));
                         Flow::On
                     })
                 }

@@ -28,10 +28,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
                 .map_err(|error| CliError::new(Exit::Failed, format!("the agent's answer: {error}")))?
         }
         Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
+            let (outbox, keys) = (folder::open_existing(&config)?, config.operator_keys);
             super::runtime()?
                 .block_on(async move {
-                    let state = crate::agent::restore(&outbox).await?;
+                    let state = crate::agent::restore(&outbox, keys.as_ref()).await?;
                     let status = state.status(outbox.stat().await?);
                     outbox.close().await.map(|()| status)
                 })
@@ -62,6 +62,9 @@ fn text(status: &Status) -> String {
     if let Some(error) = &status.last_error {
         let unverified = if error.verified { "" } else { " (unverified)" };
         lines.push(format!("error    {}: {}{unverified}", error.code, error.text));
+    }
+    if let Some(refused) = &status.config_refused {
+        lines.push(format!("config   version {} is refused: {}", refused.version, refused.reason));
     }
     for (lane, figures) in &status.outbox.lanes {
         lines.push(format!("{lane:<8} {} records, {} bytes wait", figures.records, figures.bytes));

@@ -11,7 +11,7 @@ use crate::time::HubTime;
 
 use super::exit::{CliError, Exit};
 use super::remote::Remote;
-use super::{Global, job_cancel, job_list, job_logs, job_show, job_submit, print_line};
+use super::{Global, job_cancel, job_list, job_logs, job_show, job_sign, job_submit, print_line};
 
 /// Seconds that one request waits at the hub for something to happen.
 const WAIT_S: u64 = 20;
@@ -28,6 +28,7 @@ pub(super) enum Command {
     Show(job_show::Args),
     Cancel(job_cancel::Args),
     Logs(job_logs::Args),
+    Sign(job_sign::Args),
 }
 
 pub(super) fn run(command: Command, global: &Global) -> Result<(), CliError> {
@@ -37,6 +38,7 @@ pub(super) fn run(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Show(args) => job_show::run(&args, global),
         Command::Cancel(args) => job_cancel::run(&args, global),
         Command::Logs(args) => job_logs::run(args, global),
+        Command::Sign(args) => job_sign::run(&args, global),
     }
 }
 

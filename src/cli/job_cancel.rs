@@ -27,7 +27,7 @@ pub(super) struct Args {
 /// Where the hub is away, has no such job, or the job is over already.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let remote = args.remote.connect()?;
-    let cancelled = remote.post_bytes(&format!("/v1/jobs/{}/cancel", args.job), &[], None, b"")?;
+    let cancelled = remote.post_bytes(&format!("/v1/jobs/{}/cancel", args.job), &[], &[], b"")?;
     if !args.wait {
         return print_line(&if global.json { cancelled.to_string() } else { job::summary(&cancelled) });
     }

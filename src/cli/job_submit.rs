@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::id::AgentName;
 use crate::job::{JobSpec, JobState};
 use crate::time::millis;
+use crate::wire::operator::OperatorSignature;
 use crate::{limit, unit};
 
 use super::exit::{CliError, Exit};
@@ -25,6 +26,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all =
         ["kind", "timeout", "expires_in", "on_crash", "env", "cwd", "command"])]
     pub spec: Option<PathBuf>,
+    /// An operator's signature over the spec, as `outpost job sign` writes one
+    #[arg(long, value_name = "FILE", requires = "spec")]
+    pub sig: Option<PathBuf>,
     /// Which handler of the agent runs it
     #[arg(long, default_value = "exec")]
     pub kind: String,
@@ -67,10 +71,13 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         None => compose(&args)?.to_string().into_bytes(),
     };
     JobSpec::parse(&spec).map_err(|error| CliError::new(Exit::Failed, error))?;
+    let signature = args.sig.as_deref().map(read_signature).transpose()?;
     let remote = args.remote.connect()?;
     let key = args.idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
+    let signature = signature.as_deref().map(|signature| ("X-Outpost-Signature", signature));
+    let headers: Vec<_> = key.into_iter().chain(signature).collect();
     let query = [("agent", args.agent.to_string())];
-    let submitted = remote.post_bytes("/v1/jobs", &query, key, &spec)?;
+    let submitted = remote.post_bytes("/v1/jobs", &query, &headers, &spec)?;
     let job = job::id_of(&submitted)?;
     if !args.wait {
         return if global.json {
@@ -90,8 +97,18 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     }
 }
 
+/// A signature's text; what it signs is not looked at, for the keys are the agents'.
+fn read_signature(path: &Path) -> Result<String, CliError> {
+    let wrong = |exit, error: &dyn std::fmt::Display| {
+        CliError::new(exit, format!("the signature {}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(Exit::Io, &error))?;
+    let signature: OperatorSignature = text.parse().map_err(|error| wrong(Exit::Failed, &error))?;
+    Ok(signature.to_string())
+}
+
 /// A spec from a file or stdin, a little more than the longest there is.
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let failed =
         |error: std::io::Error| CliError::new(Exit::Io, format!("the spec {}: {error}", path.display()));
     let most = u64::try_from(limit::JOB_SPEC_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);

@@ -82,7 +82,9 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<(), CliError>
 
 async fn write_all(outbox: &Outbox, config: &Config, sink: &mut Sink) -> Result<Exported, CliError> {
     let identity = identity::load(&config.identity_files()).map_err(|error| failed(&error.into()))?;
-    let state = crate::agent::restore(outbox).await.map_err(|error| folder::store_error(&error))?;
+    let state = crate::agent::restore(outbox, config.operator_keys.as_ref())
+        .await
+        .map_err(|error| folder::store_error(&error))?;
     let id = BundleId::from_bytes(random::bytes());
     let begun = Export::begin(outbox, &state, identity, id).await.map_err(|error| failed(&error))?;
     let (Begun { .. }, Some(mut export)) = begun else { return Ok(Exported::default()) };

@@ -114,7 +114,7 @@ impl Remote {
         &self,
         path: &str,
         query: &[(&str, String)],
-        header: Option<(&str, &str)>,
+        headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Value, CliError> {
         let mut request = self
@@ -125,8 +125,8 @@ impl Remote {
         for (key, value) in query {
             request = request.query(key, value);
         }
-        if let Some((name, value)) = header {
-            request = request.header(name, value);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         self.read(request.send(body))
     }

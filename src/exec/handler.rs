@@ -1,6 +1,6 @@
 //! What runs a kind of job: the interface for programs that embed the agent, and for the kinds built in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -117,6 +117,8 @@ impl<H: JobHandler> AnyHandler for H {
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_kind: BTreeMap<String, Arc<dyn AnyHandler>>,
+    /// The only kinds that may be run; `None`: all that are known.
+    allowed: Option<BTreeSet<String>>,
 }
 
 impl Handlers {
@@ -132,6 +134,12 @@ impl Handlers {
         self
     }
 
+    /// Runs these kinds only, whatever else is known; `None`: all that are known.
+    #[must_use]
+    pub fn only(self, allowed: Option<BTreeSet<String>>) -> Self {
+        Self { allowed, ..self }
+    }
+
     /// Whether a job with this spec can be run here.
     ///
     /// # Errors
@@ -141,6 +149,10 @@ impl Handlers {
     }
 
     pub(super) fn find(&self, kind: &str) -> Result<Arc<dyn AnyHandler>, InvalidPayload> {
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(kind)) {
+            let reason = format!("`{kind}` is not among the kinds that [jobs] kinds of this agent allows");
+            return Err(InvalidPayload::new("kind", reason));
+        }
         self.by_kind.get(kind).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.by_kind.keys().map(String::as_str).collect();
             InvalidPayload::new(

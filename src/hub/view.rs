@@ -59,6 +59,7 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
     }));
     let mut view = agent_line(row, registry);
     if let Value::Object(view) = &mut view {
+        view.insert("hub_id".to_owned(), json!(store.hub_id().to_string()));
         view.insert(
             "streams".to_owned(),
             streams
@@ -104,6 +105,11 @@ fn session_json(entry: &Entry) -> Value {
         "address": entry.address.to_string(),
         "connected_since_ms": entry.since.0,
         "clock_offset_ms": entry.offset.0,
+        "config_version": heartbeat.as_ref().map(|heartbeat| heartbeat.config_version),
+        "config_refused": heartbeat
+            .as_ref()
+            .and_then(|heartbeat| heartbeat.config_refused.as_ref())
+            .map(|refused| json!({"version": refused.version, "reason": refused.reason})),
         "agent_version": heartbeat.map(|heartbeat| heartbeat.agent_version),
         "outbox": outbox,
     })

@@ -113,12 +113,7 @@ impl JobSpec {
     }
 
     fn check(&self) -> Result<(), SpecError> {
-        let kind_fits = (1..=64).contains(&self.kind.len())
-            && self
-                .kind
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte));
-        if !kind_fits {
+        if !is_kind(&self.kind) {
             return Err(SpecError::field("kind", "must be 1 to 64 of a-z, 0-9, `.`, `_` and `-`"));
         }
         if self.agents.as_ref().is_some_and(Vec::is_empty) {
@@ -179,6 +174,12 @@ impl JobSpec {
             Some(at) => Ok(at),
         }
     }
+}
+
+/// Whether a text can be a kind: 1 to 64 of a-z, 0-9, `.`, `_` and `-`.
+pub fn is_kind(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn optional_text<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::id::{JobId, RecordId};
 use crate::time::{HubTime, WallTime};
 
+use super::operator::OperatorSignature;
+
 pub use super::convert::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD};
 
 /// Where a job is in its life.
@@ -110,8 +112,8 @@ pub struct JobOffer {
     pub created_at: HubTime,
     /// The spec exactly as submitted, at most `limit::JOB_SPEC_BYTES_MAX`.
     pub spec: Bytes,
-    /// An operator's signature; empty where there is none.
-    pub signature: Bytes,
+    /// An operator's signature over the spec.
+    pub signature: Option<OperatorSignature>,
 }
 
 /// The answer to an offer: a control record where the job is accepted, else an envelope (agent to hub).

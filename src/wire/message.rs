@@ -10,6 +10,7 @@ use crate::time::{ClockOffset, HubTime, WallTime};
 
 use super::error::ErrorCode;
 use super::job::{JobAck, JobOffer};
+use super::operator::OperatorSignature;
 
 /// The body of an envelope.
 #[derive(Debug, Clone, PartialEq)]
@@ -285,6 +286,17 @@ pub struct Heartbeat {
     pub agent_version: String,
     /// The config snapshot it runs with; 0 where none.
     pub config_version: u64,
+    /// The last snapshot, where it was refused.
+    pub config_refused: Option<ConfigRefusal>,
+}
+
+/// A config snapshot that an agent does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigRefusal {
+    /// Its version.
+    pub version: u64,
+    /// Why; at most `limit::ERROR_TEXT_BYTES_MAX`.
+    pub reason: String,
 }
 
 /// Unacked content of one lane.
@@ -455,6 +467,8 @@ pub struct ConfigSnapshot {
     pub version: u64,
     /// At most `limit::CONFIG_BYTES_MAX`.
     pub document: Bytes,
+    /// An operator's signature over the document.
+    pub signature: Option<OperatorSignature>,
 }
 
 /// Reconnect delays the hub asks for.

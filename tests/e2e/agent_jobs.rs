@@ -29,7 +29,7 @@ fn job(number: u8) -> JobId {
 
 fn offer(number: u8, spec: &str) -> JobOffer {
     let spec = Bytes::copy_from_slice(spec.as_bytes());
-    JobOffer { job: job(number), created_at: HubTime(wall_now().0), spec, signature: Bytes::new() }
+    JobOffer { job: job(number), created_at: HubTime(wall_now().0), spec, signature: None }
 }
 
 fn say(hub: &HandHub, orders: impl IntoIterator<Item = Order>) {

@@ -12,7 +12,7 @@ use outpost::time::{BootTime, ClockOffset};
 use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
-use outpost::wire::message::{ConfigSnapshot, Gap};
+use outpost::wire::message::{ConfigRefusal, ConfigSnapshot, Gap};
 use serve::Serve;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -49,7 +49,7 @@ pub(crate) const WIDE: u32 = 64 << 20;
 pub(crate) const AWAY: Duration = Duration::from_millis(400);
 
 pub(crate) fn config_snapshot() -> ConfigSnapshot {
-    ConfigSnapshot { version: 7, document: "{\"level\": 7}".into() }
+    ConfigSnapshot { version: 7, document: "{\"level\": 7}".into(), signature: None }
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +71,8 @@ pub(crate) struct Seen {
     pub(crate) close_codes: Vec<u16>,
     /// The errors that ended its sessions.
     pub(crate) told: Vec<ErrorCode>,
+    /// The snapshots that heartbeats say were refused, in order.
+    pub(crate) configs_refused: Vec<ConfigRefusal>,
 }
 
 impl Seen {
@@ -87,6 +89,17 @@ pub(crate) struct HandHub {
     pub(crate) manner: watch::Sender<Manner>,
     /// Said to each agent when it registers, and to the present one whenever they change.
     pub(crate) orders: watch::Sender<Vec<Order>>,
+    /// What it says at the next registration.
+    pub(crate) lies: watch::Sender<Lies>,
+}
+
+/// What a hub says that need not be so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lies {
+    /// Milliseconds its clock is ahead.
+    pub(crate) clock_ms: i64,
+    /// The config snapshot it hands out, whatever its manner.
+    pub(crate) config: Option<ConfigSnapshot>,
 }
 
 /// What a hub says of jobs.
@@ -94,18 +107,25 @@ pub(crate) struct HandHub {
 pub(crate) enum Order {
     Offer(JobOffer),
     Cancel(JobId),
+    /// Ends the present session, once.
+    End,
 }
 
 impl HandHub {
     pub(crate) async fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let key = KeyFile {
             hub_id: HubId::from_bytes(random::bytes()),
             agent_id: AgentId::from_bytes(random::bytes()),
             key_id: "k1".parse().unwrap(),
             key: AgentKey::new(random::bytes()),
         };
+        Self::start_for(key, manner).await
+    }
+
+    /// The hub of this key.
+    pub(crate) async fn start_for(key: KeyFile, manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let hub = Self {
             url,
             key,
@@ -113,6 +133,7 @@ impl HandHub {
             changed: watch::Sender::new(0),
             manner: watch::Sender::new(manner),
             orders: watch::Sender::new(Vec::new()),
+            lies: watch::Sender::default(),
         };
         let serve = Serve {
             seen: Arc::clone(&hub.seen),
@@ -121,6 +142,7 @@ impl HandHub {
             agent_id: hub.key.agent_id,
             mac_root: hub.key.key.mac_root(),
             orders: hub.orders.subscribe(),
+            lies: hub.lies.subscribe(),
         };
         let mut manner = hub.manner.subscribe();
         tokio::spawn(async move {

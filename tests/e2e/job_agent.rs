@@ -220,14 +220,25 @@ pub(crate) fn output(job: JobId, run: u32, lines: std::ops::RangeInclusive<u64>)
 impl World {
     /// A call to the API that may carry a body: status and answer.
     pub(crate) async fn post(&self, path: &str, key: Option<&str>, body: impl Into<Vec<u8>>) -> (u16, Value) {
+        let key = key.map(|key| ("Idempotency-Key", key.to_owned()));
+        self.post_with(path, key.as_slice(), body).await
+    }
+
+    /// The same with any headers.
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: impl Into<Vec<u8>>,
+    ) -> (u16, Value) {
         let token = std::fs::read_to_string(self.folder.path().join("admin.token")).unwrap();
         let url = format!("http://{}{path}", self.hub.local_addr());
-        let (key, body) = (key.map(str::to_owned), body.into());
+        let (headers, body) = (headers.to_vec(), body.into());
         let call = move || {
             let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
             let mut request = agent.post(&url).header("Authorization", format!("Bearer {}", token.trim()));
-            if let Some(key) = key {
-                request = request.header("Idempotency-Key", key);
+            for (name, value) in headers {
+                request = request.header(name, value);
             }
             let mut answer = request.send(&body[..]).unwrap();
             (answer.status().as_u16(), answer.body_mut().read_json().unwrap())

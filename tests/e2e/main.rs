@@ -30,10 +30,14 @@ mod job_agent;
 mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
+#[cfg(feature = "agent")]
+mod operator;
 #[cfg(feature = "hub")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;
+#[cfg(feature = "hub")]
+mod signed_jobs;
 #[cfg(feature = "hub")]
 mod signed_upgrade;
 #[cfg(feature = "hub")]

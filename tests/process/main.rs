@@ -18,5 +18,6 @@ mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
+mod operator;
 mod soak;
 mod world;

@@ -95,6 +95,11 @@ def challenge_digest(binding):
 
 IDENTITY = Ed25519PrivateKey.from_private_bytes(IDENTITY_SEED)
 SIGNATURE = IDENTITY.sign(challenge_digest(NO_BINDING))
+SPEC = b'{"kind": "exec"}'
+DOCUMENT = b"{}"
+# The identity's key signs as an operator's does.
+JOB_SIGNATURE = IDENTITY.sign(b"outpost/v1 job\0" + SPEC)
+CONFIG_SIGNATURE = IDENTITY.sign(b"outpost/v1 config\0" + DOCUMENT)
 
 
 def base64url(raw):
@@ -128,6 +133,8 @@ def key_vectors():
     texts = {
         "key_file": f"opk1.{HUB_ID.hex()}.{AGENT_ID.hex()}.k1.{base64url(AGENT_KEY)}",
         "bearer": f"opa1.{AGENT_ID.hex()}.k1.{base64url(BEARER_SECRET)}",
+        "operator_job": f"ops1.{base64url(JOB_SIGNATURE)}",
+        "operator_config": f"ops1.{base64url(CONFIG_SIGNATURE)}",
     }
     hexed = lambda table: {name: raw.hex() for name, raw in table.items()}
     vectors = {
@@ -168,7 +175,7 @@ def bodies():
             limits=handshake.Limits(message_bytes=2097152, window_bytes=1048576, control_window_bytes=65536,
                                     record_bytes=1048576, ping_interval_s=30, idle_s=90, zstd=False),
             streams=[mark(CONTROL, 0, 0), mark(EVENTS, 6, 0x1234ABCD)], more=True,
-            config=handshake.ConfigSnapshot(version=4, document=b"{}"),
+            config=handshake.ConfigSnapshot(version=4, document=DOCUMENT, signature=CONFIG_SIGNATURE),
             retry=handshake.RetryHints(min_ms=250, max_ms=30000)))),
         ("register_ack_more", H2A, 3, dict(
             register_ack_more=handshake.RegisterAckMore(streams=[mark(LOGS, 0, 0)]))),
@@ -181,7 +188,8 @@ def bodies():
         ("heartbeat", A2H, 6, dict(heartbeat=control.Heartbeat(
             depth=[control.LaneDepth(lane=CONTROL), control.LaneDepth(lane=EVENTS, records=293, bytes=150016),
                    control.LaneDepth(lane=LOGS, records=25, bytes=12800)],
-            agent_version="0.1.0", config_version=4))),
+            agent_version="0.1.0", config_version=4,
+            config_refused=control.ConfigRefusal(version=5, reason="it is not signed")))),
         ("ack", H2A, 4, dict(ack=control.Ack(lane=EVENTS, epoch=epoch, acked=8, acked_crc=0xCAFEF00D))),
         ("ping", H2A, 5, dict(ping=control.Ping())),
         ("pong", A2H, 7, dict(pong=control.Pong())),
@@ -189,7 +197,7 @@ def bodies():
                                                    retry_after_ms=1500))),
         ("go_away", H2A, 7, dict(go_away=control.GoAway(retry_after_ms=4000, reason="restart"))),
         ("job_offer", H2A, 8, dict(job_offer=job.JobOffer(
-            job_id=JOB_ID, created_at_ms=HUB_TIME, spec=b'{"kind": "exec"}', signature=counting(0xC0, 64)))),
+            job_id=JOB_ID, created_at_ms=HUB_TIME, spec=SPEC, signature=JOB_SIGNATURE))),
         ("job_ack", A2H, 9, dict(job_ack=job.JobAck(
             job_id=JOB_ID, refusal=job.JOB_REFUSAL_BUSY, detail="32 jobs wait"))),
         ("cancel_job", H2A, 9, dict(cancel_job=job.CancelJob(job_id=JOB_ID))),

@@ -151,7 +151,7 @@ fn texts_and_entries_of_a_register() {
 #[test]
 fn the_config_snapshot() {
     bound_holds(limit::CONFIG_BYTES_MAX, |length| {
-        let config = Some(ConfigSnapshot { version: 1, document: vec![0; length].into() });
+        let config = Some(ConfigSnapshot { version: 1, document: vec![0; length].into(), signature: None });
         Message::RegisterAck(Box::new(RegisterAck { config, ..register_ack() }))
     });
 }

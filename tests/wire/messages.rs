@@ -10,6 +10,7 @@ use outpost::wire::envelope::Header;
 use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{Answer, JobAck, JobOffer, JobState, Refusal};
 use outpost::wire::message::*;
+use outpost::wire::operator::OperatorSignature;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -146,14 +147,21 @@ pub(crate) fn loss_report() -> impl Strategy<Value = LossReport> {
     })
 }
 
+fn operator_signature() -> impl Strategy<Value = Option<OperatorSignature>> {
+    select(vec![None, Some(OperatorSignature::from_bytes([7; 64]))])
+}
+
 fn heartbeat() -> impl Strategy<Value = Heartbeat> {
-    (any::<[(u64, u64); 3]>(), text(), any::<u64>()).prop_map(|(depth, agent_version, config_version)| {
-        Heartbeat {
+    let refused =
+        option::of((any::<u64>(), text()).prop_map(|(version, reason)| ConfigRefusal { version, reason }));
+    (any::<[(u64, u64); 3]>(), text(), any::<u64>(), refused).prop_map(
+        |(depth, agent_version, config_version, config_refused)| Heartbeat {
             depth: depth.map(|(records, bytes)| LaneDepth { records, bytes }),
             agent_version,
             config_version,
-        }
-    })
+            config_refused,
+        },
+    )
 }
 
 fn mark() -> impl Strategy<Value = StreamMark> {
@@ -217,7 +225,8 @@ fn register() -> impl Strategy<Value = Register> {
 
 fn register_ack() -> impl Strategy<Value = RegisterAck> {
     let config = option::of(
-        (any::<u64>(), bytes(500)).prop_map(|(version, document)| ConfigSnapshot { version, document }),
+        (any::<u64>(), bytes(500), operator_signature())
+            .prop_map(|(version, document, signature)| ConfigSnapshot { version, document, signature }),
     );
     let retry = option::of((millis32(), millis32()).prop_map(|(min, max)| RetryHints { min, max }));
     (any::<u64>(), seconds(), limits(), listing(mark()), config, retry).prop_map(
@@ -260,12 +269,8 @@ fn job() -> impl Strategy<Value = JobId> {
 }
 
 fn job_offer() -> impl Strategy<Value = JobOffer> {
-    let signature = select(vec![Bytes::new(), Bytes::from_static(&[7; 64])]);
-    (job(), any::<u64>(), bytes(500), signature).prop_map(|(job, created_at, spec, signature)| JobOffer {
-        job,
-        created_at: HubTime(created_at),
-        spec,
-        signature,
+    (job(), any::<u64>(), bytes(500), operator_signature()).prop_map(|(job, created_at, spec, signature)| {
+        JobOffer { job, created_at: HubTime(created_at), spec, signature }
     })
 }
 

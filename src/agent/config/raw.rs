@@ -89,6 +89,8 @@ pub(super) struct RawJobs {
     pub(super) user: Option<String>,
     pub(super) output_max: Option<Scalar>,
     pub(super) grace: Option<String>,
+    pub(super) operator_keys: Option<Vec<String>>,
+    pub(super) kinds: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -228,8 +230,14 @@ impl Raw {
         if let Some(text) = environment("OUTPOST_HUB_URLS") {
             self.hub.urls = Some(list(text));
         }
-        if let Some(text) = environment("OUTPOST_JOBS_ENV_ALLOW") {
-            self.jobs.env_allow = Some(list(text));
+        for (name, value) in [
+            ("OUTPOST_JOBS_ENV_ALLOW", &mut self.jobs.env_allow),
+            ("OUTPOST_JOBS_OPERATOR_KEYS", &mut self.jobs.operator_keys),
+            ("OUTPOST_JOBS_KINDS", &mut self.jobs.kinds),
+        ] {
+            if let Some(text) = environment(name) {
+                *value = Some(list(text));
+            }
         }
         if let Some(text) = environment("OUTPOST_JOBS_ROOTS") {
             self.jobs.roots = Some(list(text).into_iter().map(PathBuf::from).collect());

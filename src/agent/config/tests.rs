@@ -2,6 +2,9 @@ use super::*;
 use crate::id::Lane;
 use crate::outbox::{Durability, LanePolicy, OnFull, Options};
 
+/// The public half of the seed 07 07 ... 07.
+const OPERATOR: &str = "opp1.6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw";
+
 fn none(_name: &str) -> Option<String> {
     None
 }
@@ -108,7 +111,7 @@ fn flags_win_over_environment_over_file() {
 #[test]
 fn keys_of_later_parts_and_slips_are_refused_by_name() {
     for (text, key) in [
-        ("[jobs]\noperator_keys = []\n", "operator_keys"),
+        ("[jobs]\noperator_key = \"x\"\n", "operator_key"),
         ("[hub]\nca_file = \"x\"\n", "ca_file"),
         ("[hub]\nproxy = \"x\"\n", "proxy"),
         ("[metrics]\nlisten = \"x\"\n", "metrics"),
@@ -163,9 +166,11 @@ fn the_section_of_jobs_is_taken_from_file_and_environment() {
         user = "deploy"
         output_max = "1MiB"
         grace = "3s"
+        kinds = ["exec", "counted"]
         "#,
     );
     let config = Config::check_file(&path).unwrap();
+    assert_eq!(config.kinds, Some(["counted".to_owned(), "exec".to_owned()].into()));
     assert_eq!((config.jobs.concurrency.get(), config.jobs.queue), (2, 8));
     assert_eq!((config.jobs.output_max, config.jobs.grace), (1 << 20, Duration::from_secs(3)));
     assert_eq!(config.exec.env_allow, EnvAllow::new(vec!["A".to_owned(), "B_*".to_owned()]));
@@ -175,6 +180,8 @@ fn the_section_of_jobs_is_taken_from_file_and_environment() {
         "OUTPOST_JOBS_CONCURRENCY" => Some("3".to_owned()),
         "OUTPOST_JOBS_ROOTS" => Some("/a, /b".to_owned()),
         "OUTPOST_JOBS_USER" => Some("other".to_owned()),
+        "OUTPOST_JOBS_KINDS" => Some("exec".to_owned()),
+        "OUTPOST_JOBS_OPERATOR_KEYS" => Some(format!("{OPERATOR}, {OPERATOR}")),
         _ => None,
     };
     let flags = Flags { no_link: true, ..Flags::default() };
@@ -182,6 +189,8 @@ fn the_section_of_jobs_is_taken_from_file_and_environment() {
     assert_eq!((config.jobs.concurrency.get(), config.jobs.queue), (3, 8));
     assert_eq!(config.exec.roots, [PathBuf::from("/a"), PathBuf::from("/b")]);
     assert_eq!(config.exec.user.as_deref(), Some("other"));
+    assert_eq!(config.kinds, Some(["exec".to_owned()].into()));
+    assert_eq!(config.operator_keys.unwrap().texts().collect::<Vec<_>>(), [OPERATOR, OPERATOR]);
 }
 
 #[test]
@@ -194,6 +203,9 @@ fn what_jobs_cannot_have_is_refused_by_name() {
         ("grace = \"3\"", "jobs.grace"),
         ("output_max = \"1MB\"", "jobs.output_max"),
         ("roots = [\"srv\"]", "jobs.roots: srv is not absolute"),
+        ("operator_keys = []", "jobs.operator_keys: names no key"),
+        ("operator_keys = [\"opi1.x\"]", "jobs.operator_keys: number 1: not a public key"),
+        ("kinds = [\"Exec\"]", "jobs.kinds: `Exec` is not"),
     ] {
         let error = error(&format!("[jobs]\n{line}\n"));
         assert!(error.contains(says), "{line}: {error}");

@@ -3,16 +3,27 @@
 use std::sync::Arc;
 
 use crate::job::journal::{self, Entry, Offered, Stage};
-use crate::job::{JobSpec, JobState};
+use crate::job::{JobSpec, JobState, SpecError, Terms};
 use crate::outbox::AppendError;
 use crate::outbox::job::{REMEMBERED, ReservationChange, SpecChange, Trust};
 use crate::time::HubTime;
 use crate::wire::job::{Answer, JobAck, JobOffer, JobRecord, Refusal};
+use crate::wire::operator::Subject;
 
 use super::Parties;
 use super::actor::Actor;
 use super::record::record;
 use super::turn::Turn;
+
+/// So many refusals of a process are logged one by one.
+const LOGGED_EACH: u64 = 32;
+
+/// A spec that may be run here, and its times.
+struct Judged {
+    spec: JobSpec,
+    created_at: HubTime,
+    expires: HubTime,
+}
 
 fn refused(refusal: Refusal, detail: impl Into<String>) -> Answer {
     Answer::Refused { refusal, detail: detail.into() }
@@ -22,22 +33,24 @@ impl Actor {
     /// `None` where the job is accepted: the answer is a record then.
     pub(super) async fn offered(
         &mut self,
-        offer: JobOffer,
+        mut offer: JobOffer,
         parties: Parties,
         now: HubTime,
     ) -> Option<Answer> {
+        self.see_time(now);
+        let now = self.at_least(now);
         // A job that is known is known whatever the offer says this time.
         if let Some(entry) = self.journal.get(offer.job) {
             return Some(Answer::Accepted(entry.stage.state()));
         }
-        let spec = match self.judge(&offer, parties) {
-            Ok(spec) => spec,
-            Err(detail) => return Some(refused(Refusal::Invalid, detail)),
+        let Judged { spec, created_at, expires } = match self.judge(&offer, parties) {
+            Ok(judged) => judged,
+            Err(detail) => {
+                self.note_refusal(&offer, &detail);
+                return Some(refused(Refusal::Invalid, detail));
+            }
         };
-        let expires = match spec.expires_at_ms(offer.created_at.0) {
-            Ok(expires) => HubTime(expires),
-            Err(error) => return Some(refused(Refusal::Invalid, error.to_string())),
-        };
+        offer.created_at = created_at;
         if self.trust == Trust::Doubtful && !self.forget_until(now).await {
             // Offered again later.
             return None;
@@ -45,7 +58,17 @@ impl Actor {
         match self.journal.offered(offer.job, offer.created_at, expires, now, self.settings.queue) {
             Offered::New => {}
             Offered::Duplicate(state) => return Some(Answer::Accepted(state)),
-            Offered::Refused(refusal) => return Some(refused(refusal, self.why(refusal))),
+            Offered::Refused(refusal) => {
+                let detail = self.why(refusal, expires, now);
+                if matches!(refusal, Refusal::Expired | Refusal::TooOld) {
+                    self.note_refusal(&offer, &detail);
+                }
+                return Some(refused(refusal, detail));
+            }
+        }
+        // What the job is accepted on the strength of must not be forgotten.
+        if let Err(error) = self.keep_time().await {
+            return Some(refused(Refusal::Busy, format!("how late it is cannot be kept: {error}")));
         }
         self.accept(offer, spec).await
     }
@@ -102,8 +125,25 @@ impl Actor {
         }
     }
 
-    /// The spec, or what is wrong with it.
-    fn judge(&self, offer: &JobOffer, parties: Parties) -> Result<JobSpec, String> {
+    /// The spec and its times, or what is wrong with it. Of a job that is signed nothing counts that only the hub says.
+    fn judge(&self, offer: &JobOffer, parties: Parties) -> Result<Judged, String> {
+        if let Some(keys) = &self.with.operator_keys {
+            let verified = keys.verify(Subject::Job, &offer.spec, offer.signature.as_ref());
+            verified.map_err(|error| format!("signature: {error}"))?;
+        }
+        let spec = self.parse(offer, parties)?;
+        let text = |error: SpecError| error.to_string();
+        if self.with.operator_keys.is_none() {
+            let expires = HubTime(spec.expires_at_ms(offer.created_at.0).map_err(text)?);
+            return Ok(Judged { spec, created_at: offer.created_at, expires });
+        }
+        // Its age is what the operator said: of two offers of one spec the second is never younger than the first, so
+        // that what was forgotten is still too old.
+        let terms = Terms::of(&spec).map_err(text)?;
+        Ok(Judged { spec, created_at: terms.from, expires: terms.until })
+    }
+
+    fn parse(&self, offer: &JobOffer, parties: Parties) -> Result<JobSpec, String> {
         let spec = JobSpec::parse(&offer.spec).map_err(|error| error.to_string())?;
         if let Some(hub) = spec.hub_id.filter(|hub| *hub != parties.hub) {
             return Err(format!("hub_id: the spec is for hub {hub}, this job came from {}", parties.hub));
@@ -123,10 +163,26 @@ impl Actor {
         Ok(spec)
     }
 
-    fn why(&self, refusal: Refusal) -> String {
+    /// With operator keys a refusal is worth a look, for the hub may not pass it on. A hub that offers without end writes
+    /// few lines.
+    fn note_refusal(&self, offer: &JobOffer, reason: &str) {
+        if self.latest.is_none() {
+            return;
+        }
+        let mut count = 0;
+        self.with.state.count(|counters| {
+            counters.operator_refusals = counters.operator_refusals.saturating_add(1);
+            count = counters.operator_refusals;
+        });
+        if count < LOGGED_EACH || count.is_power_of_two() {
+            tracing::warn!(job = %offer.job, reason, count, "an offered job is refused");
+        }
+    }
+
+    fn why(&self, refusal: Refusal, expires: HubTime, now: HubTime) -> String {
         match refusal {
             Refusal::Busy => format!("{} jobs are accepted and not finished", self.journal.open_count()),
-            Refusal::Expired => "its time is over".to_owned(),
+            Refusal::Expired => format!("its time is over: it expired at {expires}, and it is {now}"),
             Refusal::TooOld => "it is not newer than jobs this agent has forgotten".to_owned(),
             Refusal::Degraded | Refusal::Invalid => String::new(),
         }

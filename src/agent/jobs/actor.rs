@@ -22,6 +22,7 @@ use crate::time::{HubTime, WallTime};
 use crate::wire::job::{JobRecord, JobStatusChange};
 
 use super::follower::End;
+use super::latest::Latest;
 use super::record::record;
 use super::{Order, Settings, Surroundings};
 
@@ -59,6 +60,8 @@ pub(super) struct Actor {
     pub(super) old_logs: Option<RecordId>,
     /// Whether the journal knows every job that it should.
     pub(super) trust: Trust,
+    /// Where there are operator keys.
+    pub(super) latest: Option<Latest>,
 }
 
 impl Actor {
@@ -89,6 +92,13 @@ impl Actor {
                 output_max: settings.output_max,
             },
         );
+        let latest = match &with.operator_keys {
+            Some(keys) => {
+                let registered = with.state.registered_at();
+                Some(Latest::restore(keys, &with.outbox, registered, journal.open()).await?)
+            }
+            None => None,
+        };
         let (events, told) = mpsc::channel(limit::JOB_QUEUE);
         let mut actor = Self {
             specs: specs.collect(),
@@ -106,6 +116,7 @@ impl Actor {
             followers: TaskTracker::new(),
             old_logs: None,
             trust: rows.trust,
+            latest,
             with,
         };
         actor.recover().await?;
@@ -118,6 +129,7 @@ impl Actor {
         for job in self.journal.open().collect::<Vec<_>>() {
             self.enter(job).await;
         }
+        self.keep_time_sometimes().await;
         let stop = self.stop.clone();
         let mut orders_open = true;
         loop {
@@ -157,6 +169,8 @@ impl Actor {
         }
         self.pool.idle().await;
         self.write_unwritten().await;
+        // What a crash would forget.
+        let _logged = self.keep_time().await;
         self.show();
     }
 
@@ -169,6 +183,10 @@ impl Actor {
                 }
             }
             Order::Cancel(job) => self.cancel(job).await,
+            Order::Time(now) => {
+                self.see_time(now);
+                self.keep_time_sometimes().await;
+            }
         }
     }
 
@@ -248,9 +266,39 @@ impl Actor {
         }
     }
 
-    /// Hub time as far as it is known, else the machine's own.
+    /// Hub time as far as it is known, else the machine's own; with operator keys never earlier than it once was.
     pub(super) fn hub_now(&self) -> HubTime {
-        self.with.state.clock_offset().correct(self.wall_now())
+        self.at_least(self.with.state.clock_offset().correct(self.wall_now()))
+    }
+
+    /// A hub's word on the time, or what is known to be later.
+    pub(super) fn at_least(&self, now: HubTime) -> HubTime {
+        self.latest.as_ref().map_or(now, |latest| latest.now().max(now))
+    }
+
+    pub(super) fn see_time(&mut self, now: HubTime) {
+        if let Some(latest) = &mut self.latest {
+            latest.see(now);
+        }
+    }
+
+    /// What is known of the time is durable when this returns.
+    ///
+    /// # Errors
+    /// Where it cannot be made so.
+    pub(super) async fn keep_time(&mut self) -> Result<(), StoreError> {
+        let Some(latest) = &mut self.latest else { return Ok(()) };
+        latest.keep(&self.with.outbox).await.inspect_err(|error| {
+            tracing::warn!(%error, "how late it is could not be kept");
+        })
+    }
+
+    pub(super) async fn keep_time_sometimes(&mut self) {
+        if let Some(latest) = &mut self.latest
+            && let Err(error) = latest.keep_sometimes(&self.with.outbox).await
+        {
+            tracing::debug!(%error, "how late it is is kept later");
+        }
     }
 
     pub(super) async fn write_unwritten(&mut self) {

@@ -172,6 +172,9 @@ impl Actor {
         let entry = Entry { stage, ..entry };
         self.commit(job, entry, SpecChange::Remove, ReservationChange::Release, records).await?;
         self.specs.remove(&job);
+        if let Some(latest) = &mut self.latest {
+            latest.settled(job);
+        }
         tracing::info!(%job, state = state.name(), "a job is over");
         Ok(())
     }

@@ -68,7 +68,12 @@ impl World {
     }
 
     async fn actor(&self) -> Actor {
-        let with = Surroundings { outbox: self.open(), state: State::default(), wall_clock: || NOW };
+        let with = Surroundings {
+            outbox: self.open(),
+            state: State::default(),
+            wall_clock: || NOW,
+            operator_keys: None,
+        };
         let stop = CancellationToken::new();
         Actor::restore(Settings::default(), Handlers::default(), with, stop).await.unwrap()
     }

@@ -32,6 +32,11 @@ impl Actor {
         let Some(spec) = self.specs.get(&job).cloned() else {
             return self.fail(job, "its spec is not in the journal any more").await;
         };
+        if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
+            let reason =
+                "the operator keys of this agent were changed since it was accepted; submit it again";
+            return self.fail(job, reason).await;
+        }
         match self.queue(job, &spec, created_at, at) {
             Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
             Ok(None) => {}
@@ -118,6 +123,7 @@ impl Actor {
     /// What time brings: ends that found no room, and jobs that may start by now.
     pub(super) async fn tend(&mut self) {
         self.write_unwritten().await;
+        self.keep_time_sometimes().await;
         let now = self.hub_now();
         while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {
             self.deferred.remove(&(from, job));

@@ -4,7 +4,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::agent::snapshot;
-use crate::agent::state::{SAVED_ROW, Saved};
+use crate::agent::state::{RefusedConfig, Repeat, SAVED_ROW, Saved};
 use crate::outbox::StoreError;
 use crate::session::{AgentEvent, Resolution};
 use crate::time::BootTime;
@@ -27,8 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             clock_offset_ms: Some(offset.0),
         };
         tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
-        let config_version = config.as_ref().map(|config| config.version);
         self.outcome.registered(now, retry);
+        self.with.jobs.time(hub_time);
+        let config = config.filter(|config| self.takes(config));
         match duty::took(self.persist(&saved, config).await) {
             Ok(_) => {}
             // Only draining gives space back.
@@ -42,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         if let Err(error) = self.with.outbox.learn_time(hub_time, offset).await {
             return self.outcome.store_failed(&error);
         }
-        self.with.state.registered(saved, config_version);
+        self.with.state.registered(saved);
         match self.settle(resolutions).await {
             Ok(flow) => {
                 self.beat(now);
@@ -57,8 +58,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         self.with.outbox.put(SAVED_ROW, row.into()).await?;
         if let Some(config) = config {
             snapshot::save(&self.with.outbox, &config).await?;
+            self.with.state.configured(config.version);
         }
         Ok(())
+    }
+
+    /// Whether a config snapshot may be kept. One that may not is shown, and told with each heartbeat.
+    fn takes(&self, config: &ConfigSnapshot) -> bool {
+        let (state, keys) = (&self.with.state, self.with.operator_keys.as_ref());
+        let Err(error) = snapshot::judge(keys, self.with.parties, state.config_version(), config) else {
+            return true;
+        };
+        let (version, reason) = (config.version, error.to_string());
+        if keys.is_some() {
+            state.count(|counters| counters.operator_refusals = counters.operator_refusals.saturating_add(1));
+        }
+        if state.config_refused(RefusedConfig { version, reason: reason.clone() }) == Repeat::New {
+            tracing::warn!(version, reason, "the hub's config snapshot is refused");
+        }
+        false
     }
 
     async fn settle(&mut self, resolutions: Vec<Resolution>) -> Result<Flow, StoreError> {

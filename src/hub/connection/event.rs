@@ -58,7 +58,13 @@ impl Connection {
 
     fn handle_heartbeat(&mut self, heartbeat: Heartbeat) -> Handled {
         if let Some(entry) = &self.entry {
-            *entry.heartbeat.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(heartbeat);
+            let refused = heartbeat.config_refused.clone();
+            let mut last = entry.heartbeat.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = last.replace(heartbeat).and_then(|last| last.config_refused);
+            if let Some(refused) = refused.filter(|refused| before.as_ref() != Some(refused)) {
+                tracing::warn!(agent = %self.credential.agent.name, version = refused.version,
+                    reason = refused.reason, "an agent refuses its config");
+            }
         }
         Ok(())
     }

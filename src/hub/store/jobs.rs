@@ -53,7 +53,7 @@ pub enum JobError {
     },
     /// The key stands for another job.
     #[error(
-        "Idempotency-Key `{key}` was used for job {job}, which has another spec or agent; choose another key"
+        "Idempotency-Key `{key}` was used for job {job}, which has another spec, signature or agent; choose another key"
     )]
     KeyReused {
         /// The key.
@@ -62,7 +62,7 @@ pub enum JobError {
         job: JobId,
     },
     /// The id stands for another job.
-    #[error("job_id: {0} is another job already, with another spec or agent; choose another id")]
+    #[error("job_id: {0} is another job already, with another spec, signature or agent; choose another id")]
     IdTaken(JobId),
     /// The agent takes no jobs.
     #[error("agent `{0}` is revoked; it takes no jobs")]

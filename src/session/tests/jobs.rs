@@ -14,7 +14,7 @@ fn offer(number: u8) -> JobOffer {
         job: JobId::from_bytes([number; 16]),
         created_at: HubTime(7),
         spec: Bytes::from_static(br#"{"kind": "exec"}"#),
-        signature: Bytes::new(),
+        signature: None,
     }
 }
 

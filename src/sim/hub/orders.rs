@@ -46,7 +46,7 @@ impl Orders {
                 JobState::Queued | JobState::Offered => {
                     job.state = JobState::Offered;
                     let (created_at, spec) = (job.created_at, job.spec.clone());
-                    session.offer_job(JobOffer { job: *id, created_at, spec, signature: Vec::new().into() });
+                    session.offer_job(JobOffer { job: *id, created_at, spec, signature: None });
                 }
                 _ => {}
             }

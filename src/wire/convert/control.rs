@@ -23,6 +23,10 @@ pub(super) fn heartbeat_to_proto(heartbeat: domain::Heartbeat) -> proto::Heartbe
             .collect(),
         agent_version: heartbeat.agent_version,
         config_version: heartbeat.config_version,
+        config_refused: heartbeat.config_refused.map(|refused| proto::ConfigRefusal {
+            version: refused.version,
+            reason: cut_text(refused.reason, limit::ERROR_TEXT_BYTES_MAX),
+        }),
     }
 }
 
@@ -38,6 +42,13 @@ pub(super) fn heartbeat_from_proto(heartbeat: proto::Heartbeat) -> Result<domain
         depth,
         agent_version: register_text(heartbeat.agent_version, "agent_version")?,
         config_version: heartbeat.config_version,
+        config_refused: heartbeat
+            .config_refused
+            .map(|refused| {
+                let reason = bounded(refused.reason, limit::ERROR_TEXT_BYTES_MAX, "config_refused")?;
+                Ok(domain::ConfigRefusal { version: refused.version, reason })
+            })
+            .transpose()?,
     })
 }
 

@@ -6,6 +6,7 @@ use crate::id::{Epoch, Lane, StreamId};
 use crate::limit;
 use crate::time::millis;
 use crate::wire::error::{ErrorCode, WireError};
+use crate::wire::operator::OperatorSignature;
 use crate::wire::proto;
 
 pub(super) fn lane_to_proto(lane: Lane) -> i32 {
@@ -32,6 +33,11 @@ pub(super) fn stream(lane_number: i32, epoch: u64) -> Result<StreamId, WireError
 
 pub(super) fn fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], WireError> {
     bytes.try_into().map_err(|_| invalid(format!("{field} has {} bytes instead of {N}", bytes.len())))
+}
+
+pub(super) fn operator_signature(bytes: &[u8]) -> Result<Option<OperatorSignature>, WireError> {
+    OperatorSignature::from_wire(bytes)
+        .map_err(|length| invalid(format!("signature has {length} bytes instead of 64")))
 }
 
 pub(super) fn register_text(text: String, field: &str) -> Result<String, WireError> {

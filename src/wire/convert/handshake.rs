@@ -9,9 +9,10 @@ use crate::limit;
 use crate::time::{HubTime, WallTime};
 use crate::wire::error::WireError;
 use crate::wire::message as domain;
+use crate::wire::operator::OperatorSignature;
 use crate::wire::proto;
 
-use super::field::{fixed, invalid, millis32, register_text, seconds32};
+use super::field::{fixed, invalid, millis32, operator_signature, register_text, seconds32};
 use super::stream::{listing, mark_from_proto, mark_to_proto, state_from_proto, state_to_proto};
 
 pub(super) fn challenge_to_proto(challenge: &domain::Challenge) -> proto::Challenge {
@@ -116,9 +117,7 @@ pub(super) fn register_ack_to_proto(ack: domain::RegisterAck) -> proto::Register
         }),
         streams: ack.marks.entries.iter().map(mark_to_proto).collect(),
         more: ack.marks.more,
-        config: ack
-            .config
-            .map(|config| proto::ConfigSnapshot { version: config.version, document: config.document }),
+        config: ack.config.map(config_to_proto),
         retry: ack
             .retry
             .map(|retry| proto::RetryHints { min_ms: millis32(retry.min), max_ms: millis32(retry.max) }),
@@ -139,15 +138,7 @@ pub(super) fn register_ack_from_proto(ack: proto::RegisterAck) -> Result<domain:
     if positive.contains(&0) {
         return Err(invalid("RegisterAck with a limit or interval of 0".to_owned()));
     }
-    let config = ack
-        .config
-        .map(|config| {
-            if config.document.len() > limit::CONFIG_BYTES_MAX {
-                return Err(invalid(format!("config snapshot of {} bytes", config.document.len())));
-            }
-            Ok(domain::ConfigSnapshot { version: config.version, document: config.document })
-        })
-        .transpose()?;
+    let config = ack.config.map(config_from_proto).transpose()?;
     Ok(domain::RegisterAck {
         hub_time: HubTime(ack.hub_time_ms),
         heartbeat_interval: Duration::from_secs(ack.heartbeat_interval_s.into()),
@@ -167,4 +158,20 @@ pub(super) fn register_ack_from_proto(ack: proto::RegisterAck) -> Result<domain:
             max: Duration::from_millis(retry.max_ms.into()),
         }),
     })
+}
+
+fn config_to_proto(config: domain::ConfigSnapshot) -> proto::ConfigSnapshot {
+    proto::ConfigSnapshot {
+        version: config.version,
+        document: config.document,
+        signature: OperatorSignature::to_wire(config.signature.as_ref()),
+    }
+}
+
+fn config_from_proto(config: proto::ConfigSnapshot) -> Result<domain::ConfigSnapshot, WireError> {
+    if config.document.len() > limit::CONFIG_BYTES_MAX {
+        return Err(invalid(format!("config snapshot of {} bytes", config.document.len())));
+    }
+    let signature = operator_signature(&config.signature)?;
+    Ok(domain::ConfigSnapshot { version: config.version, document: config.document, signature })
 }

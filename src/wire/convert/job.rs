@@ -12,9 +12,10 @@ use crate::wire::job::{
     JobStatusChange, LogSummary, OutputLine, OutputStream, Refusal, ResultPayload,
 };
 use crate::wire::message::RecordKind;
+use crate::wire::operator::OperatorSignature;
 use crate::wire::{proto, walk};
 
-use super::field::{bounded, cut_text, invalid};
+use super::field::{bounded, cut_text, invalid, operator_signature};
 
 impl JobRecord {
     /// The kind of the record that carries it.
@@ -90,7 +91,7 @@ pub(super) fn offer_to_proto(offer: JobOffer) -> proto::JobOffer {
         job_id: id_to_proto(offer.job),
         created_at_ms: offer.created_at.0,
         spec: offer.spec,
-        signature: offer.signature,
+        signature: OperatorSignature::to_wire(offer.signature.as_ref()),
     }
 }
 
@@ -98,14 +99,12 @@ pub(super) fn offer_from_proto(offer: proto::JobOffer) -> Result<JobOffer, WireE
     if offer.spec.len() > limit::JOB_SPEC_BYTES_MAX {
         return Err(too_long("spec", offer.spec.len(), limit::JOB_SPEC_BYTES_MAX));
     }
-    if !matches!(offer.signature.len(), 0 | 64) {
-        return Err(invalid(format!("signature has {} bytes instead of 64", offer.signature.len())));
-    }
+    let signature = operator_signature(&offer.signature)?;
     Ok(JobOffer {
         job: id_from_proto(&offer.job_id)?,
         created_at: HubTime(offer.created_at_ms),
         spec: offer.spec,
-        signature: offer.signature,
+        signature,
     })
 }
 

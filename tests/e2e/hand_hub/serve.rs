@@ -12,6 +12,7 @@ use outpost::session::{HubConfig, HubEvent, HubSession, Transmit};
 use outpost::time::HubTime;
 use outpost::wire::batch;
 use outpost::wire::envelope::{self, Header};
+use outpost::wire::error::ErrorCode;
 use outpost::wire::job::JobRecord;
 use outpost::wire::key::{Direction, MacRoot, SessionContext, decode32};
 use outpost::wire::message::{
@@ -23,7 +24,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-use super::{AWAY, DEADLINE, Manner, Order, Seen, WIDE, config_snapshot};
+use super::{AWAY, DEADLINE, Lies, Manner, Order, Seen, WIDE, config_snapshot};
 
 pub(super) struct Serve {
     pub(super) seen: Arc<Mutex<Seen>>,
@@ -32,6 +33,7 @@ pub(super) struct Serve {
     pub(super) agent_id: AgentId,
     pub(super) mac_root: MacRoot,
     pub(super) orders: watch::Receiver<Vec<Order>>,
+    pub(super) lies: watch::Receiver<Lies>,
 }
 
 impl Serve {
@@ -120,10 +122,13 @@ impl Serve {
             config.limits.window_bytes = WIDE;
         }
         let mut leaving = (manner == Manner::GoesAway).then(|| go_away(&config));
-        let mut session = HubSession::new(config, boot_now(), HubTime(wall_now().0));
+        let time = wall_now().0.saturating_add_signed(self.lies.borrow().clock_ms);
+        let mut session = HubSession::new(config, boot_now(), HubTime(time));
         let mut out = BytesMut::new();
         let mut frames = 0;
         let mut orders = self.orders.clone();
+        // Said at the registration.
+        orders.mark_unchanged();
         loop {
             while let Some(event) = session.poll_event() {
                 if self.event(&mut session, event, manner) {
@@ -177,6 +182,7 @@ impl Serve {
             HubEvent::Register(register) => {
                 self.see(|seen| seen.configs_known.push(register.last_known_config_version));
                 let config = (manner == Manner::Configures).then(config_snapshot);
+                let config = self.lies.borrow().config.clone().or(config);
                 let marks = register
                     .streams
                     .entries
@@ -192,7 +198,14 @@ impl Serve {
                     })
                     .collect();
                 session.accept(boot_now(), marks, config);
-                say(session, &self.orders.borrow());
+                let lasting: Vec<_> = self
+                    .orders
+                    .borrow()
+                    .iter()
+                    .filter(|order| !matches!(order, Order::End))
+                    .cloned()
+                    .collect();
+                say(session, &lasting);
             }
             HubEvent::Records { records, skip } => {
                 let decoded = batch::decode(&records.batch, records.count).unwrap();
@@ -217,7 +230,10 @@ impl Serve {
                     session.handle_committed(boot_now(), mark);
                 }
             }
-            HubEvent::Heartbeat(_) => self.see(|seen| seen.heartbeats += 1),
+            HubEvent::Heartbeat(heartbeat) => self.see(|seen| {
+                seen.heartbeats += 1;
+                seen.configs_refused.extend(heartbeat.config_refused);
+            }),
             HubEvent::JobAck(ack) => self.see(|seen| seen.answers.push(ack)),
             HubEvent::Gap(gap) => {
                 self.see(|seen| seen.gaps.push(gap));
@@ -239,6 +255,7 @@ fn say(session: &mut HubSession, orders: &[Order]) {
         match order {
             Order::Offer(offer) => session.offer_job(offer.clone()),
             Order::Cancel(job) => session.cancel_job(*job),
+            Order::End => session.close(boot_now(), ErrorCode::Internal, "it was told to"),
         }
     }
 }

@@ -15,10 +15,13 @@ use crate::hub::store::{AgentRow, Submission, Submitted};
 use crate::hub::{Shared, view};
 use crate::job::{JobSpec, SpecError};
 use crate::limit;
+use crate::wire::operator::{OperatorSignature, SignatureTextError};
 
 use super::{body, hub_time, query};
 
 const KEY: &str = "idempotency-key";
+/// Carries an operator's signature over the body.
+const SIGNATURE: &str = "x-outpost-signature";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +41,8 @@ pub(super) async fn submit(
     let spec = JobSpec::parse(&bytes)?;
     is_for(&spec, &shared, &agent)?;
     let (id, agent_name) = (agent.id, agent.name.clone());
-    let submission = Submission { agent, spec, bytes, idempotency_key: key(&headers)? };
+    let (signature, idempotency_key) = (signature(&headers)?, key(&headers)?);
+    let submission = Submission { agent, spec, bytes, signature, idempotency_key };
     let submitted = shared.store.submit_job(submission, hub_time()).await?;
     let status = match submitted {
         Submitted::New(job) => {
@@ -80,4 +84,14 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
             let max = limit::IDEMPOTENCY_KEY_BYTES_MAX;
             Failure::bad_request(format!("Idempotency-Key must be 1 to {max} printable ASCII characters"))
         })
+}
+
+fn signature(headers: &HeaderMap) -> Result<Option<OperatorSignature>, Failure> {
+    let Some(value) = headers.get(SIGNATURE) else { return Ok(None) };
+    value
+        .to_str()
+        .map_err(|_| SignatureTextError)
+        .and_then(str::parse)
+        .map(Some)
+        .map_err(|error| Failure::bad_request(format!("X-Outpost-Signature: {error}")))
 }

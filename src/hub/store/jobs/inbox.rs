@@ -8,6 +8,7 @@ use crate::job::JobState;
 use crate::limit;
 use crate::time::{HubTime, millis};
 use crate::wire::job::{Answer, JobAck, JobOffer, Refusal};
+use crate::wire::operator::OperatorSignature;
 
 use super::JobError;
 
@@ -41,7 +42,7 @@ pub enum Answered {
     NoRoom,
 }
 
-type OfferColumns = (i64, Vec<u8>, i64, Vec<u8>);
+type OfferColumns = (i64, Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>);
 
 impl Store {
     /// At most `count_max` jobs to be offered now; from here on they count as offered. No more of them than
@@ -65,7 +66,7 @@ impl Store {
             Inbox::Offered { .. } => i64::from(u32::MAX),
         };
         let rows: Vec<OfferColumns> = sqlx::query_as(
-            "select job, id, created_at, spec from jobs
+            "select job, id, created_at, spec, signature from jobs
              where agent = $1 and closed_at is null and status = $2 and job > $3
              and (not_before is null or not_before <= $4) and expires_at > $4
              order by job
@@ -259,12 +260,16 @@ impl Store {
     }
 }
 
-fn offer((number, id, created_at, spec): OfferColumns) -> Result<JobOrder<JobOffer>, StoreError> {
+fn offer((number, id, created_at, spec, signature): OfferColumns) -> Result<JobOrder<JobOffer>, StoreError> {
+    let signature = signature
+        .map(|bytes| bytes.try_into().map(OperatorSignature::from_bytes))
+        .transpose()
+        .map_err(|_| StoreError::Damaged("job signature"))?;
     let order = JobOffer {
         job: JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?,
         created_at: HubTime(created_at.cast_unsigned()),
         spec: Bytes::from(spec),
-        signature: Bytes::new(),
+        signature,
     };
     Ok(JobOrder { number, order })
 }

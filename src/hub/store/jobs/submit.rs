@@ -8,6 +8,7 @@ use crate::id::JobId;
 use crate::job::{JobSpec, SpecError};
 use crate::obs::random;
 use crate::time::{HubTime, millis};
+use crate::wire::operator::OperatorSignature;
 
 use super::JobError;
 
@@ -20,6 +21,8 @@ pub struct Submission {
     pub spec: JobSpec,
     /// As it came.
     pub bytes: Bytes,
+    /// An operator's, over `bytes`; what it is worth is the agent's business.
+    pub signature: Option<OperatorSignature>,
     /// Stands for this submission, so that it can be repeated.
     pub idempotency_key: Option<String>,
 }
@@ -49,12 +52,13 @@ impl Store {
     /// `KeyReused` and `IdTaken` where key or id stand for another job, `Spec` where its time is over, or what the
     /// database says.
     pub async fn submit_job(&self, submission: Submission, now: HubTime) -> Result<Submitted, JobError> {
-        let Submission { agent, spec, bytes, idempotency_key } = submission;
+        let Submission { agent, spec, bytes, signature, idempotency_key } = submission;
         if agent.state == AgentState::Revoked {
             return Err(JobError::AgentRevoked(agent.name));
         }
         let mut transaction = self.write().await?;
-        let wanted = Wanted { agent: &agent, bytes: &bytes };
+        let signature = signature.map(|signature| signature.as_bytes().to_vec());
+        let wanted = Wanted { agent: &agent, bytes: &bytes, signature: signature.as_deref() };
         if let Some(key) = &idempotency_key
             && let Some((id, same)) = wanted.find_key(&mut transaction, key).await?
         {
@@ -77,8 +81,8 @@ impl Store {
         let id = spec.job_id.unwrap_or_else(|| JobId::from_time(now.0, random::bytes()));
         sqlx::query(
             "insert into jobs (job, id, agent, kind, spec, idempotency_key, status, created_at, not_before,
-                 expires_at, give_up_after)
-             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9 from jobs",
+                 expires_at, give_up_after, signature)
+             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10 from jobs",
         )
         .bind(id.as_bytes().to_vec())
         .bind(agent.agent.0)
@@ -89,6 +93,7 @@ impl Store {
         .bind(spec.not_before_ms.map(|at| time(HubTime(at))))
         .bind(time(HubTime(expires_at)))
         .bind(spec.give_up_after.map(|after| time(HubTime(millis(after)))))
+        .bind(&signature)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -101,9 +106,10 @@ impl Store {
 struct Wanted<'a> {
     agent: &'a AgentRow,
     bytes: &'a [u8],
+    signature: Option<&'a [u8]>,
 }
 
-type Found = (Vec<u8>, i64, Vec<u8>);
+type Found = (Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>);
 
 impl Wanted<'_> {
     async fn find_key(
@@ -112,7 +118,7 @@ impl Wanted<'_> {
         key: &str,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
         let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec from jobs where idempotency_key = $1")
+            sqlx::query_as("select id, agent, spec, signature from jobs where idempotency_key = $1")
                 .bind(key)
                 .fetch_optional(connection)
                 .await?;
@@ -124,16 +130,19 @@ impl Wanted<'_> {
         connection: &mut SqliteConnection,
         id: JobId,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
-        let found: Option<Found> = sqlx::query_as("select id, agent, spec from jobs where id = $1")
-            .bind(id.as_bytes().to_vec())
-            .fetch_optional(connection)
-            .await?;
+        let found: Option<Found> =
+            sqlx::query_as("select id, agent, spec, signature from jobs where id = $1")
+                .bind(id.as_bytes().to_vec())
+                .fetch_optional(connection)
+                .await?;
         self.compare(found)
     }
 
     fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
-        let Some((id, agent, spec)) = found else { return Ok(None) };
+        let Some((id, agent, spec, signature)) = found else { return Ok(None) };
         let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
-        Ok(Some((id, agent == self.agent.agent.0 && spec == self.bytes)))
+        let same =
+            agent == self.agent.agent.0 && spec == self.bytes && signature.as_deref() == self.signature;
+        Ok(Some((id, same)))
     }
 }

@@ -48,7 +48,8 @@ impl World {
     async fn submit(&self, spec: &'static str) -> JobId {
         let bytes = Bytes::from_static(spec.as_bytes());
         let spec = JobSpec::parse(&bytes).unwrap();
-        let submission = Submission { agent: self.agent.clone(), spec, bytes, idempotency_key: None };
+        let submission =
+            Submission { agent: self.agent.clone(), spec, bytes, signature: None, idempotency_key: None };
         self.store.submit_job(submission, NOW).await.unwrap().job()
     }
 
