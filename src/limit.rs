@@ -182,7 +182,7 @@ pub const CLONE_AGENTS_MAX: usize = if cfg!(test) { 100 } else { 10_000 };
 /// How long the nonce of a signed upgrade is remembered: twice what its time may be off, so that a nonce that is
 /// forgotten is refused for its time.
 pub const UPGRADE_NONCE_MEMORY: Duration = Duration::from_secs(2 * CLOCK_SKEW_MAX.as_secs());
-/// Nonces remembered for one agent; an agent at the shortest delays needs fewer in a young outage's first half minute.
+/// Nonces remembered for one agent: of more the oldest are forgotten, and its timestamps have to be later than theirs.
 pub const UPGRADE_NONCES_PER_AGENT: usize = 64;
 /// Agents whose nonces are remembered, at up to 3 KiB each; few in unit tests.
 pub const UPGRADE_NONCE_AGENTS_MAX: usize = if cfg!(test) { 1000 } else { 100_000 };

@@ -2,14 +2,14 @@
 //!
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
+mod attempt;
+
 use ed25519_dalek::SigningKey;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::net::dial::{self, DialError, Greeting};
-use crate::net::ws::Link;
+use crate::net::dial::DialError;
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
@@ -17,16 +17,15 @@ use crate::session::{AgentConfig, AgentSession, RegisterInfo};
 use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
-use crate::wire::signed_upgrade::UpgradeClaim;
 
 use super::config::{Config, Hub};
-use super::credential::{Choice, Means, Next, Proof};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
+use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
 pub(super) struct Connector {
@@ -39,24 +38,6 @@ pub(super) struct Connector {
     pub(super) jobs: Jobs,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
-}
-
-/// An upgrade that was answered.
-struct Dialled {
-    link: Link<TcpStream>,
-    nonce: [u8; 32],
-    /// What it was made with, and so what the session runs with.
-    key: KeyFile,
-    token: TokenFate,
-}
-
-/// What the hub said to the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenFate {
-    /// It took it, or none was presented.
-    Unknown,
-    /// It wanted the bearer.
-    Refused,
 }
 
 impl Connector {
@@ -178,50 +159,6 @@ impl Connector {
             tokens.refused();
         }
         outcome
-    }
-
-    /// Dials until the hub takes what is presented, or refuses what no other credential mends.
-    async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
-        let held = self.tokens.as_ref().and_then(|tokens| tokens.usable(&identity.key.key_id));
-        let means = Means { has_previous: identity.previous.is_some(), has_token: held.is_some() };
-        let mut choice = Choice::first(means);
-        let mut token = TokenFate::Unknown;
-        loop {
-            self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
-            let (nonce, key) = (random::bytes(), choice.key_of(identity));
-            let authorization = match (choice.proof, &held) {
-                (Proof::Token, Some(held)) => held.clone(),
-                (Proof::Token, None) | (Proof::Bearer, _) => key.bearer().to_text(),
-            };
-            let signed = identity.signing.as_ref().map(|signing| self.claim(key, choice).sign(signing));
-            let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
-            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
-                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
-                Err(DialError::Refused(refusal)) => refusal,
-                Err(error) => return Err(error),
-            };
-            match choice.refused(means, &refusal, (self.config.wall_clock)()) {
-                Next::Now(next) => {
-                    tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
-                    if choice.proof != next.proof {
-                        token = TokenFate::Refused;
-                    }
-                    choice = next;
-                }
-                Next::Later => return Err(DialError::Refused(refusal)),
-            }
-        }
-    }
-
-    /// What a signed upgrade vouches for.
-    fn claim(&self, key: &KeyFile, choice: Choice) -> UpgradeClaim {
-        let offset = choice.clock.unwrap_or_else(|| self.state.clock_offset());
-        UpgradeClaim {
-            url: self.hub.canonical.clone(),
-            agent_id: key.agent_id,
-            timestamp: offset.correct((self.config.wall_clock)()),
-            nonce: random::bytes(),
-        }
     }
 
     fn session(

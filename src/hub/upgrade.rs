@@ -25,6 +25,7 @@ use crate::wire::{CONNECT_PATH, SUBPROTOCOL, TOKEN_PATH};
 use super::store::Credential;
 use super::{Shared, api, connection};
 pub(super) use nonces::Nonces;
+use proof::Proof;
 use refusal::Refusal;
 use request::Wanted;
 
@@ -32,6 +33,7 @@ use request::Wanted;
 struct Admitted {
     wanted: Wanted,
     credential: Credential,
+    proof: Proof,
 }
 
 /// The agents' paths below any prefix; everything else is not found.
@@ -64,8 +66,9 @@ pub(super) async fn connect(
         let refusal = Refusal::new(ErrorCode::BadRequest, "the connection cannot be upgraded");
         return refuse(&shared, address, refusal);
     };
+    let Admitted { wanted: Wanted { agent_nonce, accept }, credential, proof } = admitted;
     shared.counters.auth_ok.add(1);
-    let Admitted { wanted: Wanted { agent_nonce, accept }, credential } = admitted;
+    shared.counters.credentials.add(proof.name());
     let serve = connection::serve(Arc::clone(&shared), upgrade, credential, agent_nonce, address);
     shared.tasks.spawn(serve);
     let response = Response::builder()
@@ -81,13 +84,13 @@ pub(super) async fn connect(
 
 async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Admitted, Refusal> {
     let wanted = Wanted::of(method, headers)?;
-    let credential = proof::check(shared, headers).await?;
+    let (credential, proof) = proof::check(shared, headers).await?;
     signed::check(shared, headers, &credential)?;
     if shared.stop.is_cancelled() {
         return Err(Refusal::new(ErrorCode::GoingAway, "the hub is shutting down"));
     }
     shared.store.ready().await?;
-    Ok(Admitted { wanted, credential })
+    Ok(Admitted { wanted, credential, proof })
 }
 
 /// Counts and logs a refusal on its way out.

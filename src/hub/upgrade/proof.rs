@@ -11,24 +11,37 @@ use crate::wire::key::Bearer;
 use super::refusal::Refusal;
 use super::request::text;
 
+/// What proved who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Bearer,
+    Token,
+}
+
+impl Proof {
+    /// The name its counter has.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Token => "token",
+        }
+    }
+}
+
 /// What the request's bearer or token opens.
 ///
 /// # Errors
 /// Where it opens nothing, or the store fails.
-pub(super) async fn check(shared: &Shared, headers: &HeaderMap) -> Result<Credential, Refusal> {
+pub(super) async fn check(shared: &Shared, headers: &HeaderMap) -> Result<(Credential, Proof), Refusal> {
     let text = presented(headers)?;
-    let (kind, opened) = match text.parse::<Bearer>() {
-        Ok(bearer) => ("bearer", shared.store.authenticate(&bearer).await??),
-        Err(_not_a_bearer) => {
-            let claims = shared
-                .jwt
-                .verify(text, hub_time())
-                .map_err(|error| Refusal::new(ErrorCode::Unauthorized, error.to_string()))?;
-            ("token", shared.store.credential_of(claims.agent_id, &claims.key_id).await??)
-        }
-    };
-    shared.counters.credentials.add(kind);
-    Ok(opened)
+    if let Ok(bearer) = text.parse::<Bearer>() {
+        return Ok((shared.store.authenticate(&bearer).await??, Proof::Bearer));
+    }
+    let claims = shared
+        .jwt
+        .verify(text, hub_time())
+        .map_err(|error| Refusal::new(ErrorCode::Unauthorized, error.to_string()))?;
+    Ok((shared.store.credential_of(claims.agent_id, &claims.key_id).await??, Proof::Token))
 }
 
 /// What the request's bearer opens; no token, so that none ever buys another.
