@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod config;
 mod connect;
 mod credential;
+pub mod enroll;
 mod heartbeat;
 pub mod identity;
 pub mod intake;

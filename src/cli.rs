@@ -1,7 +1,18 @@
 //! The command line: parse, call, exit code. One file per command.
 
+#![cfg_attr(
+    not(any(feature = "agent", feature = "hub")),
+    allow(
+        dead_code,
+        unused_variables,
+        reason = "without either there are no commands: fuzz/ builds the pure parts alone"
+    )
+)]
+
 pub mod exit;
 
+#[cfg(feature = "agent")]
+mod agent_enroll;
 #[cfg(feature = "agent")]
 mod agent_keygen;
 #[cfg(feature = "agent")]
@@ -136,6 +147,7 @@ enum AgentCommand {
     Run(agent_run::Args),
     Status(agent_status::Args),
     Keygen(agent_keygen::Args),
+    Enroll(agent_enroll::Args),
 }
 
 #[cfg(any(feature = "agent", feature = "hub"))]
@@ -199,6 +211,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Agent(AgentCommand::Status(args)) => agent_status::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Agent(AgentCommand::Keygen(args)) => agent_keygen::run(&args, global),
+        #[cfg(feature = "agent")]
+        Command::Agent(AgentCommand::Enroll(args)) => agent_enroll::run(&args, global),
         #[cfg(feature = "agent")]
         Command::Emit(args) => emit::run(&args, global),
         #[cfg(feature = "agent")]

@@ -9,6 +9,7 @@ pub mod config;
 pub(crate) mod connection;
 mod counters;
 mod departed;
+mod enroll;
 pub mod import;
 pub(crate) mod ingest;
 mod jobs;

@@ -379,6 +379,9 @@ pub const JOBS_PAGE_MAX: u32 = 1000;
 /// Lines on one page of a job's log.
 pub const JOB_LINES_PAGE_MAX: u32 = 10_000;
 
+/// A browser token: claims of up to 2 KiB as hexadecimal digits; a URL or header carries no more without trouble.
+pub const BROWSER_TOKEN_BYTES_MAX: usize = 4 * 1024 + 65;
+
 /// Content of one frame of a bundle.
 pub const BUNDLE_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Numbers that one chunk of a bundle covers: as many of the longest parts as fit into a frame.
@@ -394,5 +397,17 @@ pub const BUNDLE_READ_AHEAD: usize = 2;
 /// The hub's writer gives an import up that brings nothing for this long: its source is a local file.
 pub const IMPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long an invite may be used unless told otherwise, and at most: it is as good as a key until then.
+pub const INVITE_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+/// See [`INVITE_EXPIRY`].
+pub const INVITE_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long an agent's older keys stay good beside a new one that it has not used, unless told otherwise.
+pub const ROTATION_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The same at most.
+pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The body of a request to enrol: three texts of at most 130 bytes.
+pub const ENROLL_BODY_BYTES_MAX: usize = 4096;
+/// From the first byte of a request to enrol to its last, and from there to the answer.
+pub const ENROLL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;

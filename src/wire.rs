@@ -4,11 +4,13 @@
 //! `message` holds the domain types that do. docs/protocol.md draws the frame and the key schedule.
 
 pub mod batch;
+pub mod browser_token;
 mod convert;
 pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod identity;
+pub mod invite;
 pub mod job;
 pub mod jwt;
 pub mod key;
@@ -33,3 +35,5 @@ pub const VERSION: u32 = 1;
 pub const CONNECT_PATH: &str = "/v1/agents/connect";
 /// Path of the tokens below the hub's base URL.
 pub const TOKEN_PATH: &str = "/v1/agents/token";
+/// Path of enrolment below the hub's base URL.
+pub const ENROLL_PATH: &str = "/v1/enroll";

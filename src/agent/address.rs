@@ -36,6 +36,7 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
             port: parsed.port(),
             connect_url: format!("ws://{}{}", parsed.authority(), parsed.connect_path()),
         },
+        api: parsed.http_base(),
         warning,
     })
 }
@@ -43,6 +44,13 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_requests_go_where_the_link_goes() {
+        for url in ["http://[::1]:8440/outpost/", "ws://[::1]:8440/outpost/v1/agents/connect"] {
+            assert_eq!(hub(url, None).unwrap().api, "http://[::1]:8440/outpost");
+        }
+    }
 
     #[test]
     fn an_address_becomes_what_is_dialled() {

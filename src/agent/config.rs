@@ -180,6 +180,8 @@ pub struct Hub {
     pub token_url: String,
     /// What is dialled.
     pub endpoint: Endpoint,
+    /// `http://` and what the paths of plain requests stand behind.
+    pub api: String,
     /// Whether each start must warn that the link is open to others.
     pub warning: Option<String>,
 }

@@ -75,8 +75,7 @@ pub enum IdentityError {
 /// See [`IdentityError`]; worth another look later.
 pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     let path = &files.key_file;
-    let key: KeyFile =
-        line(path)?.expose().parse().map_err(|source| IdentityError::Key { path: path.clone(), source })?;
+    let key = key(path)?;
     let signing = match &files.identity_file {
         Some(path) => Some(signing(path)?),
         None if files.identity_default.exists() => Some(signing(&files.identity_default)?),
@@ -84,6 +83,14 @@ pub fn load(files: &IdentityFiles) -> Result<Identity, IdentityError> {
     };
     let previous = previous(path, &key);
     Ok(Identity { key, previous, signing })
+}
+
+/// The key of a key file.
+///
+/// # Errors
+/// Where it cannot be read or is none.
+pub fn key(path: &Path) -> Result<KeyFile, IdentityError> {
+    line(path)?.expose().parse().map_err(|source| IdentityError::Key { path: path.to_owned(), source })
 }
 
 /// The Ed25519 key of an identity file.
@@ -112,7 +119,7 @@ pub fn replace_key(key_file: &Path, ran_with: &KeyFile, new: &KeyFile) -> io::Re
     put(key_file, new)
 }
 
-/// Writes a key file that appears whole or not at all, 0600.
+/// Writes a key file.
 ///
 /// # Errors
 /// Where the disk refuses.
@@ -127,10 +134,7 @@ fn previous(key_file: &Path, key: &KeyFile) -> Option<KeyFile> {
     if !path.exists() {
         return None;
     }
-    let read = line(&path).and_then(|line| {
-        line.expose().parse::<KeyFile>().map_err(|source| IdentityError::Key { path: path.clone(), source })
-    });
-    match read {
+    match self::key(&path) {
         Ok(previous) if previous.hub_id == key.hub_id && previous.agent_id == key.agent_id => {
             (previous != *key).then_some(previous)
         }

@@ -132,6 +132,7 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::NameTaken(_)
         | StoreError::NameReserved(_)
         | StoreError::NoAgent(_)
+        | StoreError::NotActive(_)
         | StoreError::MarkMoved
         | StoreError::Abandoned
         | StoreError::NotWelcome

@@ -3,6 +3,7 @@
 //! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
 
 mod bundles;
+mod identity;
 mod jobs;
 mod refusal;
 
@@ -39,6 +40,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/agents/{name}/records", get(records))
         .merge(jobs::router())
         .merge(bundles::router())
+        .merge(identity::router())
         .route_layer(from_fn_with_state(Arc::clone(shared), authorize));
     guarded
         .route("/healthz", get(|| async { "ok\n" }))
@@ -83,6 +85,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let (status, name) = match &error {
             StoreError::NoAgent(_) => (StatusCode::NOT_FOUND, "no_agent"),
+            StoreError::NotActive(_) => (StatusCode::CONFLICT, "revoked"),
             StoreError::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
             StoreError::NameReserved(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             other => {
@@ -164,9 +167,7 @@ async fn add_agent(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -
     let signature = new.signature.map(|mode| signature(&mode)).transpose()?;
     let issued = shared.store.add_agent_with(&name, Particulars { public_key, signature }).await?;
     tracing::info!(agent = %name, id = %issued.id, "an agent was added");
-    Ok(Json(
-        json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line().expose()}),
-    ))
+    Ok(Json(view::issued(&name, &issued)))
 }
 
 async fn agent(State(shared): State<Arc<Shared>>, Path(text): Path<String>) -> Answer {

@@ -14,6 +14,8 @@ pub(super) struct Counters {
     /// What upgrades that were let in presented: bearer or token.
     pub(super) credentials: ByName,
     pub(super) tokens_issued: Counter,
+    pub(super) enrolled: Counter,
+    pub(super) enroll_failed: ByName,
     pub(super) sessions_ended: ByName,
     pub(super) registrations: Counter,
     pub(super) frames_in: Counter,
@@ -58,6 +60,8 @@ impl Counters {
             "auth_failed": self.auth_failed.value(),
             "credentials": self.credentials.value(),
             "tokens_issued": self.tokens_issued.value(),
+            "enrolled": self.enrolled.value(),
+            "enroll_failed": self.enroll_failed.value(),
             "registrations": self.registrations.value(),
             "sessions_ended": self.sessions_ended.value(),
             "frames_in": self.frames_in.value(),

@@ -18,6 +18,7 @@ use crate::id::{AgentName, BundleId};
 use crate::obs::clock;
 use crate::outbox::bundle::{Acks, BundleError, Header};
 use crate::time::HubTime;
+use crate::wire::identity::BoundKey;
 use crate::wire::message::StreamMark;
 
 pub use error::ImportError;
@@ -118,7 +119,7 @@ async fn credential(store: &Store, header: &Header) -> Result<Credential, Import
 fn verify(
     file: File,
     root: &crate::wire::key::MacRoot,
-    identity: Option<ed25519_dalek::VerifyingKey>,
+    identity: Option<BoundKey>,
 ) -> Result<File, ImportError> {
     let mut pass = Pass::unlocked(file, root, identity)?;
     while pass.next()?.is_some() {}

@@ -11,9 +11,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::limit;
-use crate::wire::{CONNECT_PATH, TOKEN_PATH};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
 
-use super::{Shared, StartError, api, upgrade};
+use super::{Shared, StartError, api, enroll, upgrade};
 
 /// What each listener answers.
 pub(super) struct Routers {
@@ -29,6 +29,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
     let agents = Router::new()
         .route(CONNECT_PATH, any(upgrade::connect))
         .route(TOKEN_PATH, any(upgrade::token::issue))
+        .route(ENROLL_PATH, any(enroll::enroll))
         .fallback(upgrade::fallback)
         .with_state(Arc::clone(shared));
     let api = api::router(shared);
@@ -37,6 +38,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
     } else {
         api.route(CONNECT_PATH, any(upgrade::connect).with_state(Arc::clone(shared)))
             .route(TOKEN_PATH, any(upgrade::token::issue).with_state(Arc::clone(shared)))
+            .route(ENROLL_PATH, any(enroll::enroll).with_state(Arc::clone(shared)))
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };
     Routers { api, agents }

@@ -9,11 +9,13 @@ mod agents;
 mod audit;
 mod error;
 mod ingest;
+mod invites;
 mod jobs;
 mod keys;
 mod lock;
 mod login;
 mod records;
+mod rotation;
 mod seal;
 mod status;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use agents::{AgentRow, AgentState, Issued, Particulars};
 pub use audit::{AuditRow, Departure};
 pub use error::StoreError;
 pub use ingest::{Content, Feed, Import, Ingest, IngestReply, Slot};
+pub use invites::{Enrolled, Invited, Uninvited};
 pub(super) use jobs::facts;
 pub use jobs::{
     Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
@@ -47,7 +50,8 @@ pub use keys::{Credential, Denied};
 pub use lock::FolderLock;
 pub use login::{Login, Welcome};
 pub use records::{Cursor, Item, ItemContent, Page};
-pub use status::{GapRow, InstanceRow, LossRow, StreamRow};
+pub use rotation::Kept;
+pub use status::{Access, GapRow, InstanceRow, KeyRow, LossRow, StreamRow};
 
 use seal::Sealer;
 

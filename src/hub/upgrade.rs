@@ -20,10 +20,10 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::{CONNECT_PATH, SUBPROTOCOL, TOKEN_PATH};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL, TOKEN_PATH};
 
 use super::store::Credential;
-use super::{Shared, api, connection};
+use super::{Shared, api, connection, enroll};
 pub(super) use nonces::Nonces;
 use proof::Proof;
 use refusal::Refusal;
@@ -48,6 +48,9 @@ pub(super) async fn fallback(
     }
     if uri.path().ends_with(TOKEN_PATH) {
         return token::issue(state, address, request).await;
+    }
+    if uri.path().ends_with(ENROLL_PATH) {
+        return enroll::enroll(state, request).await;
     }
     api::not_found().await
 }

@@ -8,14 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::id::Lane;
+use crate::id::{AgentName, Lane};
 use crate::wire::batch;
 use crate::wire::message::{RecordKind, SignatureMode};
 
 use super::clones::Replaced;
 use super::import::Imported;
 use super::registry::{Entry, Registry};
-use super::store::{AgentRow, GapRow, Item, ItemContent, LossRow, Page, Store, StoreError};
+use super::store::{
+    Access, AgentRow, AuditRow, GapRow, Invited, Issued, Item, ItemContent, LossRow, Page, Store, StoreError,
+};
 
 /// One line of the agents' list. `registry` is `None` where no hub process is asked.
 pub fn agent_line(row: &AgentRow, registry: Option<&Registry>) -> Value {
@@ -30,6 +32,22 @@ pub fn agent_line(row: &AgentRow, registry: Option<&Registry>) -> Value {
         "connected": registry.map(|_| session.is_some()),
         "session": session.as_deref().map(session_json),
     })
+}
+
+/// A new key. Holds the secret itself.
+pub fn issued(name: &AgentName, issued: &Issued) -> Value {
+    json!({"name": name.as_str(), "id": issued.id.to_string(), "key": issued.key_file.to_line().expose()})
+}
+
+/// An invite. Holds the secret itself.
+pub fn invited(name: &AgentName, invited: &Invited) -> Value {
+    json!({"name": name.as_str(), "id": invited.id.to_string(), "token": invited.invite.to_line().expose(),
+        "expires_at_ms": invited.expires_at})
+}
+
+/// One entry of the audit.
+pub fn audit_line(row: &AuditRow) -> Value {
+    json!({"entry": row.entry, "at_ms": row.at, "action": row.action, "agent": row.agent, "detail": row.detail})
 }
 
 /// Everything the hub saw of one agent.
@@ -84,8 +102,25 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
         );
         view.insert("copies".to_owned(), clones.iter().map(copy).collect());
         view.insert("alarms".to_owned(), json!(alarms));
+        view.extend(access(&store.access(row.agent).await?));
     }
     Ok(view)
+}
+
+fn access(access: &Access) -> Map<String, Value> {
+    let keys: Vec<_> = access
+        .keys
+        .iter()
+        .map(|key| {
+            json!({"key_id": key.key_id, "created_at_ms": key.created_at,
+                "registered_at_ms": key.registered_at, "expires_at_ms": key.expires_at})
+        })
+        .collect();
+    Map::from_iter([
+        ("keys".to_owned(), json!(keys)),
+        ("rotation_asked_at_ms".to_owned(), json!(access.rotate_asked_at)),
+        ("invited_until_ms".to_owned(), json!(access.invited_until)),
+    ])
 }
 
 fn session_json(entry: &Entry) -> Value {

@@ -1,12 +1,12 @@
-//! The text forms of an agent's Ed25519 identity: what `outpost agent keygen` writes and `hub agent add --public-key`
-//! reads. One line each, base64url without padding:
+//! An agent's Ed25519 identity: the key a hub's registry binds to it, and the text forms, what `outpost agent keygen`
+//! writes and `hub agent add --public-key` reads. One line each, base64url without padding:
 //!
 //! ```text
 //! opi1.<seed, 32 bytes>          secret, mode 0600
 //! opp1.<public key, 32 bytes>    public
 //! ```
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use crate::secret::Secret;
 
@@ -23,6 +23,38 @@ pub enum IdentityTextError {
         "not a public key: expected one line `opp1.<public key>`, the F.pub that `outpost agent keygen --out F` writes"
     )]
     Public,
+}
+
+/// The public key that a registry binds to an agent: its signature is required, always.
+///
+/// A registry can be damaged or changed by hand. What is there and is no key, or a weak one, is still bound: it must not
+/// make the agent one without an identity, so it is kept as a key under which nothing verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoundKey(Option<VerifyingKey>);
+
+impl BoundKey {
+    /// What a registry holds; of any length.
+    pub fn from_registry(bytes: &[u8]) -> Self {
+        let key = bytes.try_into().ok().and_then(|bytes| VerifyingKey::from_bytes(bytes).ok());
+        Self(key.filter(|key| !key.is_weak()))
+    }
+
+    /// Whether anything can verify under it.
+    pub const fn is_usable(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether this is the key's signature over `message`; strictly, so that no weak point passes.
+    pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = Signature::from_bytes(signature);
+        self.0.is_some_and(|key| key.verify_strict(message, &signature).is_ok())
+    }
+}
+
+impl From<VerifyingKey> for BoundKey {
+    fn from(key: VerifyingKey) -> Self {
+        Self::from_registry(key.as_bytes())
+    }
 }
 
 /// The line of an identity file, without a line end.
@@ -58,7 +90,29 @@ pub fn public_from_line(line: &str) -> Result<VerifyingKey, IdentityTextError> {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::Signer as _;
+
     use super::*;
+
+    #[test]
+    fn what_is_bound_and_no_key_verifies_nothing() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let signature = key.sign(b"text").to_bytes();
+        assert!(BoundKey::from(key.verifying_key()).verifies(b"text", &signature));
+        assert!(!BoundKey::from(key.verifying_key()).verifies(b"test", &signature));
+        let public = key.verifying_key().to_bytes();
+        let long = [public.as_slice(), &[0]].concat();
+        // The neutral element: R neutral and S = 0 are a signature of anything under it, where it is not refused.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        for bytes in [&[], &public[..31], &long, &neutral, &[0; 32]] {
+            let bound = BoundKey::from_registry(bytes);
+            assert!(!bound.is_usable(), "{bytes:?}");
+            assert!(!bound.verifies(b"text", &signature) && !bound.verifies(b"text", &forged), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn both_lines_survive_and_are_not_mixed_up() {

@@ -15,8 +15,13 @@ pub struct MacKey(Hmac<Sha256>);
 impl MacKey {
     /// Prepares `key`.
     pub fn new(key: &Secret) -> Self {
+        Self::from_bytes(key.expose())
+    }
+
+    /// Prepares a secret text of any length that other programs have, too.
+    pub fn from_bytes(key: &[u8]) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let state = Hmac::new_from_slice(key.expose()).expect("HMAC takes a key of any length");
+        let state = Hmac::new_from_slice(key).expect("HMAC takes a key of any length");
         Self(state)
     }
 

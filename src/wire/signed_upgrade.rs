@@ -13,11 +13,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
 
 use crate::id::AgentId;
 use crate::time::HubTime;
+
+use super::identity::BoundKey;
 
 /// Who asks.
 pub const AGENT_HEADER: &str = "X-Agent-ID";
@@ -124,8 +126,8 @@ impl SignedUpgrade {
     }
 
     /// Whether the holder of this identity signed it.
-    pub fn is_signed_by(&self, identity: &VerifyingKey) -> bool {
-        identity.verify_strict(&self.claim.digest(), &Signature::from_bytes(&self.signature)).is_ok()
+    pub fn is_signed_by(&self, identity: &BoundKey) -> bool {
+        identity.verifies(&self.claim.digest(), &self.signature)
     }
 }
 
@@ -141,6 +143,10 @@ mod tests {
 
     fn key() -> SigningKey {
         SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn bound(key: &SigningKey) -> BoundKey {
+        BoundKey::from(key.verifying_key())
     }
 
     fn claim() -> UpgradeClaim {
@@ -162,8 +168,9 @@ mod tests {
         let headers = BTreeMap::from(signed.headers());
         let again = read(&headers).unwrap();
         assert_eq!(again, signed);
-        assert!(again.is_signed_by(&key().verifying_key()));
-        assert!(!again.is_signed_by(&SigningKey::from_bytes(&[8; 32]).verifying_key()));
+        assert!(!again.is_signed_by(&BoundKey::from_registry(&[7; 31])), "one that was damaged");
+        assert!(again.is_signed_by(&bound(&key())));
+        assert!(!again.is_signed_by(&bound(&SigningKey::from_bytes(&[8; 32]))));
     }
 
     #[test]
@@ -178,7 +185,7 @@ mod tests {
         for change in changes {
             let mut other = signed.clone();
             change(&mut other.claim);
-            assert!(!other.is_signed_by(&key().verifying_key()), "{:?}", other.claim);
+            assert!(!other.is_signed_by(&bound(&key())), "{:?}", other.claim);
         }
     }
 

@@ -155,15 +155,19 @@ impl HubUrl {
     /// The one way to write where this leads: http or https, without the port where it is the usual one. What an agent
     /// signs as `X-Outpost-URL`, and a hub compares with its own.
     pub fn canonical(&self) -> String {
-        let (scheme, usual) = if self.scheme_is_tls() { ("https", 443) } else { ("http", 80) };
-        let port = self.port.filter(|port| *port != usual);
-        let plain = Self { port, ..self.clone() };
-        format!("{scheme}://{}{}", plain.authority(), self.prefix)
+        let usual = if self.scheme_is_tls() { 443 } else { 80 };
+        Self { port: self.port.filter(|port| *port != usual), ..self.clone() }.http_base()
     }
 
     /// Where tokens are asked for, over HTTP.
     pub fn token_url(&self) -> String {
-        format!("{}{TOKEN_PATH}", self.canonical())
+        format!("{}{TOKEN_PATH}", self.http_base())
+    }
+
+    /// The base for plain requests, whichever scheme was written.
+    pub fn http_base(&self) -> String {
+        let scheme = if self.scheme_is_tls() { Scheme::Https } else { Scheme::Http };
+        format!("{}://{}{}", scheme.name(), self.authority(), self.prefix)
     }
 
     /// Whether plain text goes beyond loopback: worth a warning at each start.

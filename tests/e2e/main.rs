@@ -33,6 +33,7 @@ mod jobs;
 #[cfg(feature = "agent")]
 mod operator;
 #[cfg(feature = "hub")]
+#[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
 #[cfg(feature = "hub")]
 mod refusal;

@@ -94,16 +94,20 @@ impl World {
     }
 
     pub(crate) async fn connect_on(&self, socket: TcpSocket) -> RawAgent {
-        let nonce = random::bytes();
-        self.connect_with(socket, self.request(&nonce), nonce).await
+        self.connect_with(random::bytes(), socket).await
+    }
+
+    /// The same upgrade request each time, where the nonce is the same.
+    pub(crate) async fn connect_with(&self, nonce: [u8; 32], socket: TcpSocket) -> RawAgent {
+        self.connect_asking(self.request(&nonce), nonce, socket).await
     }
 
     /// With a request of one's own that carries this nonce.
-    pub(crate) async fn connect_with(
+    pub(crate) async fn connect_asking(
         &self,
-        socket: TcpSocket,
         request: Request<()>,
         nonce: [u8; 32],
+        socket: TcpSocket,
     ) -> RawAgent {
         let stream = socket.connect(self.hub.agent_addr()).await.unwrap();
         let (ws, _) = within(tokio_tungstenite::client_async(request, stream)).await.unwrap();
@@ -175,6 +179,10 @@ fn error_name(response: &Response<Option<Vec<u8>>>) -> String {
 
 pub(crate) struct RawAgent {
     pub(crate) ws: WebSocketStream<TcpStream>,
+    /// The Challenge as it came, and what it says.
+    pub(crate) challenge: Bytes,
+    pub(crate) context: SessionContext,
+    pub(crate) hub_time: HubTime,
     pub(crate) up: MacKey,
     pub(crate) down: MacKey,
     pub(crate) seq: u64,
@@ -184,7 +192,8 @@ impl RawAgent {
     async fn challenged(mut ws: WebSocketStream<TcpStream>, key: &KeyFile, agent_nonce: [u8; 32]) -> Self {
         let root = key.key.mac_root();
         let challenge_key = root.challenge_key(&agent_nonce, key.hub_id, key.agent_id);
-        let Message::Challenge(challenge) = next_message(&mut ws, &challenge_key).await else {
+        let frame = next_frame(&mut ws).await;
+        let Message::Challenge(challenge) = opened(&frame, &challenge_key) else {
             panic!("the first message is not a Challenge")
         };
         let context = SessionContext {
@@ -197,7 +206,7 @@ impl RawAgent {
         };
         let up = root.session_key(Direction::AgentToHub, &context);
         let down = root.session_key(Direction::HubToAgent, &context);
-        Self { ws, up, down, seq: 0 }
+        Self { ws, challenge: frame, context, hub_time: challenge.hub_time, up, down, seq: 0 }
     }
 
     pub(crate) fn header(&mut self) -> Header {
@@ -238,7 +247,12 @@ impl RawAgent {
     }
 
     pub(crate) async fn hear(&mut self) -> Message {
-        next_message(&mut self.ws, &self.down).await
+        let frame = self.hear_frame().await;
+        opened(&frame, &self.down)
+    }
+
+    pub(crate) async fn hear_frame(&mut self) -> Bytes {
+        next_frame(&mut self.ws).await
     }
 
     /// The mark of the next ack.
@@ -269,13 +283,15 @@ impl RawAgent {
     }
 }
 
-async fn next_message(ws: &mut WebSocketStream<TcpStream>, key: &MacKey) -> Message {
+fn opened(frame: &Bytes, key: &MacKey) -> Message {
+    envelope::open(frame, key, 1 << 21).unwrap().into_message().unwrap()
+}
+
+async fn next_frame(ws: &mut WebSocketStream<TcpStream>) -> Bytes {
     within(async {
         loop {
             match ws.next().await {
-                Some(Ok(Frame::Binary(frame))) => {
-                    return envelope::open(&frame, key, 1 << 21).unwrap().into_message().unwrap();
-                }
+                Some(Ok(Frame::Binary(frame))) => return frame,
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
                 other => panic!("no message: {other:?}"),
             }

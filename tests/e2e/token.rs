@@ -46,7 +46,7 @@ fn presenting(world: &World, token: &str, nonce: &[u8; 32]) -> Request<()> {
 
 async fn connect(world: &World, token: &str) -> RawAgent {
     let nonce = random::bytes();
-    world.connect_with(TcpSocket::new_v4().unwrap(), presenting(world, token, &nonce), nonce).await
+    world.connect_asking(presenting(world, token, &nonce), nonce, TcpSocket::new_v4().unwrap()).await
 }
 
 async fn refusal(world: &World, token: &str) -> (u16, String) {

@@ -9,15 +9,18 @@ mod commands;
 mod damage;
 mod delivery;
 mod demo;
+mod enrolment;
 mod eviction;
 mod examples;
 mod folder;
 mod full_disk;
+mod hub_key;
 mod job_kills;
 mod job_refusals;
 mod jobs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod operator;
+mod revocation;
 mod soak;
 mod world;

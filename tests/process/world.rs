@@ -168,12 +168,17 @@ impl World {
 
     /// With more flags.
     pub(crate) fn start_agent_with(&self, name: &str, data: &str, flags: &str) -> Process {
+        self.run_agent(data, &format!("--key-file {name}.key {flags}"))
+    }
+
+    /// Starts an agent that has its key in its own folder.
+    pub(crate) fn run_agent(&self, data: &str, flags: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
         let hub =
             self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
         let command = format!(
-            "agent run --hub {hub} --data {data} --key-file {name}.key --socket {data}.sock --ready-file {data}.ready {flags}"
+            "agent run --hub {hub} --data {data} --socket {data}.sock --ready-file {data}.ready {flags}"
         );
         let process = self.spawn(self.command(&command), &format!("{data}.log"));
         wait_for("the agent to be ready", || ready.exists().then_some(()));
@@ -308,6 +313,10 @@ impl World {
     pub(crate) fn job_lines(&self, id: &str) -> Vec<String> {
         let output = self.run(&format!("job logs {id} {}", self.remote()));
         String::from_utf8(output).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn hub_url(&self) -> String {
+        format!("http://{}", self.hub_address.unwrap())
     }
 
     pub(crate) fn remote(&self) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use ed25519_dalek::SigningKey;
 use outpost::secret::Secret;
 use outpost::time::HubTime;
+use outpost::wire::identity::BoundKey;
 use outpost::wire::jwt::{Claims, JwtKey};
 use outpost::wire::signed_upgrade::{SignedUpgrade, UpgradeClaim};
 use serde_json::Value;
@@ -84,5 +85,5 @@ fn the_signed_upgrade_is_the_one_that_python_makes() {
     }
     let read = SignedUpgrade::read(|name| headers.get(name).and_then(Value::as_str)).unwrap();
     assert_eq!(read, signed);
-    assert!(read.is_signed_by(&identity.verifying_key()));
+    assert!(read.is_signed_by(&BoundKey::from(identity.verifying_key())));
 }

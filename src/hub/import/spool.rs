@@ -8,12 +8,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use ed25519_dalek::VerifyingKey;
 
 use crate::limit;
 use crate::obs::random;
 use crate::outbox::bundle::{Event, Header, Reader};
 use crate::wire::entry::Entry;
+use crate::wire::identity::BoundKey;
 use crate::wire::key::MacRoot;
 
 use super::ImportError;
@@ -77,7 +77,7 @@ impl Pass {
     pub(super) fn unlocked(
         file: File,
         root: &MacRoot,
-        identity: Option<VerifyingKey>,
+        identity: Option<BoundKey>,
     ) -> Result<Self, ImportError> {
         let (_, mut pass) = Self::begin(file)?;
         pass.reader.unlock(root, identity)?;

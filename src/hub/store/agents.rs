@@ -5,6 +5,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::id::{AgentId, AgentName, KeyId};
 use crate::obs::random;
+use crate::wire::identity::BoundKey;
 use crate::wire::key::{AgentKey, KeyFile};
 use crate::wire::message::SignatureMode;
 
@@ -53,7 +54,7 @@ pub struct AgentRow {
     /// Its name for people.
     pub name: AgentName,
     /// The Ed25519 key it must prove, where one is bound.
-    pub public_key: Option<[u8; 32]>,
+    pub public_key: Option<BoundKey>,
     /// Whether it has to sign its Challenges; `None` leaves it to the hub's setting.
     pub signature: Option<SignatureMode>,
     /// Whether it may come in.
@@ -90,9 +91,7 @@ fn agent_row(row: Row) -> Result<AgentRow, StoreError> {
         agent: AgentRef(agent),
         id: AgentId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("agent id"))?,
         name: name.parse().map_err(|_| StoreError::Damaged("agent name"))?,
-        public_key: public_key
-            .map(|key| key.as_slice().try_into().map_err(|_| StoreError::Damaged("public key")))
-            .transpose()?,
+        public_key: public_key.map(|key| BoundKey::from_registry(&key)),
         signature: signature
             .map(|mode| SignatureMode::from_name(&mode).ok_or(StoreError::Damaged("signature mode")))
             .transpose()?,
@@ -120,6 +119,14 @@ pub(super) async fn named(
     row.map(agent_row).transpose()
 }
 
+/// The agent with this number, as the transaction sees it.
+pub(super) async fn numbered(connection: &mut SqliteConnection, agent: i64) -> Result<AgentRow, StoreError> {
+    let query = format!("select {COLUMNS} from agents where agent = $1 and name is not null");
+    let row: Option<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(agent).fetch_optional(connection).await?;
+    row.map(agent_row).transpose()?.ok_or(StoreError::Damaged("an invite of no agent"))
+}
+
 /// Makes the row of an agent that has no key yet.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
@@ -130,7 +137,6 @@ pub(super) async fn insert(
         return Err(StoreError::NameReserved(name.clone()));
     }
     let id = AgentId::from_bytes(random::bytes());
-    let public_key = with.public_key.map(|key| key.to_bytes());
     let created_at = now();
     let (agent,): (i64,) = sqlx::query_as(
         "insert into agents (agent, id, name, public_key, signature, state, created_at, offline_since)
@@ -139,12 +145,13 @@ pub(super) async fn insert(
     )
     .bind(id.as_bytes().to_vec())
     .bind(name.as_str())
-    .bind(public_key.map(|key| key.to_vec()))
+    .bind(with.public_key.map(|key| key.to_bytes().to_vec()))
     .bind(with.signature.map(SignatureMode::name))
     .bind(created_at)
     .fetch_one(&mut *connection)
     .await?;
     let (agent, signature, state) = (AgentRef(agent), with.signature, AgentState::Active);
+    let public_key = with.public_key.map(BoundKey::from);
     Ok(AgentRow { agent, id, name: name.clone(), public_key, signature, state, created_at })
 }
 

@@ -87,6 +87,9 @@ pub enum StoreError {
     /// The agent was revoked while it was connected.
     #[error("the agent was revoked; nothing was stored")]
     Revoked,
+    /// The agent is revoked and would have to be welcome.
+    #[error("`{0}` is revoked; let it enrol anew with `outpost hub agent invite {0}`")]
+    NotActive(AgentName),
     /// An import's source ended before its last piece.
     #[error("the import ended before its last piece; nothing was stored")]
     Abandoned,

@@ -4,12 +4,12 @@
 //! `expires_at` bounds how long that may take. A key's id is never used twice, so that a hub restored from a backup does
 //! not give a name that an agent already knows to another key.
 
-use ed25519_dalek::VerifyingKey;
 use sqlx::SqliteConnection;
 
 use crate::id::{AgentId, KeyId};
 use crate::obs::random;
 use crate::wire::error::ErrorCode;
+use crate::wire::identity::BoundKey;
 use crate::wire::key::{AgentKey, Bearer, MacRoot};
 
 use super::agents::{self, AgentRow, AgentState};
@@ -26,7 +26,7 @@ pub struct Credential {
     /// The root of the session's keys.
     pub mac_root: MacRoot,
     /// The bound public key.
-    pub identity: Option<VerifyingKey>,
+    pub identity: Option<BoundKey>,
 }
 
 /// Why a credential opens nothing.
@@ -179,10 +179,10 @@ impl Store {
             return Ok(Err(Denied::Revoked));
         }
         let mac_root = self.sealer.open_root(sealed, agent.id, key)?;
-        let identity = agent
-            .public_key
-            .map(|key| VerifyingKey::from_bytes(&key).map_err(|_| StoreError::Damaged("public key")))
-            .transpose()?;
+        let identity = agent.public_key;
+        if identity.is_some_and(|key| !key.is_usable()) {
+            tracing::error!(agent = %agent.name, "the public key bound to the agent is damaged: remove and add it again");
+        }
         Ok(Ok(Credential { agent, key_id: key.clone(), mac_root, identity }))
     }
 }

@@ -53,6 +53,30 @@ pub struct LossRow {
     pub received_at: i64,
 }
 
+/// One key of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Which.
+    pub key_id: String,
+    /// When it was issued.
+    pub created_at: i64,
+    /// When it was registered with first.
+    pub registered_at: Option<i64>,
+    /// From here on it opens nothing.
+    pub expires_at: Option<i64>,
+}
+
+/// What an agent may come in with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Its keys, the oldest first.
+    pub keys: Vec<KeyRow>,
+    /// Since when a rotation is waited for.
+    pub rotate_asked_at: Option<i64>,
+    /// Until when an invite may be used that was not.
+    pub invited_until: Option<i64>,
+}
+
 /// One process of an agent.
 #[derive(Debug, Clone)]
 pub struct InstanceRow {
@@ -73,6 +97,34 @@ fn stream(lane: i64, epoch: i64) -> Result<StreamId, StoreError> {
 }
 
 impl Store {
+    /// What an agent may come in with.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn access(&self, agent: AgentRef) -> Result<Access, StoreError> {
+        let rows: Vec<(String, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+            "select key_id, created_at, registered_at, expires_at from agent_keys where agent = $1 order by issued",
+        )
+        .bind(agent.0)
+        .fetch_all(&self.pool)
+        .await?;
+        let key = |(key_id, created_at, registered_at, expires_at)| KeyRow {
+            key_id,
+            created_at,
+            registered_at,
+            expires_at,
+        };
+        let (rotate_asked_at, invited_until): (Option<i64>, Option<i64>) = sqlx::query_as(
+            "select rotate_asked_at,
+             (select max(expires_at) from invites where invites.agent = agents.agent and used_at is null)
+             from agents where agent = $1",
+        )
+        .bind(agent.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Access { keys: rows.into_iter().map(key).collect(), rotate_asked_at, invited_until })
+    }
+
     /// An agent's newest marks, by lane and epoch.
     ///
     /// # Errors

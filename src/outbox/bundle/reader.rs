@@ -1,11 +1,11 @@
 //! Reading: what is needed next, and what it says. Nothing may be believed before [`Event::End`].
 
 use bytes::Bytes;
-use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::limit;
 use crate::wire::entry::{self, Entry};
+use crate::wire::identity::BoundKey;
 use crate::wire::key::{MacRoot, bundle_digest};
 use crate::wire::mac::{MAC_BYTES, MacKey};
 
@@ -59,7 +59,7 @@ enum Lock {
 struct Opened {
     header: Header,
     key: MacKey,
-    identity: Option<VerifyingKey>,
+    identity: Option<BoundKey>,
 }
 
 impl Default for Reader {
@@ -183,7 +183,7 @@ impl Reader {
     ///
     /// # Errors
     /// The header's MAC is wrong, or there is no header yet.
-    pub fn unlock(&mut self, root: &MacRoot, identity: Option<VerifyingKey>) -> Result<(), BundleError> {
+    pub fn unlock(&mut self, root: &MacRoot, identity: Option<BoundKey>) -> Result<(), BundleError> {
         let Lock::Claimed { header, head, rest } = std::mem::replace(&mut self.lock, Lock::Unread) else {
             return Err(LOCKED);
         };
@@ -213,9 +213,8 @@ fn verify_signature(opened: &Opened, content: &[u8], digest: &Sha256) -> Result<
     if content.is_empty() {
         return Err(BundleError::Unsigned(*agent_id));
     }
-    let wrong = BundleError::Signature(*agent_id);
-    let signature = Signature::from_slice(content).map_err(|_| wrong.clone())?;
     let digest = digest.clone().finalize().into();
     let signed = bundle_digest(*hub_id, *agent_id, *bundle, &digest);
-    identity.verify_strict(&signed, &signature).map_err(|_| wrong)
+    let verifies = content.try_into().is_ok_and(|signature| identity.verifies(&signed, signature));
+    if verifies { Ok(()) } else { Err(BundleError::Signature(*agent_id)) }
 }

@@ -90,7 +90,7 @@ fn read(bytes: &[u8], identity: Option<&SigningKey>) -> Result<Vec<Vec<Entry>>, 
         }
         match reader.take(rest.split_to(reader.want()))? {
             Some(Event::Header(_)) => {
-                reader.unlock(&key_file().key.mac_root(), identity.map(SigningKey::verifying_key))?;
+                reader.unlock(&key_file().key.mac_root(), identity.map(|key| key.verifying_key().into()))?;
             }
             Some(Event::Chunk(entries)) => found.push(entries),
             Some(Event::End) if rest.is_empty() => return Ok(found),

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use ed25519_dalek::VerifyingKey;
-
 use crate::id::{AgentId, HubId, SessionId};
+use crate::wire::identity::BoundKey;
 use crate::wire::key::MacRoot;
 use crate::wire::message::{ChannelBinding, Limits, SignatureMode};
 
@@ -18,7 +17,7 @@ pub struct HubConfig {
     /// Root of that agent's MAC keys.
     pub mac_root: MacRoot,
     /// The agent's bound Ed25519 key; where there is one its signature is always required.
-    pub identity: Option<VerifyingKey>,
+    pub identity: Option<BoundKey>,
     /// What is wanted of agents without a bound key.
     pub signature: SignatureMode,
     /// What the upgrade request carried.

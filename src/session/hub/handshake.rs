@@ -5,8 +5,6 @@
 //! made for another connection, hub or time never verifies here. How old the Challenge may be needs no check of its
 //! own: every frame is held against the handshake's deadlines first, by the same clock, and those are shorter.
 
-use ed25519_dalek::{Signature, VerifyingKey};
-
 use crate::id::StreamId;
 use crate::limit;
 use crate::session::event::HubEvent;
@@ -14,6 +12,7 @@ use crate::session::listing::{self, Complete};
 use crate::session::port::unexpected;
 use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
+use crate::wire::identity::BoundKey;
 use crate::wire::key::{self, SessionContext};
 use crate::wire::message::{
     Challenge, ConfigSnapshot, Listing, Message, Register, RegisterAck, SignatureMode, StreamMark,
@@ -135,16 +134,15 @@ impl HubSession {
 }
 
 fn verify(
-    identity: &VerifyingKey,
+    identity: &BoundKey,
     context: &SessionContext,
     hub_time: HubTime,
     signature: &[u8; 64],
 ) -> Result<(), WireError> {
-    identity
-        .verify_strict(&key::challenge_digest(context, hub_time), &Signature::from_bytes(signature))
-        .map_err(|_| {
-            WireError::new(ErrorCode::BadSignature, "the signature does not verify under the bound key")
-        })
+    if identity.verifies(&key::challenge_digest(context, hub_time), signature) {
+        return Ok(());
+    }
+    Err(WireError::new(ErrorCode::BadSignature, "the signature does not verify under the bound key"))
 }
 
 fn check_distinct(streams: &[StreamId]) -> Result<(), WireError> {

@@ -28,7 +28,7 @@ fn both_sides_register() {
 
 #[test]
 fn a_bound_key_is_required_even_where_the_hub_asks_for_none() {
-    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let hub = HubConfig { identity: Some(identity().verifying_key().into()), ..hub_config() };
     let signed = AgentConfig { identity: Some(identity()), ..agent_config() };
     assert!(meets(signed, hub.clone()).is_registered());
     let other = AgentConfig { identity: Some(SigningKey::from_bytes(&[8; 32])), ..agent_config() };
@@ -43,7 +43,7 @@ fn a_bound_key_is_required_even_where_the_hub_asks_for_none() {
 
 #[test]
 fn a_register_without_the_required_signature_is_refused_by_the_hub() {
-    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let hub = HubConfig { identity: Some(identity().verifying_key().into()), ..hub_config() };
     let mut world = World::new(agent_config(), hub, [(LOGS, kept(0))].into());
     world.hub_out();
     world.up.push_back(forge(
@@ -74,7 +74,7 @@ fn without_a_bound_key_a_signature_is_optional_or_refused() {
 
 #[test]
 fn a_signature_for_another_session_does_not_verify() {
-    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let hub = HubConfig { identity: Some(identity().verifying_key().into()), ..hub_config() };
     let mut world = World::new(agent_config(), hub, [(LOGS, kept(0))].into());
     world.hub_out();
     use ed25519_dalek::Signer;
@@ -104,7 +104,7 @@ fn each_missing_step_ends_the_handshake_in_its_own_time() {
     assert_eq!(world.hub_error(), Some((1008, ErrorCode::RegisterTimeout)), "no Register");
     assert!(world.up.is_empty() && world.down.is_empty(), "nobody has agreed on keys: no envelope");
 
-    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let hub = HubConfig { identity: Some(identity().verifying_key().into()), ..hub_config() };
     let late = World::new(agent_config(), hub, [(LOGS, kept(0))].into());
     assert_eq!(late.hub.poll_timeout(), Some(START.after(limit::CHALLENGE_REPLY_TIMEOUT)));
 
@@ -132,7 +132,7 @@ fn a_late_register_is_refused_even_if_the_timer_was_not_served() {
 
 #[test]
 fn a_right_signature_over_an_old_challenge_is_refused_even_if_the_timer_was_not_served() {
-    let hub = HubConfig { identity: Some(identity().verifying_key()), ..hub_config() };
+    let hub = HubConfig { identity: Some(identity().verifying_key().into()), ..hub_config() };
     let agent = AgentConfig { identity: Some(identity()), ..agent_config() };
     for (late, expected) in [
         (limit::CHALLENGE_REPLY_TIMEOUT - Duration::from_millis(1), None),

@@ -1,0 +1,86 @@
+//! `outpost agent enroll`: makes the agent's identity and gets its key for an invite.
+
+use std::path::{Path, PathBuf};
+
+use crate::agent::config::DATA_DEFAULT;
+use crate::agent::enroll::{self, EnrollError, Request};
+use crate::agent::identity::IdentityError;
+use crate::limit;
+use crate::net::http::HttpError;
+use crate::obs::secret_file;
+use crate::secret::Secret;
+use crate::wire::invite::Invite;
+
+use super::exit::{CliError, Exit};
+use super::{Global, print_line};
+
+/// Enrols this machine with an invite.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The hub's address.
+    #[arg(long, value_name = "URL")]
+    pub hub: String,
+    /// The file with the invite that `outpost hub agent invite` printed; - for standard input.
+    #[arg(long, value_name = "F")]
+    pub token_file: PathBuf,
+    /// The data folder (default ./outpost-agent).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Allows plain text to private addresses, or with =any to everywhere.
+    #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub allow_insecure: Option<String>,
+}
+
+/// Enrols.
+///
+/// # Errors
+/// 69 where no hub answers, 77 where it refuses, 78 for an address, 73 for the folder of another agent, 74 for I/O.
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let invite = read(&args.token_file)?;
+    let data = args.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let request = Request {
+        hub: &args.hub,
+        allow_insecure: args.allow_insecure.as_deref(),
+        invite: &invite,
+        data: &data,
+    };
+    let enrolled = enroll::enroll(&request).map_err(|error| CliError::new(exit(&error), error))?;
+    if global.json {
+        let line = serde_json::json!({
+            "name": enrolled.name, "id": enrolled.agent_id.to_string(),
+            "key_file": enrolled.key_file, "identity_file": enrolled.identity_file,
+        });
+        return print_line(&line.to_string());
+    }
+    print_line(&format!("this machine is {} now; start it:", enrolled.name))?;
+    print_line(&format!("  outpost agent run --hub {} --data {}", args.hub, data.display()))
+}
+
+fn read(path: &Path) -> Result<Invite, CliError> {
+    let wrong =
+        |error: std::io::Error| CliError::new(Exit::Io, format!("the invite {}: {error}", path.display()));
+    let text = if path.as_os_str() == "-" {
+        let read = Secret::read(std::io::stdin().lock(), limit::SECRET_FILE_BYTES_MAX).map_err(wrong)?;
+        read.into_text().unwrap_or_default()
+    } else {
+        secret_file::read(path).map_err(wrong)?
+    };
+    text.expose().parse().map_err(|error| CliError::new(Exit::Failed, format!("{}: {error}", path.display())))
+}
+
+fn exit(error: &EnrollError) -> Exit {
+    match error {
+        EnrollError::Address(_) | EnrollError::NeedsTls => Exit::Config,
+        EnrollError::File { .. } | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
+        EnrollError::OtherKey { .. } => Exit::Folder,
+        EnrollError::Http(HttpError::Away { .. }) => Exit::Unavailable,
+        EnrollError::Http(HttpError::Refused { refusal, .. }) => match refusal.status {
+            408 | 429 | 500.. => Exit::TempFail,
+            _ => Exit::Refused,
+        },
+        EnrollError::Identity(IdentityError::Key { .. } | IdentityError::Identity { .. })
+        | EnrollError::Http(HttpError::NotAHub { .. })
+        | EnrollError::NotAHub { .. }
+        | EnrollError::WrongHub(_) => Exit::Failed,
+    }
+}
