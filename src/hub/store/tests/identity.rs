@@ -123,7 +123,7 @@ async fn an_invite_belongs_to_the_first_key_until_that_one_registered() {
     assert_eq!(enroll(&world, token, 5).await, Err(Uninvited::Used), "it registered");
     assert_eq!(opens(&world, &second).await, Ok(()));
     let bound = world.store.agent(&name("edge-2")).await.unwrap().public_key;
-    assert_eq!(bound, Some(public(5).to_bytes()));
+    assert_eq!(bound, Some(public(5).into()));
     let expected =
         ["agent_invited", "invite_claimed", "key_issued", "key_deleted", "key_issued", "agent_enrolled"];
     assert_eq!(actions(&world, "edge-2").await, expected);
