@@ -98,7 +98,8 @@ impl Agent {
         folder::warn_of(&config.data);
         identity::warn_of(&config.identity_files());
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
-        let agent = identity::load(&config.identity_files()).ok().map(|identity| identity.key.agent_id);
+        let identity = identity::load(&config.identity_files()).ok();
+        let agent = identity.as_ref().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox, config.operator_keys.as_ref()).await?;
@@ -114,6 +115,7 @@ impl Agent {
             outbox: outbox.clone(),
             state: state.clone(),
             wall_clock: config.wall_clock,
+            keys: identity.map(|own| jobs::SealKeys::of(&own.key, &own)).unwrap_or_default(),
             operator_keys: config.operator_keys.clone(),
         };
         let handlers = handlers.only(config.kinds.clone());

@@ -5,10 +5,12 @@
 
 pub mod journal;
 pub mod process;
+pub mod secrets;
 pub mod spec;
 pub mod terms;
 
 pub use crate::wire::job::JobState;
 pub use journal::Journal;
+pub use secrets::Secrets;
 pub use spec::{JobSpec, OnCrash, SpecError};
 pub use terms::Terms;

@@ -279,6 +279,18 @@ pub const JOB_ORDERS_MAX: usize = 64;
 pub const SECRET_FILE_BYTES_MAX: usize = 4 * 1024;
 /// A job's spec as it was submitted.
 pub const JOB_SPEC_BYTES_MAX: usize = 256 * 1024;
+/// What a stored spec may be longer by where it is sealed: the key's id, nonce and tag.
+pub const JOB_SPEC_SEAL_BYTES_MAX: usize = 128;
+/// A spec as an agent stores it.
+pub const JOB_SPEC_STORED_BYTES_MAX: usize = JOB_SPEC_BYTES_MAX + JOB_SPEC_SEAL_BYTES_MAX;
+/// Secrets of one job. Each is looked for at every byte of its output.
+pub const JOB_SECRETS_MAX: usize = 64;
+/// A secret's name: it may become a variable's.
+pub const JOB_SECRET_NAME_BYTES_MAX: usize = 64;
+/// A secret's value: a long private key, or a chain of certificates. Linux gives a process 128 KiB in one piece.
+pub const JOB_SECRET_BYTES_MAX: usize = 32 * 1024;
+/// Keys that an agent opens sealed specs with: its present one, the one before, and what this process ran with earlier.
+pub const JOB_SEAL_KEYS_MAX: usize = 4;
 /// Operator keys of one agent: a few people, and those who come after them while both sign.
 pub const OPERATOR_KEYS_MAX: usize = 16;
 /// How often an agent with operator keys keeps how late it is: what a crash forgets of it at most.

@@ -58,6 +58,12 @@ impl Secret<Vec<u8>> {
     }
 }
 
+impl AsRef<[u8]> for Secret<Vec<u8>> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
     /// Constant time for secrets of one length; lengths are no secret.
     fn eq(&self, other: &Self) -> bool {

@@ -20,7 +20,7 @@ use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
 use super::identity::{self, Identity};
-use super::jobs::{Jobs, Parties};
+use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
@@ -121,6 +121,7 @@ impl Connector {
     }
 
     async fn attempt(&self, identity: Identity) -> Outcome {
+        self.jobs.keys(SealKeys::of(&identity.key, &identity));
         let dialled = tokio::select! {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity) => dialled,
@@ -140,6 +141,7 @@ impl Connector {
                 };
             }
         };
+        self.jobs.keys(SealKeys::of(&key, &identity));
         let parties = Parties { hub: key.hub_id, agent: key.agent_id };
         let session = self.session(&key, identity.signing, nonce, streams);
         let with = Surroundings {

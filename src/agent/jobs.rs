@@ -17,12 +17,14 @@ mod crash;
 mod end;
 mod follower;
 mod latest;
+mod locked;
 mod record;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod turn;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +38,7 @@ use crate::wire::operator::OperatorKeys;
 
 use super::state::State;
 use actor::Actor;
+pub(super) use seal::SealKeys;
 
 /// The `[jobs]` section, as far as it is not the business of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub(super) struct Surroundings {
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) wall_clock: fn() -> WallTime,
+    /// What specs with secrets are sealed with at the start; none where there is no usable key yet.
+    pub(super) keys: SealKeys,
     /// Whose signatures jobs need; `None`: they need none.
     pub(super) operator_keys: Option<OperatorKeys>,
 }
@@ -98,6 +103,7 @@ enum Order {
 #[derive(Debug, Clone)]
 pub(super) struct Jobs {
     orders: mpsc::Sender<Order>,
+    keys: watch::Sender<SealKeys>,
 }
 
 /// The task behind it.
@@ -118,9 +124,10 @@ pub(super) async fn start(
 ) -> Result<(Jobs, Running), StoreError> {
     let (orders, inbox) = mpsc::channel(limit::JOB_ORDERS_MAX);
     let stop = CancellationToken::new();
+    let (keys, new_keys) = watch::channel(with.keys.clone());
     let actor = Actor::restore(settings, handlers, with, stop.clone()).await?;
-    let task = tokio::spawn(actor.run(inbox));
-    Ok((Jobs { orders }, Running { stop, task }))
+    let task = tokio::spawn(actor.run(inbox, new_keys));
+    Ok((Jobs { orders, keys }, Running { stop, task }))
 }
 
 impl Jobs {
@@ -139,6 +146,11 @@ impl Jobs {
             let detail = "the agent has more orders than it can look at".to_owned();
             answer(answers, id, job, Answer::Refused { refusal: Refusal::Busy, detail });
         }
+    }
+
+    /// The next session is opened with these keys.
+    pub(super) fn keys(&self, keys: SealKeys) {
+        self.keys.send_replace(keys);
     }
 
     /// A hub that the agent is registered with says that it is this time. Where too much waits it is forgotten: an offer

@@ -35,9 +35,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let key = read_key(&args.key)?;
     let bytes = job_submit::read(&args.spec)?;
-    let terms = check(&bytes, HubTime(clock::wall_now().0))
+    let terms = check(bytes.expose(), HubTime(clock::wall_now().0))
         .map_err(|error| CliError::new(Exit::Failed, format!("{}: {error}", args.spec.display())))?;
-    let signature = OperatorSignature::sign(Subject::Job, &key, &bytes);
+    let signature = OperatorSignature::sign(Subject::Job, &key, bytes.expose());
     let file = (args.spec.as_os_str() != "-").then(|| beside(&args.spec));
     if let Some(file) = &file {
         write(file, &signature)?;

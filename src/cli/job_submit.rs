@@ -1,13 +1,15 @@
 //! `job submit`: hands a job to the hub, which keeps it until the agent has it.
 
-use std::io::Read as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::id::AgentName;
 use crate::job::{JobSpec, JobState};
+use crate::secret::Secret;
 use crate::time::millis;
 use crate::wire::operator::OperatorSignature;
 use crate::{limit, unit};
@@ -24,7 +26,7 @@ pub(super) struct Args {
     pub agent: AgentName,
     /// The whole spec as JSON: a file, or - for stdin; nothing else then says what to run
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["kind", "timeout", "expires_in", "on_crash", "env", "cwd", "command"])]
+        ["kind", "timeout", "expires_in", "on_crash", "env", "secret", "cwd", "command"])]
     pub spec: Option<PathBuf>,
     /// An operator's signature over the spec, as `outpost job sign` writes one
     #[arg(long, value_name = "FILE", requires = "spec")]
@@ -44,6 +46,9 @@ pub(super) struct Args {
     /// Sets a variable of its environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
+    /// Gives it a secret: the value is what FILE holds, or stdin (-), without one line end; a variable of its environment
+    #[arg(long, value_name = "NAME=FILE", value_parser = secret)]
+    pub secret: Vec<(String, PathBuf)>,
     /// The folder it runs in
     #[arg(long, value_name = "FOLDER")]
     pub cwd: Option<String>,
@@ -68,16 +73,16 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let spec = match &args.spec {
         Some(path) => read(path)?,
-        None => compose(&args)?.to_string().into_bytes(),
+        None => compose(&args)?,
     };
-    JobSpec::parse(&spec).map_err(|error| CliError::new(Exit::Failed, error))?;
+    JobSpec::parse(spec.expose()).map_err(|error| CliError::new(Exit::Failed, error))?;
     let signature = args.sig.as_deref().map(read_signature).transpose()?;
     let remote = args.remote.connect()?;
     let key = args.idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
     let signature = signature.as_deref().map(|signature| ("X-Outpost-Signature", signature));
     let headers: Vec<_> = key.into_iter().chain(signature).collect();
     let query = [("agent", args.agent.to_string())];
-    let submitted = remote.post_bytes("/v1/jobs", &query, &headers, &spec)?;
+    let submitted = remote.post_bytes("/v1/jobs", &query, &headers, spec.expose())?;
     let job = job::id_of(&submitted)?;
     if !args.wait {
         return if global.json {
@@ -108,21 +113,64 @@ fn read_signature(path: &Path) -> Result<String, CliError> {
 }
 
 /// A spec from a file or stdin, a little more than the longest there is.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let failed =
-        |error: std::io::Error| CliError::new(Exit::Io, format!("the spec {}: {error}", path.display()));
-    let most = u64::try_from(limit::JOB_SPEC_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    let mut spec = Vec::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(most).read_to_end(&mut spec).map_err(failed)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(most).read_to_end(&mut spec).map_err(failed)?;
-    }
-    Ok(spec)
+pub(super) fn read(path: &Path) -> Result<Secret<Vec<u8>>, CliError> {
+    read_bounded(path, limit::JOB_SPEC_BYTES_MAX)
+        .map_err(|error| CliError::new(Exit::Io, format!("the spec {}: {error}", path.display())))
 }
 
-fn compose(args: &Args) -> Result<Value, CliError> {
+fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Secret<Vec<u8>>> {
+    if path.as_os_str() == "-" {
+        return Secret::read(std::io::stdin().lock(), bytes_max);
+    }
+    Secret::read(std::fs::File::open(path)?, bytes_max)
+}
+
+/// The secrets' names and values.
+fn secrets(args: &Args) -> Result<BTreeMap<&str, Secret<String>>, CliError> {
+    let mut secrets = BTreeMap::new();
+    let mut stdin_taken = false;
+    for (name, path) in &args.secret {
+        let wrong = |exit, text: String| {
+            Err(CliError::new(exit, format!("--secret {name}={}: {text}", path.display())))
+        };
+        if path.as_os_str() == "-" && std::mem::replace(&mut stdin_taken, true) {
+            return wrong(Exit::Usage, "stdin is read for another secret already".to_owned());
+        }
+        // A line end more than the longest value there is.
+        let value = match read_bounded(path, limit::JOB_SECRET_BYTES_MAX.saturating_add(2)) {
+            Ok(value) => value,
+            Err(error) => return wrong(Exit::Io, error.to_string()),
+        };
+        let Some(mut value) = value.into_text() else {
+            return wrong(Exit::Failed, "is not a text; encode it, as base64 does".to_owned());
+        };
+        let text = value.expose();
+        let bytes = text.strip_suffix('\n').map_or(text.len(), |text| text.trim_end_matches('\r').len());
+        value.expose_mut().truncate(bytes);
+        if secrets.insert(name.as_str(), value).is_some() {
+            return wrong(Exit::Usage, "the name is there twice".to_owned());
+        }
+    }
+    Ok(secrets)
+}
+
+/// A spec as it is written here: members in this order, so that the same command again is the same spec.
+#[derive(Serialize)]
+struct Composed<'a> {
+    kind: &'a str,
+    payload: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<String>,
+    /// Not a point in time: the same command again is the same spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_crash: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<&'a str, &'a str>,
+}
+
+fn compose(args: &Args) -> Result<Secret<Vec<u8>>, CliError> {
     if args.kind == "exec" && args.command.is_empty() {
         let message = "nothing to run: put the command behind `--`, or give --spec FILE";
         return Err(CliError::new(Exit::Usage, message));
@@ -138,20 +186,20 @@ fn compose(args: &Args) -> Result<Value, CliError> {
         let env: Map<_, _> = args.env.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         payload.insert("env".to_owned(), Value::Object(env));
     }
-    let mut spec = Map::new();
-    spec.insert("kind".to_owned(), json!(args.kind));
-    spec.insert("payload".to_owned(), Value::Object(payload));
-    if let Some(timeout) = args.timeout {
-        spec.insert("timeout".to_owned(), json!(format!("{}ms", millis(timeout))));
-    }
-    if let Some(expires_in) = args.expires_in {
-        // Not a point in time: the same command again is the same spec.
-        spec.insert("expires_in".to_owned(), json!(format!("{}ms", millis(expires_in))));
-    }
-    if let Some(on_crash) = &args.on_crash {
-        spec.insert("on_crash".to_owned(), json!(on_crash));
-    }
-    Ok(Value::Object(spec))
+    let secrets = secrets(args)?;
+    let duration = |duration: Duration| format!("{}ms", millis(duration));
+    let composed = Composed {
+        kind: &args.kind,
+        payload: Value::Object(payload),
+        timeout: args.timeout.map(duration),
+        expires_in: args.expires_in.map(duration),
+        on_crash: args.on_crash.as_deref(),
+        secrets: secrets.iter().map(|(name, value)| (*name, value.expose().as_str())).collect(),
+    };
+    let mut spec = Secret::new(Vec::with_capacity(limit::JOB_SPEC_BYTES_MAX));
+    let written = serde_json::to_writer(spec.expose_mut(), &composed);
+    written.map_err(|error| CliError::new(Exit::Failed, error))?;
+    Ok(spec)
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -159,4 +207,13 @@ fn variable(text: &str) -> Result<(String, String), String> {
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .ok_or_else(|| "must be NAME=VALUE".to_owned())
+}
+
+fn secret(text: &str) -> Result<(String, PathBuf), String> {
+    text.split_once('=')
+        .filter(|(name, file)| !name.is_empty() && !file.is_empty())
+        .map(|(name, file)| (name.to_owned(), PathBuf::from(file)))
+        .ok_or_else(|| {
+            "must be NAME=FILE, or NAME=- for stdin; the value itself would be seen by others".to_owned()
+        })
 }

@@ -2,6 +2,7 @@
 //!
 //! Payload: `{"command": ["tar", "-x"]}` or `{"script": "text", "interpreter"?: ["/bin/sh"]}`; `cwd`?, `user`?,
 //! `env`? `{NAME: VALUE}`, `output_max`? (bytes, or a text like `10MiB`), `nice`? (0 to 19).
+//! The spec's secrets are variables of its environment too.
 //! A script becomes the last argument of its interpreter, behind `-c` where the interpreter is one word.
 
 mod payload;
@@ -66,7 +67,9 @@ impl Exec {
 
 impl JobHandler for Exec {
     fn check(&self, spec: &JobSpec) -> Result<(), InvalidPayload> {
-        Payload::parse(&spec.payload)?.check(&self.settings)
+        let payload = Payload::parse(&spec.payload)?;
+        payload.check(&self.settings)?;
+        payload.check_secrets(&spec.secrets, &self.settings)
     }
 
     fn begins(&self) -> Begins {
@@ -89,10 +92,11 @@ impl JobHandler for Exec {
         }
         let launch = move || {
             payload.check(&settings)?;
+            payload.check_secrets(&spec.secrets, &settings)?;
             let (command, arguments) = payload.argv()?;
             let account = payload.account(&settings)?;
             let person = account.as_ref().map(|account| &account.person);
-            let environment = environment(std::env::vars_os(), person, &payload.env, id);
+            let environment = environment(std::env::vars_os(), person, &payload.env, &spec.secrets, id);
             let cwd = payload.folder(&settings.roots)?;
             let nice = payload.nice;
             Ok(Launch { command, arguments, environment, cwd, account, nice }.start()?)

@@ -11,6 +11,7 @@ use crate::id::JobId;
 use crate::job::JobSpec;
 use crate::job::process::ProcessId;
 use crate::limit;
+use crate::secret::Secret;
 use crate::wire::job::OutputStream;
 
 use super::handler::InvalidPayload;
@@ -52,6 +53,11 @@ impl JobContext {
     /// Where it is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, InvalidPayload> {
         T::deserialize(&self.spec.payload).map_err(|error| InvalidPayload::new("payload", error.to_string()))
+    }
+
+    /// The value of one of the spec's secrets. Never log it under another form than its own: only that one is masked.
+    pub fn secret(&self, name: &str) -> Option<&Secret<String>> {
+        self.spec.secrets.get(name)
     }
 
     /// How long the job may take to end once it was cancelled: its spec's `grace`, else the agent's. An agent that stops

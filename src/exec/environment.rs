@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::id::JobId;
+use crate::job::Secrets;
 
 /// Tells a job's processes from all others, also for the agent's next process.
 pub(super) const JOB_VARIABLE: &str = "OUTPOST_JOB_ID";
@@ -61,11 +62,12 @@ pub(super) struct Person {
     pub(super) shell: OsString,
 }
 
-/// The whole environment: what is inherited, then the user's, then the spec's, then the marker.
+/// The whole environment: what is inherited, then the user's, then the spec's and its secrets, then the marker.
 pub(super) fn environment(
     own: impl IntoIterator<Item = (OsString, OsString)>,
     person: Option<&Person>,
     spec: &BTreeMap<String, String>,
+    secrets: &Secrets,
     job: JobId,
 ) -> BTreeMap<OsString, OsString> {
     let mut environment: BTreeMap<OsString, OsString> =
@@ -77,6 +79,7 @@ pub(super) fn environment(
         environment.extend(own.map(|(name, value)| (name.into(), value.clone())));
     }
     environment.extend(spec.iter().map(|(name, value)| (name.into(), value.into())));
+    environment.extend(secrets.iter().map(|(name, value)| (name.into(), value.expose().into())));
     environment.insert(JOB_VARIABLE.into(), job.to_string().into());
     environment
 }
@@ -88,6 +91,7 @@ fn is_inherited(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::JobSpec;
 
     #[test]
     fn a_refused_name_says_why() {
@@ -128,7 +132,9 @@ mod tests {
         let person = Person { name: "edge".to_owned(), home: "/home/edge".into(), shell: "/bin/sh".into() };
         let spec = BTreeMap::from([("SHELL".to_owned(), "/bin/dash".to_owned())]);
         let job = JobId::from_time(7, [0; 10]);
-        let found = environment(own, Some(&person), &spec, job);
+        let secrets =
+            JobSpec::parse(br#"{"kind": "exec", "secrets": {"TOKEN": "hunter2"}}"#).unwrap().secrets;
+        let found = environment(own, Some(&person), &spec, &secrets, job);
         let expected = [
             ("HOME", "/home/edge"),
             ("LC_ALL", "C"),
@@ -136,10 +142,11 @@ mod tests {
             (JOB_VARIABLE, &job.to_string()),
             ("PATH", "/bin"),
             ("SHELL", "/bin/dash"),
+            ("TOKEN", "hunter2"),
             ("USER", "edge"),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.into(), value.into())).into());
-        let least = environment([], None, &BTreeMap::new(), job);
+        let least = environment([], None, &BTreeMap::new(), &Secrets::default(), job);
         assert_eq!(least.get(OsStr::new("PATH")).unwrap(), PATH);
     }
 }

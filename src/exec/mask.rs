@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::job::Secrets;
 use crate::secret::Secret;
 
 /// What stands where a secret stood.
@@ -22,11 +23,15 @@ pub struct Masks {
 
 impl Masks {
     /// These values; empty ones are nothing to hide.
-    pub fn new(secrets: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        let mut secrets: Vec<_> =
-            secrets.into_iter().map(Secret::new).filter(|secret| !secret.expose().is_empty()).collect();
+    pub fn new(secrets: impl IntoIterator<Item = Secret<Vec<u8>>>) -> Self {
+        let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| !secret.expose().is_empty()).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets: secrets.into() }
+    }
+
+    /// What a job's own secrets are.
+    pub fn of(secrets: &Secrets) -> Self {
+        Self::new(secrets.iter().map(|(_name, value)| Secret::new(value.expose().clone().into_bytes())))
     }
 
     /// The text without secrets.
@@ -152,7 +157,7 @@ mod tests {
     #[test]
     fn a_secret_is_found_however_it_was_read() {
         let secrets = ["hunter2", "hunter2-and-more", "aab", "two\nlines", ""];
-        let masks = Masks::new(secrets.map(|text| text.as_bytes().to_vec()));
+        let masks = Masks::new(secrets.map(|text| Secret::new(text.as_bytes().to_vec())));
         let cases = [
             ("nothing here, hunter too", "nothing here, hunter too"),
             ("x hunter2 y hunter2", "x *** y ***"),
@@ -171,14 +176,14 @@ mod tests {
 
     #[test]
     fn without_secrets_nothing_is_copied_or_held_back() {
-        let mut masker = Masker::new(Masks::new([Vec::new()]));
+        let mut masker = Masker::new(Masks::new([Secret::new(Vec::new())]));
         assert!(matches!(masker.feed(b"***"), Cow::Borrowed(b"***")));
         assert_eq!(masker.end(), b"");
     }
 
     #[test]
     fn masks_are_never_printed() {
-        let masks = Masks::new([b"hunter2".to_vec()]);
+        let masks = Masks::new([Secret::new(b"hunter2".to_vec())]);
         assert_eq!(format!("{masks:?}"), "Masks(1 secrets)");
         let mut masker = Masker::new(masks);
         assert_eq!(&*masker.feed(b"hunter"), b"");

@@ -20,7 +20,6 @@ use crate::time::BootTime;
 
 use super::deadline;
 use super::handler::{AnyHandler, Handlers, InvalidPayload};
-use super::mask::Masks;
 use super::outcome::CancelReason;
 use super::report::Report;
 use room::Room;
@@ -47,8 +46,6 @@ pub struct JobRun {
     pub spec: Arc<JobSpec>,
     /// Not to be given a place later than this from now: what is left of `start_within` and `expires_at_ms`.
     pub start_within: Option<Duration>,
-    /// What its output must not show.
-    pub masks: Masks,
 }
 
 /// Why a job got no place.

@@ -44,8 +44,7 @@ pub(super) enum LaunchError {
     Machine { command: String, error: io::Error },
 }
 
-/// What is to be started.
-#[derive(Debug)]
+/// What is to be started. Its environment holds secrets: there is no `Debug`.
 pub(super) struct Launch {
     pub(super) command: String,
     pub(super) arguments: Vec<String>,

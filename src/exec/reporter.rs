@@ -4,6 +4,7 @@
 //! place for it, so every function here may be cancelled. After the cap is reached the rest is counted by nobody, and one
 //! line says so. Time spent waiting for a place is visible, so that nobody takes a slow consumer for a hung job.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -206,6 +207,9 @@ impl Reporter {
         self.flush(&mut batch).await?;
         let mut outcome = outcome;
         outcome.reason = self.masks.text(&outcome.reason).into_owned();
+        if let Cow::Owned(masked) = self.masks.bytes(&outcome.payload) {
+            outcome.payload = masked.into();
+        }
         let finished = Finished {
             outcome: outcome.bounded(),
             lines: batch.total_lines,

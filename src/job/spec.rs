@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::id::{HubId, JobId};
 use crate::limit;
 use crate::unit;
+
+use super::Secrets;
 
 /// Why a spec is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,9 +92,9 @@ pub struct JobSpec {
     /// The hub calls it lost when the agent was away for so long.
     #[serde(default, deserialize_with = "optional_duration")]
     pub give_up_after: Option<Duration>,
-    /// Names and values that output must not show.
+    /// Names and values that its handler gets and nobody is shown.
     #[serde(default)]
-    pub secrets: Option<Map<String, Value>>,
+    pub secrets: Secrets,
     /// What the handler gets.
     #[serde(default)]
     pub payload: Value,
@@ -119,9 +121,7 @@ impl JobSpec {
         if self.agents.as_ref().is_some_and(Vec::is_empty) {
             return Err(SpecError::field("agents", "names no agent; leave it out for any"));
         }
-        if self.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
-            return Err(SpecError::field("secrets", "cannot be sealed by this version yet; leave them out"));
-        }
+        self.secrets.check().map_err(|reason| SpecError::field("secrets", reason))?;
         if let (Some(from), Some(to)) = (self.not_before_ms, self.expires_at_ms)
             && from >= to
         {
@@ -230,7 +230,7 @@ mod tests {
             (r#"{"kind": "exec", "timeout": "0s"}"#, "timeout: is zero"),
             (r#"{"kind": "exec", "grace": "366d"}"#, "grace: is longer than a year"),
             (r#"{"kind": "exec", "agents": []}"#, "agents: names no agent"),
-            (r#"{"kind": "exec", "secrets": {"A": "b"}}"#, "secrets: cannot be sealed"),
+            (r#"{"kind": "exec", "secrets": {"A": ""}}"#, "secrets: `A` is empty"),
             (r#"{"kind": "exec", "on_crash": "retry"}"#, "unknown variant `retry`"),
             (r#"{"kind": "exec", "expires_in": "1h", "expires_at_ms": 9}"#, "expires_in: stands beside"),
             (r#"{"kind": "exec", "not_before_ms": 9, "expires_at_ms": 9}"#, "not_before_ms: 9 is not before"),

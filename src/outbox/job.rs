@@ -36,7 +36,7 @@ pub struct JobChange {
 pub enum SpecChange {
     /// As it is.
     Keep,
-    /// Kept from now on, at most `limit::JOB_SPEC_BYTES_MAX`.
+    /// Kept from now on, at most `limit::JOB_SPEC_STORED_BYTES_MAX`.
     Put(Bytes),
     /// Not needed any more.
     Remove,

@@ -103,8 +103,8 @@ impl std::fmt::Display for JobState {
     }
 }
 
-/// A job for the agent (hub to agent).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A job for the agent (hub to agent). `Debug` shows the spec's length alone: it may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct JobOffer {
     /// The job.
     pub job: JobId,
@@ -114,6 +114,18 @@ pub struct JobOffer {
     pub spec: Bytes,
     /// An operator's signature over the spec.
     pub signature: Option<OperatorSignature>,
+}
+
+impl std::fmt::Debug for JobOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { job, created_at, spec, signature } = self;
+        f.debug_struct("JobOffer")
+            .field("job", job)
+            .field("created_at", created_at)
+            .field("spec_bytes", &spec.len())
+            .field("signature", signature)
+            .finish()
+    }
 }
 
 /// The answer to an offer: a control record where the job is accepted, else an envelope (agent to hub).

@@ -6,6 +6,7 @@
 //! challenge key = HKDF(mac_root, salt agent_nonce, info "outpost/v1 challenge" || hub_id || agent_id)
 //! session key   = HKDF(mac_root, salt agent_nonce || hub_nonce,
 //!                      info "outpost/v1 " || ("a2h" | "h2a") || hub_id || agent_id || session_id || channel_binding)
+//! job secrets   = HKDF(mac_root, info "outpost/v1 job secret")   at rest on the agent, never on the wire
 //! bundle key    = HKDF(mac_root, info "outpost/v1 bundle" || bundle_id)
 //! token key     = HKDF(hub.key, info "outpost/v1 jwt" || hub_id)              the hub's alone; see `wire/jwt.rs`
 //! ack file key  = HKDF(mac_root, info "outpost/v1 bundle ack" || hub_id || agent_id)
@@ -108,6 +109,11 @@ impl MacRoot {
             agent_nonce,
             &[b"outpost/v1 challenge", hub_id.as_bytes(), agent_id.as_bytes()],
         ))
+    }
+
+    /// The key that an agent seals specs with secrets with on its own disk.
+    pub fn job_secret_key(&self) -> Secret {
+        derive(&self.0, &[], &[b"outpost/v1 job secret"])
     }
 
     /// The key of one bundle's chunks.

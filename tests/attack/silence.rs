@@ -28,7 +28,7 @@ async fn who_does_not_answer_the_challenge_in_time_is_closed() {
         ends_after(signing, began, limit::CHALLENGE_REPLY_TIMEOUT),
         ends_after(plain, began, limit::REGISTER_TIMEOUT),
     );
-    scene.moved(&[("auth_ok", 2), ("sessions_ended.register_timeout", 2)]).await;
+    scene.moved(&[("auth_ok", 2), ("refused.register_timeout", 2)]).await;
 }
 
 async fn ends_after(mut agent: RawAgent, began: BootTime, limit: Duration) {

@@ -467,7 +467,7 @@ async fn what_cannot_be_taken_is_refused_by_name() {
         (path, None, r#"{"kind": "exec", "time_out": "1s"}"#, 400, "unknown field `time_out`"),
         (path, None, r#"{"kind": "exec", "timeout": "9999d"}"#, 400, "timeout: is longer than a year"),
         (path, None, r#"{"kind": "exec", "agents": ["edge-9"]}"#, 400, "agents: agent `edge-1` is not among"),
-        (path, None, r#"{"kind": "exec", "secrets": {"A": "b"}}"#, 400, "secrets: cannot be sealed"),
+        (path, None, r#"{"kind": "exec", "secrets": {"A": 5}}"#, 400, "the value of `A` is not a text"),
         (
             path,
             None,

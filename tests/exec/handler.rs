@@ -95,3 +95,31 @@ async fn a_handler_that_does_not_hear_is_left_behind() {
     assert_eq!(outcome.state(), JobState::Cancelled);
     assert!(outcome.reason.contains("did not end in time"), "{outcome:?}");
 }
+
+/// Says its secret in every way there is.
+struct Gossip;
+
+impl JobHandler for Gossip {
+    async fn run(&self, job: JobContext) -> Outcome {
+        let token = job.secret("TOKEN").unwrap().expose().clone();
+        assert!(job.secret("OTHER").is_none());
+        let lengths = format!("it has {} bytes", token.len());
+        for text in [format!("out {token}"), lengths] {
+            job.log(Stdout, text).await.unwrap();
+        }
+        job.progress(None, &format!("half of {token}")).await.unwrap();
+        Outcome::failed(format!("cannot use {token}")).with_payload(format!("{{\"used\": \"{token}\"}}"))
+    }
+}
+
+#[tokio::test]
+async fn a_handler_gets_its_secret_and_nobody_hears_it() {
+    let pool = pool_with("gossip", Gossip);
+    let story = run(&pool, job(&json!({"kind": "gossip", "secrets": {"TOKEN": "hunter2"}}))).await;
+    assert_eq!(story.texts(Stdout), ["out ***", "it has 7 bytes"]);
+    assert_eq!(story.progress, [(None, "half of ***".to_owned())]);
+    let outcome = &story.end().outcome;
+    assert_eq!(outcome.reason, "cannot use ***");
+    assert_eq!(&*outcome.payload, b"{\"used\": \"***\"}");
+    assert!(!format!("{story:?}").contains("hunter2"));
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outpost::exec::{Ending, Masks, Report};
+use outpost::exec::{Ending, Report};
 use outpost::limit;
 use outpost::wire::job::OutputStream::{Stderr, Stdout};
 use outpost::wire::job::{OUTPUT_LINE_OVERHEAD, OUTPUT_OVERHEAD};
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::helper::{self, Role};
-use crate::world::{Story, eventually, exec, kill, pool, run, shell, start, state, within};
+use crate::world::{Story, eventually, exec, job, kill, pool, run, shell, start, state, within};
 
 fn numbers(to: usize) -> Vec<String> {
     (1..=to).map(|number| number.to_string()).collect()
@@ -122,9 +122,10 @@ async fn a_secret_is_masked_across_two_reads_and_in_the_reason() {
     let go = folder.path().join("go");
     let script =
         "printf 'first\\na hun'; while [ ! -e \"$GO\" ]; do sleep 0.01; done; printf 'ter2 b\\nhunter';";
-    let mut job = exec(&json!({"script": script, "env": {"GO": go}}));
-    job.masks = Masks::new([b"hunter2".to_vec()]);
-    let mut running = start(&pool(), job).await;
+    let secrets = json!({"TOKEN": "hunter2"});
+    let payload = json!({"script": script, "env": {"GO": go}});
+    let spoken = job(&json!({"kind": "exec", "secrets": secrets, "payload": payload}));
+    let mut running = start(&pool(), spoken).await;
     let mut story = Story::default();
     // The beginning was read together with the first line, or before it.
     story.until(&mut running, |story| !story.lines.is_empty()).await;
@@ -132,9 +133,9 @@ async fn a_secret_is_masked_across_two_reads_and_in_the_reason() {
     story.finish(&mut running).await;
     assert_eq!(story.texts(Stdout), ["first", "a *** b", "hunter"]);
 
-    let mut job = exec(&json!({"command": ["no-hunter2"]}));
-    job.masks = Masks::new([b"hunter2".to_vec()]);
-    let story = run(&pool(), job).await;
+    let payload = json!({"command": ["no-hunter2"]});
+    let named = job(&json!({"kind": "exec", "secrets": secrets, "payload": payload}));
+    let story = run(&pool(), named).await;
     assert!(story.end().outcome.reason.contains("`no-***`"), "{:?}", story.end());
 }
 

@@ -138,3 +138,33 @@ async fn another_user_is_another_user_or_an_error() {
     let error = refusal(&own, exec(&json!({"command": ["ls"], "cwd": folder.path()}))).await;
     assert!(error.contains("no permission to run `ls` in"), "{error}");
 }
+
+#[tokio::test]
+async fn a_secret_is_a_variable_of_its_job_alone() {
+    let script =
+        "test \"$TOKEN\" = hunter2 && echo \"${#TOKEN} bytes: $TOKEN\"; tr '\\0' '\\n' < /proc/$$/cmdline";
+    let payload = json!({"command": ["sh", "-c", script, "sh"], "env": {"A": "b"}});
+    let story =
+        run(&pool(), job(&json!({"kind": "exec", "secrets": {"TOKEN": "hunter2"}, "payload": payload})))
+            .await;
+    assert_eq!(story.end().outcome.ending, Ending::Succeeded, "{story:?}");
+    assert_eq!(story.texts(Stdout)[0], "7 bytes: ***");
+    let story = run(&pool(), exec(&json!({"command": ["printenv", "TOKEN"]}))).await;
+    assert_eq!(story.end().outcome.exit_code, Some(1), "the next job has it too: {story:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_a_variable_is_refused_by_name() {
+    let payload = json!({"command": ["true"], "env": {"A": "b"}});
+    for (secrets, expected) in [
+        (json!({"A": "hunter2"}), "secrets.A: payload.env sets it too"),
+        (json!({"LD_PRELOAD": "hunter2"}), "secrets.LD_PRELOAD: the agent's env_allow does not list"),
+        (json!({"OUTPOST_JOB_ID": "hunter2"}), "secrets.OUTPOST_JOB_ID: names that begin with OUTPOST_"),
+        (json!({"B": "hunt\0er2"}), "secrets.B: holds a NUL"),
+    ] {
+        let wrong = job(&json!({"kind": "exec", "secrets": secrets, "payload": payload}));
+        assert!(pool().check(&wrong.spec).unwrap_err().to_string().starts_with(expected), "{expected}");
+        let reason = refusal(&pool(), wrong).await;
+        assert!(reason.starts_with(expected), "{reason}");
+    }
+}

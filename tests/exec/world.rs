@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outpost::exec::{
-    Exec, ExecSettings, Finished, Handlers, JobHandler, JobRun, Masks, Pool, ProcessId, Report, Running,
-    Settings,
+    Exec, ExecSettings, Finished, Handlers, JobHandler, JobRun, Pool, ProcessId, Report, Running, Settings,
 };
 use outpost::id::JobId;
 use outpost::job::JobSpec;
@@ -43,7 +42,7 @@ pub(crate) fn pool_with(kind: &str, handler: impl JobHandler) -> Pool {
 pub(crate) fn job(spec: &Value) -> JobRun {
     let spec = JobSpec::parse(spec.to_string().as_bytes()).unwrap();
     let id = JobId::from_time(1_800_000_000_000, random::bytes());
-    JobRun { id, run: 1, spec: Arc::new(spec), start_within: None, masks: Masks::default() }
+    JobRun { id, run: 1, spec: Arc::new(spec), start_within: None }
 }
 
 pub(crate) fn exec(payload: &Value) -> JobRun {

@@ -9,15 +9,18 @@ mod commands;
 mod damage;
 mod delivery;
 mod demo;
+mod eavesdropper;
 mod enrolment;
 mod eviction;
 mod examples;
 mod folder;
+mod forms;
 mod full_disk;
 mod hub_key;
 mod job_kills;
 mod job_refusals;
 mod jobs;
+mod leak;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod operator;

@@ -142,7 +142,8 @@ impl World {
         process
     }
 
-    fn hub_is_ready(&mut self) {
+    /// Waits for a hub that writes `hub.ready`.
+    pub(crate) fn hub_is_ready(&mut self) {
         let ready = self.path("hub.ready");
         let ready = wait_for("the hub to be ready", || ready_event(&ready));
         self.hub_address = Some(ready["listen"].as_str().unwrap().parse().unwrap());
@@ -200,7 +201,7 @@ impl World {
         self.spawn(command, &format!("{name}.log"))
     }
 
-    fn spawn(&self, mut command: Command, log: &str) -> Process {
+    pub(crate) fn spawn(&self, mut command: Command, log: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.path(log)).unwrap();
         Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
@@ -313,6 +314,10 @@ impl World {
     pub(crate) fn job_lines(&self, id: &str) -> Vec<String> {
         let output = self.run(&format!("job logs {id} {}", self.remote()));
         String::from_utf8(output).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn hub_address(&self) -> SocketAddr {
+        self.hub_address.unwrap()
     }
 
     pub(crate) fn hub_url(&self) -> String {

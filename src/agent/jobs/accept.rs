@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::exec::Masks;
 use crate::job::journal::{self, Entry, Offered, Stage};
 use crate::job::{JobSpec, JobState, SpecError, Terms};
 use crate::outbox::AppendError;
@@ -13,6 +14,7 @@ use crate::wire::operator::Subject;
 use super::Parties;
 use super::actor::Actor;
 use super::record::record;
+use super::seal::is_sealed;
 use super::turn::Turn;
 
 /// So many refusals of a process are logged one by one.
@@ -92,6 +94,9 @@ impl Actor {
     /// Where a place is free the same commit says that the job starts: one wait for the disk less before it runs.
     async fn accept(&mut self, offer: JobOffer, spec: JobSpec) -> Option<Answer> {
         let (job, at, spec) = (offer.job, self.wall_now(), Arc::new(spec));
+        let Some(stored) = self.stored(job, &spec, &offer.spec) else {
+            return Some(refused(Refusal::Busy, "the agent has no key to seal the job's secrets with"));
+        };
         let (run, stage, turn) = match self.queue(job, &spec, offer.created_at, at) {
             Ok(Some(queued)) => match queued.try_permit() {
                 Ok(permit) => {
@@ -106,8 +111,12 @@ impl Actor {
         let entry = Entry { created_at: offer.created_at, run, stage };
         let ack = JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) });
         let records = vec![record(ack, at)];
-        match self.commit(job, entry, SpecChange::Put(offer.spec), ReservationChange::Take, records).await {
+        match self.commit(job, entry, SpecChange::Put(stored.clone()), ReservationChange::Take, records).await
+        {
             Ok(()) => {
+                if is_sealed(&stored) {
+                    self.sealed.insert(job, stored);
+                }
                 self.specs.insert(job, spec);
                 if let Some(turn) = turn {
                     self.follow(job, turn);
@@ -159,7 +168,8 @@ impl Actor {
         if all_ids && !names.contains(&own) {
             return Err(format!("agents: the spec is not for agent {own}"));
         }
-        self.pool.check(&spec).map_err(|error| error.to_string())?;
+        let masks = Masks::of(&spec.secrets);
+        self.pool.check(&spec).map_err(|error| masks.text(&error.to_string()).into_owned())?;
         Ok(spec)
     }
 

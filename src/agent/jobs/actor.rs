@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,7 @@ use crate::wire::job::{JobRecord, JobStatusChange};
 use super::follower::End;
 use super::latest::Latest;
 use super::record::record;
+use super::seal::{SealKeys, is_sealed};
 use super::{Order, Settings, Surroundings};
 
 /// What followers tell.
@@ -45,6 +47,10 @@ pub(super) struct Actor {
     pub(super) boot: BootId,
     /// Of unfinished jobs.
     pub(super) specs: BTreeMap<JobId, Arc<JobSpec>>,
+    /// The specs that are sealed on disk, as they are there; of unfinished jobs.
+    pub(super) sealed: BTreeMap<JobId, Bytes>,
+    /// Open and seal them.
+    pub(super) keys: SealKeys,
     /// Of jobs that are in the pool.
     pub(super) cancellers: BTreeMap<JobId, Canceller>,
     /// Jobs that may not start yet, by when they may.
@@ -80,10 +86,13 @@ impl Actor {
         let doubtful = rows.jobs.iter().filter(|row| row.trust == Trust::Doubtful);
         doubtful.for_each(|row| journal.doubt(row.job));
         let boot = BootId::current().map_err(|error| unreadable(format!("the kernel's boot id: {error}")))?;
+        let keys = with.keys.clone();
         let specs = rows.jobs.iter().filter_map(|row| {
-            let spec = JobSpec::parse(row.spec.as_deref()?).ok()?;
+            let spec = keys.spec(row.job, row.spec.as_deref()?)?;
             Some((row.job, Arc::new(spec)))
         });
+        let sealed = rows.jobs.iter().filter_map(|row| Some((row.job, row.spec.clone()?)));
+        let sealed = sealed.filter(|(_, spec)| is_sealed(spec)).collect();
         let pool = Pool::new(
             handlers,
             exec::Settings {
@@ -102,6 +111,8 @@ impl Actor {
         let (events, told) = mpsc::channel(limit::JOB_QUEUE);
         let mut actor = Self {
             specs: specs.collect(),
+            sealed,
+            keys,
             settings,
             stop,
             pool,
@@ -124,11 +135,17 @@ impl Actor {
     }
 
     /// Works until it is stopped, then until every job is over.
-    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub(super) async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut keys: watch::Receiver<SealKeys>,
+    ) {
         let Some(mut told) = self.told.take() else { return };
         for job in self.journal.open().collect::<Vec<_>>() {
             self.enter(job).await;
         }
+        self.tell_locked().await;
+        self.seal_anew().await;
         self.keep_time_sometimes().await;
         let stop = self.stop.clone();
         let mut orders_open = true;
@@ -139,6 +156,11 @@ impl Actor {
                 biased;
                 () = stop.cancelled() => break,
                 Some(event) = told.recv() => self.handle(event).await,
+                // Before the offers of the session that has them.
+                Ok(()) = keys.changed() => {
+                    let keys = keys.borrow_and_update().clone();
+                    self.take_keys(keys).await;
+                }
                 order = orders.recv(), if orders_open => match order {
                     Some(order) => self.obey(order).await,
                     None => orders_open = false,
@@ -246,7 +268,7 @@ impl Actor {
         self.commit(job, entry, SpecChange::Keep, ReservationChange::Keep, records).await.is_ok()
     }
 
-    async fn cancel(&mut self, job: JobId) {
+    pub(super) async fn cancel(&mut self, job: JobId) {
         match self.journal.cancelled(job) {
             Cancelled::Unknown | Cancelled::Waiting => {
                 let reason = "cancelled before it started";
@@ -256,6 +278,11 @@ impl Actor {
                 if let Some(canceller) = self.cancellers.get(&job) {
                     canceller.cancel(CancelReason::Cancelled);
                 }
+            }
+            Cancelled::Begun if self.is_locked(job) => {
+                let reason =
+                    "the agent had stopped while it ran; it was cancelled while its secrets were locked";
+                let _told = self.finish_unrun(job, JobState::Cancelled, reason).await;
             }
             Cancelled::Begun => {
                 if let Some(canceller) = self.cancellers.get(&job) {

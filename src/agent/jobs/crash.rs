@@ -18,6 +18,9 @@ impl Actor {
         for (job, found) in self.journal.found(self.boot) {
             let Found::Begun { survivor, started_at } = found else { continue };
             self.end_survivor(job, survivor).await;
+            if self.is_locked(job) {
+                continue;
+            }
             self.after_crash(job, started_at).await;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! How a job ends: its one result, in one commit with its row.
 
-use crate::exec::{CancelReason, Ending, Finished, NotStarted, Outcome};
+use crate::exec::{CancelReason, Ending, Finished, Masks, NotStarted, Outcome};
 use crate::id::{JobId, RecordId};
 use crate::job::journal::{Entry, Stage};
 use crate::job::{JobState, OnCrash};
@@ -165,13 +165,17 @@ impl Actor {
         }
     }
 
-    async fn write(&mut self, job: JobId, entry: Entry, result: JobResult) -> Result<(), AppendError> {
+    async fn write(&mut self, job: JobId, entry: Entry, mut result: JobResult) -> Result<(), AppendError> {
+        if let Some(spec) = self.specs.get(&job) {
+            result.reason = Masks::of(&spec.secrets).text(&result.reason).into_owned();
+        }
         let (state, at) = (result.state, self.wall_now());
         let stage = Stage::Finished { state, at };
         let records = vec![record(JobRecord::Result(Box::new(result)), at)];
         let entry = Entry { stage, ..entry };
         self.commit(job, entry, SpecChange::Remove, ReservationChange::Release, records).await?;
         self.specs.remove(&job);
+        self.sealed.remove(&job);
         if let Some(latest) = &mut self.latest {
             latest.settled(job);
         }

@@ -1,5 +1,7 @@
 //! Jobs on a disk that has no room for what is to be written of them.
 
+mod locked;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::Actor;
 use super::follower::End;
-use super::{Settings, Surroundings};
+use super::{SealKeys, Settings, Surroundings};
 use crate::agent::state::State;
 use crate::exec::Handlers;
 use crate::id::JobId;
@@ -38,11 +40,17 @@ impl World {
         let disk = Disk::new(Rng::with_seed(1), 64 << 20);
         disk.set_now(BootTime(Duration::from_secs(100)));
         let world = Self { disk, job: JobId::from_time(NOW.0, [7; 10]) };
-        let outbox = world.open();
         let spec = Bytes::from_static(br#"{"kind":"exec","payload":{"argv":["true"]}}"#);
+        world.leave(HubTime(NOW.0), stage, spec).await;
+        world
+    }
+
+    /// Writes the job's row as a process that ends then.
+    async fn leave(&self, created_at: HubTime, stage: Stage, spec: Bytes) {
+        let outbox = self.open();
         let change = JobChange {
-            job: world.job,
-            row: Entry { created_at: HubTime(NOW.0), run: 1, stage }.encode().into(),
+            job: self.job,
+            row: Entry { created_at, run: 1, stage }.encode().into(),
             spec: SpecChange::Put(spec),
             reservation: ReservationChange::Take,
             forget: None,
@@ -50,7 +58,6 @@ impl World {
         };
         outbox.change_job(change).await.unwrap();
         outbox.close().await.unwrap();
-        world
     }
 
     fn open(&self) -> Outbox {
@@ -72,6 +79,7 @@ impl World {
             outbox: self.open(),
             state: State::default(),
             wall_clock: || NOW,
+            keys: SealKeys::default(),
             operator_keys: None,
         };
         let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exec::{InvalidPayload, JobRun, Masks, Permit, Queued};
+use crate::exec::{InvalidPayload, JobRun, Permit, Queued};
 use crate::id::JobId;
 use crate::job::journal::{Entry, Stage};
 use crate::job::{JobSpec, JobState};
@@ -30,6 +30,9 @@ impl Actor {
             return;
         };
         let Some(spec) = self.specs.get(&job).cloned() else {
+            if self.is_locked(job) {
+                return;
+            }
             return self.fail(job, "its spec is not in the journal any more").await;
         };
         if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
@@ -73,7 +76,6 @@ impl Actor {
             id: job,
             run: self.journal.get(job).map_or(1, |entry| entry.run.saturating_add(1)),
             start_within: Some(self.start_within(spec, accepted_at, created_at, now)),
-            masks: Masks::new([]),
             spec: Arc::clone(spec),
         };
         self.pool.queue(run).map(Some)
@@ -123,6 +125,8 @@ impl Actor {
     /// What time brings: ends that found no room, and jobs that may start by now.
     pub(super) async fn tend(&mut self) {
         self.write_unwritten().await;
+        self.seal_anew().await;
+        self.give_up_locked().await;
         self.keep_time_sometimes().await;
         let now = self.hub_now();
         while let Some((from, job)) = self.deferred.first().copied().filter(|(from, _)| *from <= now) {

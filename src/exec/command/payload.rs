@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::job::Secrets;
 use crate::limit;
 use crate::unit;
 
@@ -84,6 +85,27 @@ impl Payload {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether the secrets can be variables beside those that the payload sets.
+    pub(super) fn check_secrets(
+        &self,
+        secrets: &Secrets,
+        settings: &ExecSettings,
+    ) -> Result<(), InvalidPayload> {
+        for (name, value) in secrets.iter() {
+            let field = format!("secrets.{name}");
+            if let Some(reason) = settings.env_allow.refusal(name) {
+                return Err(InvalidPayload::new(field, reason));
+            }
+            if self.env.contains_key(name) {
+                return Err(InvalidPayload::new(field, "payload.env sets it too; name it once"));
+            }
+            if value.expose().contains('\0') {
+                return Err(InvalidPayload::new(field, "holds a NUL, which no process can be given"));
+            }
+        }
+        Ok(())
     }
 
     /// The command, or the script as its interpreter's last argument.

@@ -13,6 +13,7 @@ use crate::time::BootTime;
 use super::super::context::JobContext;
 use super::super::deadline;
 use super::super::handler::{AnyHandler, Begins};
+use super::super::mask::Masks;
 use super::super::outcome::{CancelReason, Outcome};
 use super::super::report::Report;
 use super::super::reporter::Reporter;
@@ -40,7 +41,7 @@ impl Runner {
     pub(super) fn new(permit: Permit) -> (Self, mpsc::Receiver<Report>) {
         let Permit { job, handler, canceller, place } = permit;
         let settings = place.shared.settings;
-        let (reporter, reports) = Reporter::new(settings.output_max, job.masks);
+        let (reporter, reports) = Reporter::new(settings.output_max, Masks::of(&job.spec.secrets));
         let reporter = Arc::new(reporter);
         let context = JobContext {
             id: job.id,

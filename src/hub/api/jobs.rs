@@ -150,8 +150,7 @@ async fn whole(shared: &Shared, row: &JobRow, complete: bool) -> Result<Value, F
     let (spec, payload) = shared.store.job_content(row).await?;
     let artifacts = shared.store.job_artifacts(row).await?;
     if let Value::Object(shown) = &mut shown {
-        // What was submitted was JSON, and is kept as it was.
-        shown.insert("spec".to_owned(), serde_json::from_slice(&spec).unwrap_or_default());
+        shown.insert("spec".to_owned(), view::job::spec(&spec));
         if let Some(payload) = payload {
             let mut result = Map::new();
             view::job::content(&mut result, &payload);

@@ -12,6 +12,7 @@ mod apply;
 mod cancel;
 mod changes;
 mod inbox;
+mod kept;
 mod lines;
 mod list;
 mod log;

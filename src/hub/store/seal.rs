@@ -11,7 +11,7 @@ use std::path::Path;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 
-use crate::id::{AgentId, HubId, KeyId};
+use crate::id::{AgentId, HubId, JobId, KeyId};
 use crate::obs::{random, secret_file};
 use crate::secret::Secret;
 use crate::wire::jwt::JwtKey;
@@ -86,6 +86,16 @@ impl Sealer {
         Ok(MacRoot::new(root))
     }
 
+    /// Seals the spec of a job that has secrets.
+    pub(super) fn seal_spec(&self, spec: &[u8], job: JobId) -> Result<Vec<u8>, StoreError> {
+        self.seal(spec, &spec_label(job))
+    }
+
+    /// Opens the spec of a job that has secrets.
+    pub(super) fn open_spec(&self, sealed: &[u8], job: JobId) -> Result<Secret<Vec<u8>>, StoreError> {
+        self.open(sealed, &spec_label(job))
+    }
+
     /// What the database keeps to recognise its key file.
     pub(super) fn check_value(&self) -> Result<Vec<u8>, StoreError> {
         self.seal(CHECK_TEXT, b"check")
@@ -117,4 +127,8 @@ impl Sealer {
 
 fn label(agent: AgentId, key: &KeyId) -> Vec<u8> {
     [b"mac_root ".as_slice(), agent.as_bytes(), key.as_str().as_bytes()].concat()
+}
+
+fn spec_label(job: JobId) -> Vec<u8> {
+    [b"job_spec ".as_slice(), job.as_bytes()].concat()
 }

@@ -39,6 +39,16 @@ pub fn job(row: &JobRow, logs_complete: bool) -> Value {
     })
 }
 
+/// A spec as it was submitted, but for the values of its secrets.
+pub fn spec(bytes: &[u8]) -> Value {
+    // What was submitted was JSON, and is kept as it was.
+    let mut spec: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(Value::Object(secrets)) = spec.get_mut("secrets") {
+        secrets.values_mut().for_each(|value| *value = Value::from("***"));
+    }
+    spec
+}
+
 /// Bytes as `text` where they are UTF-8, else as `base64`.
 pub fn content(object: &mut Map<String, Value>, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {

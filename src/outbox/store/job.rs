@@ -67,7 +67,7 @@ impl Reservations {
 /// Checks a change before it is queued.
 pub(super) fn check(change: &JobChange) -> Result<(), AppendError> {
     let row = (change.row.len(), limit::JOB_ROW_BYTES_MAX);
-    for (bytes, limit) in [row, (change.spec.len(), limit::JOB_SPEC_BYTES_MAX)] {
+    for (bytes, limit) in [row, (change.spec.len(), limit::JOB_SPEC_STORED_BYTES_MAX)] {
         if bytes > limit {
             return Err(AppendError::CallTooLarge { bytes, limit });
         }

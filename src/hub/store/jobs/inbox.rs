@@ -1,7 +1,5 @@
 //! What waits for an agent: offers and cancels, and what becomes of its answers.
 
-use bytes::Bytes;
-
 use crate::hub::store::{AgentRef, Store, StoreError, time};
 use crate::id::JobId;
 use crate::job::JobState;
@@ -42,7 +40,7 @@ pub enum Answered {
     NoRoom,
 }
 
-type OfferColumns = (i64, Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>);
+type OfferColumns = (i64, Vec<u8>, i64, Vec<u8>, i64, Option<Vec<u8>>);
 
 impl Store {
     /// At most `count_max` jobs to be offered now; from here on they count as offered. No more of them than
@@ -66,7 +64,7 @@ impl Store {
             Inbox::Offered { .. } => i64::from(u32::MAX),
         };
         let rows: Vec<OfferColumns> = sqlx::query_as(
-            "select job, id, created_at, spec, signature from jobs
+            "select job, id, created_at, spec, spec_sealed, signature from jobs
              where agent = $1 and closed_at is null and status = $2 and job > $3
              and (not_before is null or not_before <= $4) and expires_at > $4
              order by job
@@ -81,7 +79,7 @@ impl Store {
         .bind(i64::from(count_max))
         .fetch_all(&self.pool)
         .await?;
-        let mut orders = rows.into_iter().map(offer).collect::<Result<Vec<_>, _>>()?;
+        let mut orders = rows.into_iter().map(|row| self.offer(row)).collect::<Result<Vec<_>, _>>()?;
         if let (Inbox::Queued, Some(first), Some(last)) = (inbox, orders.first(), orders.last()) {
             let taken: Vec<(i64,)> = sqlx::query_as(
                 "update jobs set status = 'offered' where agent = $1 and job >= $2 and job <= $3
@@ -258,18 +256,22 @@ impl Store {
             .await?;
         row.map(|(agent,)| AgentRef(agent)).ok_or(JobError::NoJob(id))
     }
-}
 
-fn offer((number, id, created_at, spec, signature): OfferColumns) -> Result<JobOrder<JobOffer>, StoreError> {
-    let signature = signature
-        .map(|bytes| bytes.try_into().map(OperatorSignature::from_bytes))
-        .transpose()
-        .map_err(|_| StoreError::Damaged("job signature"))?;
-    let order = JobOffer {
-        job: JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?,
-        created_at: HubTime(created_at.cast_unsigned()),
-        spec: Bytes::from(spec),
-        signature,
-    };
-    Ok(JobOrder { number, order })
+    fn offer(
+        &self,
+        (number, id, created_at, spec, sealed, signature): OfferColumns,
+    ) -> Result<JobOrder<JobOffer>, StoreError> {
+        let job = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
+        let signature = signature
+            .map(|bytes| bytes.try_into().map(OperatorSignature::from_bytes))
+            .transpose()
+            .map_err(|_| StoreError::Damaged("job signature"))?;
+        let order = JobOffer {
+            job,
+            created_at: HubTime(created_at.cast_unsigned()),
+            spec: self.kept_spec(job, (spec, sealed))?,
+            signature,
+        };
+        Ok(JobOrder { number, order })
+    }
 }

@@ -103,13 +103,13 @@ impl Store {
         Ok(JobPage { jobs, next })
     }
 
-    /// The job's spec as it was submitted, and its result's payload as far as it is there.
+    /// The job's spec as it was submitted, secrets included, and its result's payload as far as it is there.
     ///
     /// # Errors
     /// What the database says.
     pub async fn job_content(&self, job: &JobRow) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        let (spec, payload): (Vec<u8>, Option<Vec<u8>>) =
-            sqlx::query_as("select spec, payload from jobs where job = $1")
+        let (spec, sealed, payload): (Vec<u8>, i64, Option<Vec<u8>>) =
+            sqlx::query_as("select spec, spec_sealed, payload from jobs where job = $1")
                 .bind(job.number)
                 .fetch_one(&self.pool)
                 .await?;
@@ -128,7 +128,7 @@ impl Store {
                 }
                 (None, None) => None,
             };
-        Ok((Bytes::from(spec), payload))
+        Ok((self.kept_spec(job.id, (spec, sealed))?, payload))
     }
 
     /// Names, runs and places of what a job left behind.

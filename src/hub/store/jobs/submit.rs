@@ -12,8 +12,8 @@ use crate::wire::operator::OperatorSignature;
 
 use super::JobError;
 
-/// What is to be taken in.
-#[derive(Debug, Clone)]
+/// What is to be taken in. The bytes may hold secrets: there is no `Debug`.
+#[derive(Clone)]
 pub struct Submission {
     /// For whom.
     pub agent: AgentRow,
@@ -58,7 +58,7 @@ impl Store {
         }
         let mut transaction = self.write().await?;
         let signature = signature.map(|signature| signature.as_bytes().to_vec());
-        let wanted = Wanted { agent: &agent, bytes: &bytes, signature: signature.as_deref() };
+        let wanted = Wanted { store: self, agent: &agent, bytes: &bytes, signature: signature.as_deref() };
         if let Some(key) = &idempotency_key
             && let Some((id, same)) = wanted.find_key(&mut transaction, key).await?
         {
@@ -79,21 +79,23 @@ impl Store {
             return Err(SpecError::Field { field: "not_before_ms", reason }.into());
         }
         let id = spec.job_id.unwrap_or_else(|| JobId::from_time(now.0, random::bytes()));
+        let (kept, sealed) = self.keep_spec(id, &spec, &bytes)?;
         sqlx::query(
             "insert into jobs (job, id, agent, kind, spec, idempotency_key, status, created_at, not_before,
-                 expires_at, give_up_after, signature)
-             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10 from jobs",
+                 expires_at, give_up_after, signature, spec_sealed)
+             select coalesce(max(job), 0) + 1, $1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11 from jobs",
         )
         .bind(id.as_bytes().to_vec())
         .bind(agent.agent.0)
         .bind(&spec.kind)
-        .bind(bytes.as_ref())
+        .bind(kept)
         .bind(idempotency_key)
         .bind(time(now))
         .bind(spec.not_before_ms.map(|at| time(HubTime(at))))
         .bind(time(HubTime(expires_at)))
         .bind(spec.give_up_after.map(|after| time(HubTime(millis(after)))))
         .bind(&signature)
+        .bind(sealed)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -104,12 +106,13 @@ impl Store {
 
 /// A job that is to be compared with those that are there.
 struct Wanted<'a> {
+    store: &'a Store,
     agent: &'a AgentRow,
     bytes: &'a [u8],
     signature: Option<&'a [u8]>,
 }
 
-type Found = (Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>);
+type Found = (Vec<u8>, i64, Vec<u8>, i64, Option<Vec<u8>>);
 
 impl Wanted<'_> {
     async fn find_key(
@@ -117,11 +120,12 @@ impl Wanted<'_> {
         connection: &mut SqliteConnection,
         key: &str,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
-        let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec, signature from jobs where idempotency_key = $1")
-                .bind(key)
-                .fetch_optional(connection)
-                .await?;
+        let found: Option<Found> = sqlx::query_as(
+            "select id, agent, spec, spec_sealed, signature from jobs where idempotency_key = $1",
+        )
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
         self.compare(found)
     }
 
@@ -131,7 +135,7 @@ impl Wanted<'_> {
         id: JobId,
     ) -> Result<Option<(JobId, bool)>, StoreError> {
         let found: Option<Found> =
-            sqlx::query_as("select id, agent, spec, signature from jobs where id = $1")
+            sqlx::query_as("select id, agent, spec, spec_sealed, signature from jobs where id = $1")
                 .bind(id.as_bytes().to_vec())
                 .fetch_optional(connection)
                 .await?;
@@ -139,8 +143,9 @@ impl Wanted<'_> {
     }
 
     fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
-        let Some((id, agent, spec, signature)) = found else { return Ok(None) };
+        let Some((id, agent, spec, sealed, signature)) = found else { return Ok(None) };
         let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
+        let spec = self.store.kept_spec(id, (spec, sealed))?;
         let same =
             agent == self.agent.agent.0 && spec == self.bytes && signature.as_deref() == self.signature;
         Ok(Some((id, same)))

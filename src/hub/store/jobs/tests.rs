@@ -1,6 +1,7 @@
 //! The life of a job in the store, whatever comes in whatever order.
 
 mod lines;
+mod secrets;
 
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;

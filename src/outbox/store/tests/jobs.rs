@@ -51,7 +51,7 @@ fn open_for(dir: &Path, reservations: u64) -> Outbox {
 async fn a_job_survives_with_its_spec_and_records() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = open(dir.path());
-    let longest = limit::JOB_SPEC_BYTES_MAX;
+    let longest = limit::JOB_SPEC_STORED_BYTES_MAX;
     outbox.change_job(accept(1, longest)).await.unwrap();
     outbox.change_job(accept(2, 0)).await.unwrap();
     let stream = current(&outbox, Lane::Control).stream;
@@ -79,7 +79,7 @@ async fn a_job_survives_with_its_spec_and_records() {
 async fn what_is_too_large_is_refused_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = open(dir.path());
-    let too_long = outbox.change_job(accept(1, limit::JOB_SPEC_BYTES_MAX + 1)).await.unwrap_err();
+    let too_long = outbox.change_job(accept(1, limit::JOB_SPEC_STORED_BYTES_MAX + 1)).await.unwrap_err();
     assert!(matches!(too_long, AppendError::CallTooLarge { .. }), "{too_long}");
     let none = JobRows { jobs: Vec::new(), remembered: None, trust: Trust::Certain };
     assert_eq!(outbox.jobs().await.unwrap(), none);

@@ -1,0 +1,266 @@
+//! A whole session at trace level, and afterwards no secret of it anywhere but where it belongs: not in logs, panics, what
+//! commands and the API show, command lines, environments, the hub's database, the outbox or temporary files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use outpost::wire::key::KeyFile;
+use serde_json::Value;
+
+use crate::eavesdropper::Eavesdropper;
+use crate::forms::Hidden;
+use crate::world::{Process, World, wait_for};
+
+const TOKEN: &str = "hunter2-tr0ub4dor&3";
+const CERTIFICATE: &str = "-----BEGIN-----\nbGVhaw-of-line-one\nbGVhaw-of-line-two\n-----END-----";
+/// Says its secrets in every way a process has, waits, and fails.
+const SCRIPT: &str = r#"
+    test -n "$TOKEN" && test -n "$CERTIFICATE" || exit 9
+    echo "out $TOKEN"; echo "err $TOKEN" >&2; printf '%s' "$TOKEN"; echo; echo "$CERTIFICATE"
+    : > began; while [ ! -e go ]; do sleep 0.05; done
+    echo "again $TOKEN"; exit 3
+"#;
+
+struct Session {
+    world: World,
+    hub: Process,
+    agent: Process,
+    wire: Eavesdropper,
+    /// At least so many were begun.
+    sessions: usize,
+}
+
+/// A command whose process shows all it can: the lowest log level, backtraces, and temporary files in a folder of ours.
+fn talkative(world: &World, words: &str) -> Command {
+    let mut command = world.command(words);
+    command.envs([("RUST_BACKTRACE", "full"), ("RUST_LOG", "trace")]).env("TMPDIR", world.path("tmp"));
+    command
+}
+
+impl Session {
+    fn start() -> Self {
+        let mut world = World::new();
+        std::fs::create_dir(world.path("tmp")).unwrap();
+        world.run("agent keygen --out edge-1.identity");
+        let hub =
+            talkative(&world, "hub run -vv --json --data hub --listen 127.0.0.1:0 --ready-file hub.ready");
+        let hub = world.spawn(hub, "hub.log");
+        world.hub_is_ready();
+        world.run("hub agent add edge-1 --data hub --key-out edge-1.key --public-key edge-1.identity.pub");
+        let wire = Eavesdropper::start(world.hub_address());
+        let agent = start_agent(&world, &wire);
+        Self { world, hub, agent, wire, sessions: 1 }
+    }
+
+    fn restart_agent(&mut self) {
+        self.agent.kill();
+        self.agent = start_agent(&self.world, &self.wire);
+        self.sessions += 1;
+    }
+
+    /// What may not be seen, by what it is.
+    fn secrets(&self) -> Vec<Hidden> {
+        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).unwrap().trim().to_owned();
+        let key: KeyFile = read("edge-1.key").parse().unwrap();
+        let last = |line: String| line.rsplit('.').next().unwrap().to_owned();
+        let mut hidden = vec![
+            Hidden::text("the token of the job", TOKEN),
+            Hidden::text("a line of the job's certificate", "bGVhaw-of-line-one"),
+            Hidden::text("the admin token", &read("hub/admin.token")),
+            Hidden::text("the bearer", key.bearer().to_text().expose()),
+            Hidden::key("the agent key", &last(read("edge-1.key"))),
+            Hidden::key("the bearer's secret", &last(key.bearer().to_text().expose().clone())),
+            Hidden::key("the identity", &last(read("edge-1.identity"))),
+            Hidden::key("the outbox's key", &last(read("outbox.key"))),
+            Hidden::bytes("the hub's key", &std::fs::read(self.world.path("hub/hub.key")).unwrap()),
+            Hidden::bytes("the MAC root", key.key.mac_root().expose()),
+            Hidden::bytes("the key that seals specs", key.key.mac_root().job_secret_key().expose()),
+        ];
+        let keys = self.wire.session_keys(&key);
+        assert!(
+            keys.len() >= 2 * self.sessions,
+            "{} keys of {} sessions were heard",
+            keys.len(),
+            self.sessions
+        );
+        hidden.extend(keys.iter().map(|key| Hidden::bytes("a session key", key)));
+        hidden
+    }
+
+    /// What the two processes were started with, and what they have in their environment.
+    fn processes(&self) -> Vec<(String, Vec<u8>)> {
+        let own = [&self.hub, &self.agent].into_iter().flat_map(|process| {
+            let folder = PathBuf::from(format!("/proc/{}", process.id()));
+            [folder.join("cmdline"), folder.join("environ")]
+        });
+        let own = own.map(|path| (path.display().to_string(), std::fs::read(path).unwrap()));
+        // Those of jobs and commands as well: others see the command line of every process.
+        let all = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cmdline"));
+        let all = all.filter_map(|path| Some((path.display().to_string(), std::fs::read(path).ok()?)));
+        own.chain(all).collect()
+    }
+
+    /// What commands and the API show.
+    fn shown(&self, job: &str) -> Vec<(String, Vec<u8>)> {
+        let remote = self.world.remote();
+        let mut shown: Vec<_> = [
+            format!("job show --json {job} {remote}"),
+            format!("job show {job} {remote}"),
+            format!("job list --json {remote}"),
+            format!("job logs --no-wait {job} {remote}"),
+            format!("job logs --no-wait --json {job} {remote}"),
+            format!("hub agent show edge-1 --json {remote}"),
+            format!("hub agent list --json {remote}"),
+            format!("records list --json --agent edge-1 {remote}"),
+            "agent status --json --socket edge-1.sock".to_owned(),
+            "outbox ls --json --socket edge-1.sock".to_owned(),
+            "outbox stat --json --socket edge-1.sock".to_owned(),
+        ]
+        .into_iter()
+        .map(|words| {
+            let output = talkative(&self.world, &format!("-vv {words}")).output().unwrap();
+            assert!(output.status.success(), "`{words}`: {}", String::from_utf8_lossy(&output.stderr));
+            (words, [output.stdout, output.stderr].concat())
+        })
+        .collect();
+        shown.push(("/readyz".to_owned(), self.world.ready().1.into_bytes()));
+        shown
+    }
+
+    /// Looks everywhere. `at` says when.
+    fn assert_hidden(&self, at: &str, job: &str) {
+        let (hidden, world) = (self.secrets(), &self.world);
+        let mut places = self.processes();
+        places.extend(self.shown(job));
+        files(world.path("").as_path(), &mut places);
+        assert!(places.len() > 30, "only {} places were looked at", places.len());
+        let own =
+            |place: &str, what: &Hidden| match Path::new(place).file_name().and_then(|name| name.to_str()) {
+                Some("edge-1.key") => ["the agent key"].contains(&what.name()),
+                Some("edge-1.identity") => what.name() == "the identity",
+                Some("outbox.key") => what.name() == "the outbox's key",
+                Some("hub.key") => what.name() == "the hub's key",
+                Some("admin.token") => what.name() == "the admin token",
+                Some("certificate.txt") => what.name() == "a line of the job's certificate",
+                _ => false,
+            };
+        let mut at_home = 0;
+        for (place, content) in &places {
+            for what in &hidden {
+                match (what.found_in(content), own(place, what)) {
+                    (Some(_), true) => at_home += 1,
+                    (Some(form), false) => panic!("{at}: {} is in {place}, {form}", what.name()),
+                    (None, _) => {}
+                }
+            }
+        }
+        assert_eq!(at_home, 6, "{at}: each file with a secret was looked into");
+    }
+}
+
+fn start_agent(world: &World, wire: &Eavesdropper) -> Process {
+    let _gone = std::fs::remove_file(world.path("edge-1.ready"));
+    let config = "[outbox]\nkey_file = \"outbox.key\"\n";
+    std::fs::write(world.path("agent.toml"), config).unwrap();
+    let words = format!(
+        "agent run -vv --config agent.toml --hub http://{} --data edge-1 --key-file edge-1.key --identity-file edge-1.identity --socket edge-1.sock --ready-file edge-1.ready",
+        wire.address()
+    );
+    let agent = world.spawn(talkative(world, &words), "edge-1.log");
+    wait_for("the agent to be ready", || world.path("edge-1.ready").exists().then_some(()));
+    agent
+}
+
+/// Every file below a folder.
+fn files(folder: &Path, places: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files(&path, places);
+        } else if kind.is_file()
+            // It may be gone by now: the processes work on.
+            && let Ok(content) = std::fs::read(&path)
+        {
+            places.push((path.display().to_string(), content));
+        }
+    }
+}
+
+/// Submits the job with one secret from stdin and one from a file.
+fn submit(world: &World) -> String {
+    std::fs::write(world.path("certificate.txt"), format!("{CERTIFICATE}\n")).unwrap();
+    let words = format!(
+        "-vv job submit --json --agent edge-1 --on-crash rerun --cwd {} --secret TOKEN=- --secret CERTIFICATE=certificate.txt {}",
+        world.path("").display(),
+        world.remote()
+    );
+    let mut child = talkative(world, &words)
+        .args(["--", "/bin/sh", "-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(world.path("submit.log")).unwrap())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), format!("{TOKEN}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", std::fs::read_to_string(world.path("submit.log")).unwrap());
+    let submitted: Value = serde_json::from_slice(&output.stdout).unwrap();
+    submitted["job_id"].as_str().unwrap().to_owned()
+}
+
+/// At trace level nobody but us logs below info, and we do.
+fn assert_only_we_are_talkative(log: &str) {
+    let low =
+        |line: &&str| line.split_whitespace().nth(1).is_some_and(|level| ["DEBUG", "TRACE"].contains(&level));
+    let low: Vec<&str> = log.lines().filter(low).collect();
+    assert!(!low.is_empty(), "nothing was logged below info: {log}");
+    for line in low {
+        let target = line.split_whitespace().nth(2).unwrap();
+        assert!(target.starts_with("outpost::"), "{line}");
+    }
+}
+
+#[test]
+fn no_secret_of_a_session_is_seen_anywhere_but_where_it_belongs() {
+    let mut session = Session::start();
+    let job = submit(&session.world);
+    wait_for("the job to begin", || session.world.path("began").exists().then_some(()));
+    wait_for("its output", || (session.world.job(&job)["status"] == "running").then_some(()));
+    session.assert_hidden("while the job runs", &job);
+
+    // Killed with the job running: its spec is read from the disk again, secrets included.
+    std::fs::remove_file(session.world.path("began")).unwrap();
+    session.restart_agent();
+    wait_for("the link", || session.world.status("edge-1").filter(|status| status["state"] == "connected"));
+    wait_for("the job to begin again", || session.world.path("began").exists().then_some(()));
+    session.assert_hidden("after a kill", &job);
+
+    std::fs::write(session.world.path("go"), "").unwrap();
+    let ended = session.world.wait_job(&job);
+    assert_eq!((&ended["status"], &ended["exit_code"]), (&"failed".into(), &3.into()), "{ended}");
+    assert_eq!(ended["spec"]["secrets"], serde_json::json!({"CERTIFICATE": "***", "TOKEN": "***"}));
+    let lines = session.world.job_lines(&job);
+    assert_eq!(lines.iter().filter(|line| line.contains("***")).count(), 5, "{lines:?}");
+    session.assert_hidden("when the job is over", &job);
+
+    assert_eq!((session.agent.terminate(), session.hub.terminate()), (Some(0), Some(0)));
+    let logs =
+        ["hub.log", "edge-1.log"].map(|name| std::fs::read_to_string(session.world.path(name)).unwrap());
+    for log in &logs {
+        assert!(!log.contains("panicked"), "{log}");
+        assert_only_we_are_talkative(log);
+    }
+    let mut places = Vec::new();
+    files(session.world.path("").as_path(), &mut places);
+    let hidden = session.secrets();
+    let leaks = |place: &str| {
+        !["edge-1.key", "edge-1.identity", "outbox.key", "hub.key", "admin.token", "certificate.txt"]
+            .iter()
+            .any(|name| place.ends_with(name))
+    };
+    for (place, content) in places.iter().filter(|(place, _)| leaks(place)) {
+        let found = hidden.iter().find(|what| what.found_in(content).is_some());
+        assert!(found.is_none(), "after the end: {} is in {place}", found.unwrap().name());
+    }
+}
