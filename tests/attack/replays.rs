@@ -32,7 +32,7 @@ async fn a_register_ack_sent_back_ends_the_session() {
     // Number 2, as the agent's next one would be.
     agent.send(ack).await;
     ends_for_its_mac(&mut agent).await;
-    scene.moved(&BAD_MAC[1..]).await;
+    scene.moved(&[("sessions_ended.bad_mac", 1)]).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn records_of_another_session_are_not_stored() {
     scene.set().await;
     second.send(recorded).await;
     ends_for_its_mac(&mut second).await;
-    scene.moved(&BAD_MAC[1..]).await;
+    scene.moved(&[("sessions_ended.bad_mac", 1)]).await;
 }
 
 /// Everything an agent said is said again, from the upgrade on: the hub's nonce is another.
