@@ -3,6 +3,7 @@
 //! [`Hub::start`] opens the store, binds the listeners and returns; everything runs in tasks that
 //! [`Hub::shutdown`] ends in order: no new connections, agents closed with 1001, the writer through, the database closed.
 
+mod admission;
 mod api;
 mod clones;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod import;
 pub(crate) mod ingest;
 mod jobs;
 mod listen;
+mod quota;
 mod registry;
 mod socket;
 pub mod store;
@@ -31,12 +33,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
-use crate::obs::clock;
+use crate::obs::{clock, descriptors};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
 
+use admission::Admission;
 use config::Config;
 use counters::Counters;
+use quota::Quota;
 use registry::Registry;
 use store::{Creation, Store, StoreError};
 use token::AdminToken;
@@ -70,6 +74,8 @@ struct Shared {
     store: Store,
     registry: Registry,
     counters: Counters,
+    admission: Admission,
+    quota: Quota,
     config: Config,
     token: AdminToken,
     jwt: JwtKey,
@@ -125,6 +131,8 @@ impl Hub {
             jwt: store.jwt_key(),
             nonces: Mutex::default(),
             store,
+            admission: Admission::new(config.admission.clone(), descriptors::limit()),
+            quota: Quota::new(config.quota),
             config,
             token,
             importing: tokio::sync::Mutex::new(()),
@@ -176,12 +184,22 @@ impl Hub {
         self.shared.registry.len()
     }
 
-    /// Ends everything in order; agents are closed with 1001.
+    /// Ends everything in order: nobody is let in any more, and each agent is told when to come back, one after the
+    /// other, then closed with 1001.
     pub async fn shutdown(self) {
+        let sessions = self.sessions();
+        let spread = self.shared.admission.depart(sessions);
+        if sessions > 0 {
+            let spread_ms = crate::time::millis(spread);
+            tracing::info!(sessions, spread_ms, "the agents are asked to come back one after the other");
+        }
         self.shared.stop.cancel();
         self.shared.tasks.close();
         if tokio::time::timeout(limit::SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.shared.tasks.len(), "some connections did not end in time");
+        }
+        if let Err(error) = self.shared.store.note_stop(HubTime(clock::wall_now().0)).await {
+            tracing::warn!(%error, "the end of the sessions could not be noted");
         }
         self.shared.store.close().await;
         if let Err(error) = self.writer.await {

@@ -1,5 +1,10 @@
 //! The hub's settings: flags over `OUTPOST_<SECTION>_<KEY>` over hub.toml over defaults.
 
+mod auth;
+mod limits;
+mod network;
+mod quota;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +13,14 @@ use serde::Deserialize;
 
 use crate::limit;
 use crate::obs::log::Format;
-use crate::unit;
 use crate::wire::message::{Limits, SignatureMode};
-use crate::wire::url::{AllowInsecure, HubUrl};
+
+use auth::Auth;
+pub use limits::AdmissionConfig;
+use limits::LimitsFile;
+pub use network::{Network, ParseNetworkError};
+pub use quota::QuotaConfig;
+use quota::QuotaFile;
 
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
@@ -35,6 +45,10 @@ pub struct Config {
     pub message_bytes: u32,
     /// A peer that accepts no byte for this long is dropped; not a setting, tests shorten it.
     pub write_timeout: Duration,
+    /// Who is let in.
+    pub admission: AdmissionConfig,
+    /// What each agent may use.
+    pub quota: QuotaConfig,
     /// The `[log]` section.
     pub log: LogConfig,
 }
@@ -103,23 +117,13 @@ struct File {
     public_urls: Option<Vec<String>>,
     #[serde(default)]
     auth: Auth,
+    trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
     limits: LimitsFile,
     #[serde(default)]
+    quota: QuotaFile,
+    #[serde(default)]
     log: LogConfig,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Auth {
-    signature: Option<String>,
-    jwt_ttl: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsFile {
-    message: Option<String>,
 }
 
 impl Default for Config {
@@ -133,6 +137,8 @@ impl Default for Config {
             jwt_ttl: limit::JWT_TTL,
             message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
             write_timeout: limit::WRITE_TIMEOUT,
+            admission: AdmissionConfig::default(),
+            quota: QuotaConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -162,10 +168,15 @@ impl Config {
         set("OUTPOST_AGENT_LISTEN", &mut settings.agent_listen);
         set("OUTPOST_AUTH_SIGNATURE", &mut settings.auth.signature);
         set("OUTPOST_AUTH_JWT_TTL", &mut settings.auth.jwt_ttl);
-        set("OUTPOST_LIMITS_MESSAGE", &mut settings.limits.message);
-        set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
         if let Some(urls) = variable("OUTPOST_PUBLIC_URLS") {
             settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
+        }
+        set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
+        settings.limits.overlay_environment(&variable);
+        settings.quota.overlay_environment(&variable);
+        if let Some(list) = variable("OUTPOST_TRUSTED_PROXIES") {
+            let entries = list.split(',').filter(|entry| !entry.trim().is_empty());
+            settings.trusted_proxies = Some(entries.map(str::to_owned).collect());
         }
         if let Some(data) = variable("OUTPOST_DATA") {
             settings.data = Some(data.into());
@@ -201,11 +212,6 @@ impl Config {
 impl File {
     fn check(self) -> Result<Config, ConfigError> {
         let defaults = Config::default();
-        let signature = match self.auth.signature.as_deref() {
-            None => defaults.signature,
-            Some(name) => SignatureMode::from_name(name)
-                .ok_or_else(|| wrong("auth.signature", name, "none, optional or required"))?,
-        };
         if let Some(level) = &self.log.level
             && level.parse::<tracing::level_filters::LevelFilter>().is_err()
         {
@@ -215,16 +221,13 @@ impl File {
             data: self.data.unwrap_or(defaults.data),
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
-            public_urls: self
-                .public_urls
-                .unwrap_or_default()
-                .iter()
-                .map(|url| public_url(url))
-                .collect::<Result<_, _>>()?,
-            jwt_ttl: self.auth.jwt_ttl.map_or(Ok(defaults.jwt_ttl), |text| jwt_ttl(&text))?,
-            signature,
-            message_bytes: self.limits.message.map_or(Ok(defaults.message_bytes), |text| message(&text))?,
+            public_urls: auth::public_urls(&self.public_urls.unwrap_or_default())?,
+            jwt_ttl: self.auth.jwt_ttl()?,
+            signature: self.auth.signature()?,
+            message_bytes: self.limits.message()?,
             write_timeout: defaults.write_timeout,
+            admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,
+            quota: self.quota.check()?,
             log: self.log,
         })
     }
@@ -240,38 +243,10 @@ fn address(key: &'static str, text: Option<String>) -> Result<Option<SocketAddr>
         .transpose()
 }
 
-/// Only compared with what agents say they dial: nothing is sent there.
-fn public_url(text: &str) -> Result<String, ConfigError> {
-    HubUrl::parse(text, AllowInsecure::Any)
-        .map(|url| url.canonical())
-        .map_err(|_| wrong("public_urls", text, "a URL like https://hub.example[:port][/prefix]"))
-}
-
-fn jwt_ttl(text: &str) -> Result<Duration, ConfigError> {
-    let fits = |time: &Duration| (limit::JWT_TTL_MIN..=limit::JWT_TTL_MAX).contains(time);
-    unit::duration(text).ok().filter(fits).ok_or_else(|| wrong("auth.jwt_ttl", text, "a time from 1m to 24h"))
-}
-
-/// A size such as `512KiB` or `2MiB`, from 64 KiB (a batch must fit) to the protocol's limit.
-fn message(text: &str) -> Result<u32, ConfigError> {
-    let expected = "a size from 64KiB to 2MiB";
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let unit = match unit.trim() {
-        "" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        _ => return Err(wrong("limits.message", text, expected)),
-    };
-    digits
-        .parse::<u32>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-        .filter(|bytes| (64 * 1024..=Config::default().message_bytes).contains(bytes))
-        .ok_or_else(|| wrong("limits.message", text, expected))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
     use super::*;
 
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -293,27 +268,49 @@ mod tests {
     }
 
     #[test]
-    fn a_hubs_urls_are_compared_in_one_form_and_tokens_have_bounds() {
-        let text = "public_urls = [\"wss://Hub.Example:443/out/\", \"http://10.0.0.1:80\"]\n[auth]\njwt_ttl = \"5m\"\n";
-        let config = load(text, &[]).unwrap();
-        assert_eq!(config.public_urls, ["https://hub.example/out", "http://10.0.0.1"]);
-        assert_eq!(config.jwt_ttl, Duration::from_secs(300));
-        let config = load(text, &[("OUTPOST_PUBLIC_URLS", "https://a:8443, https://b")]).unwrap();
-        assert_eq!(config.public_urls, ["https://a:8443", "https://b"]);
-        for (variable, value) in
-            [("OUTPOST_AUTH_JWT_TTL", "59s"), ("OUTPOST_AUTH_JWT_TTL", "25h"), ("OUTPOST_PUBLIC_URLS", "hub")]
-        {
-            let error = load("", &[(variable, value)]).unwrap_err().to_string();
-            assert!(error.contains(value), "{error}");
-        }
-    }
-
-    #[test]
     fn unknown_keys_and_wrong_values_are_named() {
         assert!(load("lisen = \"x\"", &[]).unwrap_err().to_string().contains("lisen"));
         assert!(
             load("[limits]\nmessage = \"3MiB\"", &[]).unwrap_err().to_string().contains("limits.message")
         );
         assert!(load("", &[("OUTPOST_LISTEN", "here")]).unwrap_err().to_string().contains("listen"));
+    }
+
+    #[test]
+    fn limits_and_quotas_are_read_and_zero_is_no_bound() {
+        let text = "trusted_proxies = [\"10.0.0.0/8\"]\n[limits]\nmax_sessions = 500\nper_ip = 0\nauth = \"5s\"\n\
+                    [quota]\nrate = \"1MiB\"\nbytes = \"10GiB\"\nopen_jobs = 7\n";
+        let config =
+            load(text, &[("OUTPOST_LIMITS_HANDSHAKES", "9"), ("OUTPOST_QUOTA_OPEN_JOBS", "0")]).unwrap();
+        let admission = &config.admission;
+        assert_eq!((admission.max_sessions, admission.per_ip), (NonZeroU32::new(500), None));
+        assert_eq!((admission.handshakes.get(), admission.auth), (9, Duration::from_secs(5)));
+        assert_eq!(admission.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        let quota =
+            QuotaConfig { rate: NonZeroU64::new(1 << 20), bytes: NonZeroU64::new(10 << 30), open_jobs: None };
+        assert_eq!(config.quota, quota);
+        let config =
+            load("[limits]\nmax_sessions = 0\n", &[("OUTPOST_TRUSTED_PROXIES", "::1, 10.1.1.1,")]).unwrap();
+        assert_eq!((config.admission.max_sessions, config.admission.trusted_proxies.len()), (None, 2));
+        assert_eq!(config.quota, QuotaConfig::default());
+    }
+
+    #[test]
+    fn limits_that_cannot_be_are_named() {
+        for (text, key) in [
+            ("[limits]\nhandshakes = 0", "limits.handshakes"),
+            ("[limits]\nmax_sessions = \"many\"", "limits.max_sessions"),
+            ("[limits]\nper_ip = 4294967296", "limits.per_ip"),
+            ("[limits]\nauth = \"91s\"", "limits.auth"),
+            ("[limits]\nauth = \"0s\"", "limits.auth"),
+            ("[limits]\nmessage = \"63KiB\"", "limits.message"),
+            ("[quota]\nrate = \"1KiB\"", "quota.rate"),
+            ("[quota]\nbytes = \"all\"", "quota.bytes"),
+            ("[quota]\nopen_jobs = \"-1\"", "quota.open_jobs"),
+            ("trusted_proxies = [\"proxy\"]", "trusted_proxies"),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(key), "{text}: {error}");
+        }
     }
 }

@@ -22,15 +22,17 @@ use hyper::upgrade::OnUpgrade;
 use crate::wire::error::ErrorCode;
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL, TOKEN_PATH};
 
+use super::admission::Handshake;
 use super::store::Credential;
 use super::{Shared, api, connection, enroll};
 pub(super) use nonces::Nonces;
 use proof::Proof;
-use refusal::Refusal;
+pub(super) use refusal::{Refusal, seconds};
 use request::Wanted;
 
 /// What a good request leads to.
 struct Admitted {
+    handshake: Handshake,
     wanted: Wanted,
     credential: Credential,
     proof: Proof,
@@ -69,10 +71,10 @@ pub(super) async fn connect(
         let refusal = Refusal::new(ErrorCode::BadRequest, "the connection cannot be upgraded");
         return refuse(&shared, address, refusal);
     };
-    let Admitted { wanted: Wanted { agent_nonce, accept }, credential, proof } = admitted;
+    let Admitted { handshake, wanted: Wanted { agent_nonce, accept }, credential, proof } = admitted;
     shared.counters.auth_ok.add(1);
     shared.counters.credentials.add(proof.name());
-    let serve = connection::serve(Arc::clone(&shared), upgrade, credential, agent_nonce, address);
+    let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, address);
     shared.tasks.spawn(serve);
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -93,7 +95,9 @@ async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<
         return Err(Refusal::new(ErrorCode::GoingAway, "the hub is shutting down"));
     }
     shared.store.ready().await?;
-    Ok(Admitted { wanted, credential, proof })
+    let begun = shared.admission.begin(credential.agent.id, &shared.registry);
+    let handshake = begun.map_err(|(code, detail)| Refusal::new(code, detail))?;
+    Ok(Admitted { handshake, wanted, credential, proof })
 }
 
 /// Counts and logs a refusal on its way out.

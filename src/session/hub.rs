@@ -21,7 +21,7 @@ use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobOffer;
 use crate::wire::key::Direction;
-use crate::wire::message::{ConfigSnapshot, Message, Register, StreamMark};
+use crate::wire::message::{ConfigSnapshot, GoAway, Message, Register, StreamMark};
 
 use super::clock::HubClock;
 use super::event::{Closed, HubEvent, Transmit};
@@ -224,6 +224,14 @@ impl HubSession {
         if let Message::Error(error) = &mut last {
             error.retry_after = Some(retry_after);
         }
+        self.end(self.inbound.agreed().then_some(last), closed);
+    }
+
+    /// Ends the session because the hub goes; an agent that has proved itself is told when to come back.
+    pub fn go_away(&mut self, _now: BootTime, retry_after: Duration, detail: &str) {
+        let code = ErrorCode::GoingAway;
+        let last = Message::GoAway(GoAway { retry_after, reason: detail.to_owned() });
+        let closed = Closed { code: code.close_code(), error: Some(code), detail: detail.to_owned() };
         self.end(self.inbound.agreed().then_some(last), closed);
     }
 

@@ -9,6 +9,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[cfg(feature = "hub")]
+mod admission;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod agent_credential;
 #[cfg(feature = "agent")]
@@ -17,9 +19,13 @@ mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;
 #[cfg(feature = "hub")]
+mod bad_input;
+#[cfg(feature = "hub")]
 mod copies;
 #[cfg(feature = "hub")]
 mod delivery;
+#[cfg(feature = "hub")]
+mod departure;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod front;
 #[cfg(feature = "agent")]
@@ -33,8 +39,12 @@ mod jobs;
 #[cfg(feature = "agent")]
 mod operator;
 #[cfg(feature = "hub")]
+mod quota;
+#[cfg(feature = "hub")]
 #[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
+#[cfg(feature = "hub")]
+mod raw_http;
 #[cfg(feature = "hub")]
 mod refusal;
 #[cfg(feature = "hub")]
