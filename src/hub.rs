@@ -3,6 +3,7 @@
 //! [`Hub::start`] opens the store, binds the listeners and returns; everything runs in tasks that
 //! [`Hub::shutdown`] ends in order: no new connections, agents closed with 1001, the writer through, the database closed.
 
+mod admission;
 mod api;
 pub mod config;
 pub(crate) mod connection;
@@ -13,6 +14,7 @@ pub mod import;
 pub(crate) mod ingest;
 mod jobs;
 mod listen;
+mod quota;
 mod registry;
 mod socket;
 pub mod store;
@@ -30,11 +32,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
-use crate::obs::clock;
+use crate::obs::{clock, descriptors};
 use crate::time::HubTime;
 
+use admission::Admission;
 use config::Config;
 use counters::Counters;
+use quota::Quota;
 use registry::Registry;
 use store::{Creation, Store, StoreError};
 use token::AdminToken;
@@ -68,6 +72,8 @@ struct Shared {
     store: Store,
     registry: Registry,
     counters: Counters,
+    admission: Admission,
+    quota: Quota,
     config: Config,
     token: AdminToken,
     /// Held by the one bundle that is taken in.
@@ -113,6 +119,8 @@ impl Hub {
             store,
             registry: Registry::default(),
             counters: Counters::default(),
+            admission: Admission::new(config.admission.clone(), descriptors::limit()),
+            quota: Quota::new(config.quota),
             config,
             token,
             importing: tokio::sync::Mutex::new(()),
@@ -164,12 +172,22 @@ impl Hub {
         self.shared.registry.len()
     }
 
-    /// Ends everything in order; agents are closed with 1001.
+    /// Ends everything in order: nobody is let in any more, and each agent is told when to come back, one after the
+    /// other, then closed with 1001.
     pub async fn shutdown(self) {
+        let sessions = self.sessions();
+        let spread = self.shared.admission.depart(sessions);
+        if sessions > 0 {
+            let spread_ms = crate::time::millis(spread);
+            tracing::info!(sessions, spread_ms, "the agents are asked to come back one after the other");
+        }
         self.shared.stop.cancel();
         self.shared.tasks.close();
         if tokio::time::timeout(limit::SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.shared.tasks.len(), "some connections did not end in time");
+        }
+        if let Err(error) = self.shared.store.note_stop(HubTime(clock::wall_now().0)).await {
+            tracing::warn!(%error, "the end of the sessions could not be noted");
         }
         self.shared.store.close().await;
         if let Err(error) = self.writer.await {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// One WebSocket message: exactly this passes, one byte more closes with 1009.
 pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The least that a hub's config may make of it: a batch must fit.
+pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 /// The MAC trailer: tag 0x7A, length 0x20, 32 bytes.
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
@@ -237,6 +239,56 @@ pub const INGEST_SESSION_BYTES: usize = 4 * 1024 * 1024;
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a stopping hub waits for its sessions.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Head of one HTTP request; an upgrade's takes about 1 KiB. A longer one gets 431.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// One in so many of the hub's sessions, or of its file descriptors where sessions have no bound: as many sockets there
+/// may be that have not proved anything.
+pub const UNPROVEN_SHARE: usize = 10;
+/// Sockets that have not proved anything, at least, however few sessions a hub takes.
+pub const UNPROVEN_MIN: usize = 16;
+/// One in so many file descriptors is not for sessions: database, API, and sockets that have not proved anything.
+pub const DESCRIPTORS_KEPT_SHARE: usize = 5;
+/// And at most, where the config does not bound sessions: some 20 KiB each.
+pub const UNPROVEN_MAX: usize = 4096;
+/// Handshakes in flight at a hub whose config does not say: from the credential to the registration.
+pub const HANDSHAKES: std::num::NonZeroU32 = std::num::NonZeroU32::new(64).unwrap();
+/// Handshakes of one agent at once: whoever copied its bearer takes no more places than these.
+pub const HANDSHAKES_PER_AGENT: usize = 4;
+/// What one address may fail in a minute, and have open without having proved anything, where the config does not say.
+pub const PER_ADDRESS: u32 = 256;
+/// How long an address that failed as often as it may needs until all is forgotten.
+pub const FAILURES_WINDOW: Duration = Duration::from_secs(60);
+/// Addresses whose failures are remembered: some 100 bytes each.
+pub const ADDRESSES_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
+/// Agents that registered lately and so are not held responsible for their neighbours: some 100 bytes each.
+pub const FAMILIAR_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
+/// Entries of `X-Forwarded-For` that are looked at, from the right.
+pub const FORWARDED_MAX: usize = 32;
+/// Agents a second that a hub asks to come back, after a restart or a refusal.
+pub const RETURNS_PER_SECOND: u32 = 100;
+/// What a hub that goes gives itself to be back, before the first of its agents is.
+pub const RETURN_PAUSE: Duration = Duration::from_millis(500);
+/// What is announced beyond the last one's turn: the agents' own jitter (`RECONNECT_MIN`) and the handshake.
+pub const RETURN_MARGIN: Duration = Duration::from_secs(3);
+/// The longest `Retry-After` of a hub that is too busy for now.
+pub const BUSY_RETRY_MAX: Duration = Duration::from_secs(60);
+/// The shortest: the header has whole seconds.
+pub const BUSY_RETRY_MIN: Duration = Duration::from_secs(1);
+/// A silent TCP peer is probed after this, and again after each [`TCP_PROBE_INTERVAL`].
+pub const TCP_IDLE: Duration = Duration::from_secs(60);
+/// See [`TCP_IDLE`].
+pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Probes without an answer that end a connection.
+pub const TCP_PROBES: u32 = 3;
+/// How long a hub waits that has no descriptor left to accept a connection with.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// The least `[quota] rate`, bytes a second: a full message then keeps its agent waiting for 32 s, below the idle time-out.
+pub const QUOTA_RATE_MIN: u64 = 64 * 1024;
+/// What an agent may send at once beyond its rate: as much as the rate allows in this time.
+pub const QUOTA_BURST: Duration = Duration::from_secs(1);
+/// One in so many bytes beyond its quota are for an agent's control lane: results come in though its logs do not.
+pub const QUOTA_CONTROL_SHARE: u64 = 8;
 
 /// Answers to offers that wait for the socket; beyond, the oldest is dropped: the hub offers again.
 pub const JOB_ANSWERS_MAX: usize = 64;

@@ -1,6 +1,8 @@
-//! What touches the machine on everybody's behalf: clocks, randomness, the heap and logging.
+//! What touches the machine on everybody's behalf: clocks, randomness, the heap, file descriptors and logging.
 
 pub mod clock;
+#[cfg(feature = "hub")]
+pub mod descriptors;
 pub mod folder;
 #[cfg(feature = "agent")]
 pub mod heap;

@@ -4,6 +4,46 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
+/// A quantity in a config file: `64` or `"64MiB"`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Scalar {
+    Number(u64),
+    Text(String),
+}
+
+impl Scalar {
+    /// As a whole number without a unit.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+
+    /// As a size.
+    ///
+    /// # Errors
+    /// As [`bytes`].
+    pub(crate) fn bytes(&self) -> Result<u64, ParseUnitError> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Text(text) => bytes(text),
+        }
+    }
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
 /// A text that is not the quantity it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]

@@ -20,12 +20,12 @@ use crate::net::dial::Endpoint;
 use crate::obs::log::Format;
 use crate::outbox::Options;
 use crate::time::WallTime;
-use crate::unit;
+use crate::unit::{self, Scalar};
 use crate::wire::operator::OperatorKeys;
 
 use super::identity::IdentityFiles;
 use super::{jobs, pace};
-use raw::{Raw, Scalar};
+use raw::Raw;
 
 /// The default data folder.
 pub const DATA_DEFAULT: &str = "./outpost-agent";
@@ -394,21 +394,13 @@ impl Origin<'_> {
     /// A whole number from 1 to `most`.
     fn count(&self, key: &str, value: Option<&Scalar>, most: u32) -> Result<Option<NonZeroU32>, ConfigError> {
         let Some(value) = value else { return Ok(None) };
-        let number = match value {
-            Scalar::Number(number) => u32::try_from(*number).ok(),
-            Scalar::Text(text) => text.trim().parse().ok(),
-        };
+        let number = value.count().and_then(|number| u32::try_from(number).ok());
         let fits = number.filter(|number| *number <= most).and_then(NonZeroU32::new);
         fits.map(Some).ok_or_else(|| self.wrong(key, format!("must be a whole number from 1 to {most}")))
     }
 
     fn size(&self, key: &str, value: Option<&Scalar>) -> Result<Option<u64>, ConfigError> {
-        value
-            .map(|value| match value {
-                Scalar::Number(number) => Ok(*number),
-                Scalar::Text(text) => unit::bytes(text).map_err(|error| self.wrong(key, error.to_string())),
-            })
-            .transpose()
+        value.map(|value| value.bytes().map_err(|error| self.wrong(key, error.to_string()))).transpose()
     }
 
     fn kinds(&self, kinds: &[String]) -> Result<BTreeSet<String>, ConfigError> {

@@ -3,8 +3,9 @@
 //! * While a backlog waits and the outage is young: short delays, so that a hub that was restarted gets its records
 //!   at once. Then the long ones. Both with full jitter: a delay is drawn from zero to the present bound.
 //! * Only a session that stayed healthy for `stable` ends the outage; one that fell at once goes on where it was.
-//! * What the hub asks for (`retry_after`) is a floor; the jitter comes on top, so that a fleet does not come back
-//!   in one moment. It is bounded by [`limit::RETRY_AFTER_MAX`]: a hub must not be able to send an agent away for ever.
+//! * What the hub asks for (`retry_after`) is a floor. It gives each agent a turn of its own, so what comes on top is
+//!   small: at most the first of the long delays, and the whole fleet is back within what the hub announced. The floor
+//!   is bounded by [`limit::RETRY_AFTER_MAX`]: a hub must not be able to send an agent away for ever.
 //! * An error that a retry does not mend waits near the greatest delay.
 //!
 //! Nothing here reads a clock.
@@ -117,8 +118,13 @@ impl Pace {
         };
         // `None` means "give up", which never happens without a max_elapsed_time.
         let delay = delay.unwrap_or(self.settings.max);
-        let floor = advice.retry_after.unwrap_or_default().min(limit::RETRY_AFTER_MAX);
-        floor.saturating_add(delay)
+        match (advice.retry_after, advice.retry) {
+            (None, Retry::Soon | Retry::Capped) => delay,
+            (Some(floor), Retry::Soon) => {
+                floor.min(limit::RETRY_AFTER_MAX).saturating_add(delay.min(self.settings.min))
+            }
+            (Some(floor), Retry::Capped) => floor.min(limit::RETRY_AFTER_MAX).saturating_add(delay),
+        }
     }
 
     /// Half to all of the greatest delay.
@@ -211,6 +217,20 @@ mod tests {
         let advice = Advice { retry: Retry::Soon, retry_after: Some(Duration::MAX) };
         let longest = pace.delay(at(0), Backlog::Empty, advice);
         assert!(longest <= limit::RETRY_AFTER_MAX + limit::RECONNECT_MAX + SLACK, "{longest:?}");
+    }
+
+    #[test]
+    fn an_agent_whose_turn_the_hub_named_is_back_within_a_second_of_it_however_long_it_has_tried() {
+        let mut pace = Pace::new(Settings::default());
+        for _ in 0..20 {
+            pace.delay(at(0), Backlog::Empty, Advice::default());
+        }
+        let floor = Duration::from_secs(7);
+        let advice = Advice { retry: Retry::Soon, retry_after: Some(floor) };
+        let latest = greatest(|| pace.delay(at(90_000), Backlog::Empty, advice));
+        assert!(latest <= floor + limit::RECONNECT_MIN, "{latest:?}");
+        let capped = Advice { retry: Retry::Capped, ..advice };
+        assert!(pace.delay(at(90_000), Backlog::Empty, capped) >= floor + Duration::from_secs(15) - SLACK);
     }
 
     #[test]

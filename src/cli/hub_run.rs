@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use crate::hub::config::Config;
 use crate::hub::store::StoreError;
 use crate::hub::{Hub, StartError, token};
-use crate::obs::log;
+use crate::obs::{descriptors, log};
 
 use super::Global;
 use super::exit::{CliError, Exit};
@@ -45,6 +45,9 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let configured = config.log.level.as_ref().and_then(|level| level.parse().ok());
     let level = global.level.or(configured).unwrap_or(LevelFilter::INFO);
     log::start(level, config.log.format.unwrap_or_default());
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the number of file descriptors stays as it is");
+    }
     super::runtime()?.block_on(serve(config, args.ready_file, global.json))
 }
 
@@ -136,6 +139,7 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::MarkMoved
         | StoreError::Abandoned
         | StoreError::NotWelcome
+        | StoreError::OverQuota { .. }
         | StoreError::Revoked
         | StoreError::NumberTooLarge(_) => Exit::Failed,
     }

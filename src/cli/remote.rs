@@ -189,7 +189,7 @@ impl Remote {
         let message = body.get("message").and_then(Value::as_str).unwrap_or("no reason given");
         let exit = match status {
             401 | 403 => Exit::Refused,
-            503 => Exit::TempFail,
+            429 | 503 => Exit::TempFail,
             _ => Exit::Failed,
         };
         Err(CliError::new(exit, message))

@@ -129,6 +129,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Answer {
         "hub_id": shared.store.hub_id().to_string(),
         "sessions": shared.registry.len(),
         "counters": shared.counters.to_json(),
+        "admission": shared.admission.to_json(),
         "job_orphans": shared.store.job_orphans().await?,
     })))
 }

@@ -1,5 +1,9 @@
 //! The hub's settings: flags over `OUTPOST_<SECTION>_<KEY>` over hub.toml over defaults.
 
+mod limits;
+mod network;
+mod quota;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +13,12 @@ use serde::Deserialize;
 use crate::limit;
 use crate::obs::log::Format;
 use crate::wire::message::{Limits, SignatureMode};
+
+pub use limits::AdmissionConfig;
+use limits::LimitsFile;
+pub use network::{Network, ParseNetworkError};
+pub use quota::QuotaConfig;
+use quota::QuotaFile;
 
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
@@ -28,6 +38,10 @@ pub struct Config {
     pub message_bytes: u32,
     /// A peer that accepts no byte for this long is dropped; not a setting, tests shorten it.
     pub write_timeout: Duration,
+    /// Who is let in.
+    pub admission: AdmissionConfig,
+    /// What each agent may use.
+    pub quota: QuotaConfig,
     /// The `[log]` section.
     pub log: LogConfig,
 }
@@ -95,8 +109,11 @@ struct File {
     agent_listen: Option<String>,
     #[serde(default)]
     auth: Auth,
+    trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    quota: QuotaFile,
     #[serde(default)]
     log: LogConfig,
 }
@@ -105,12 +122,6 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Auth {
     signature: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsFile {
-    message: Option<String>,
 }
 
 impl Default for Config {
@@ -122,6 +133,8 @@ impl Default for Config {
             signature: SignatureMode::Optional,
             message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
             write_timeout: limit::WRITE_TIMEOUT,
+            admission: AdmissionConfig::default(),
+            quota: QuotaConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -150,8 +163,13 @@ impl Config {
         set("OUTPOST_LISTEN", &mut settings.listen);
         set("OUTPOST_AGENT_LISTEN", &mut settings.agent_listen);
         set("OUTPOST_AUTH_SIGNATURE", &mut settings.auth.signature);
-        set("OUTPOST_LIMITS_MESSAGE", &mut settings.limits.message);
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
+        settings.limits.overlay_environment(&variable);
+        settings.quota.overlay_environment(&variable);
+        if let Some(list) = variable("OUTPOST_TRUSTED_PROXIES") {
+            let entries = list.split(',').filter(|entry| !entry.trim().is_empty());
+            settings.trusted_proxies = Some(entries.map(str::to_owned).collect());
+        }
         if let Some(data) = variable("OUTPOST_DATA") {
             settings.data = Some(data.into());
         }
@@ -201,8 +219,10 @@ impl File {
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
             signature,
-            message_bytes: self.limits.message.map_or(Ok(defaults.message_bytes), |text| message(&text))?,
+            message_bytes: self.limits.message()?,
             write_timeout: defaults.write_timeout,
+            admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,
+            quota: self.quota.check()?,
             log: self.log,
         })
     }
@@ -218,26 +238,10 @@ fn address(key: &'static str, text: Option<String>) -> Result<Option<SocketAddr>
         .transpose()
 }
 
-/// A size such as `512KiB` or `2MiB`, from 64 KiB (a batch must fit) to the protocol's limit.
-fn message(text: &str) -> Result<u32, ConfigError> {
-    let expected = "a size from 64KiB to 2MiB";
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let unit = match unit.trim() {
-        "" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        _ => return Err(wrong("limits.message", text, expected)),
-    };
-    digits
-        .parse::<u32>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-        .filter(|bytes| (64 * 1024..=Config::default().message_bytes).contains(bytes))
-        .ok_or_else(|| wrong("limits.message", text, expected))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
     use super::*;
 
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -265,5 +269,43 @@ mod tests {
             load("[limits]\nmessage = \"3MiB\"", &[]).unwrap_err().to_string().contains("limits.message")
         );
         assert!(load("", &[("OUTPOST_LISTEN", "here")]).unwrap_err().to_string().contains("listen"));
+    }
+
+    #[test]
+    fn limits_and_quotas_are_read_and_zero_is_no_bound() {
+        let text = "trusted_proxies = [\"10.0.0.0/8\"]\n[limits]\nmax_sessions = 500\nper_ip = 0\nauth = \"5s\"\n\
+                    [quota]\nrate = \"1MiB\"\nbytes = \"10GiB\"\nopen_jobs = 7\n";
+        let config =
+            load(text, &[("OUTPOST_LIMITS_HANDSHAKES", "9"), ("OUTPOST_QUOTA_OPEN_JOBS", "0")]).unwrap();
+        let admission = &config.admission;
+        assert_eq!((admission.max_sessions, admission.per_ip), (NonZeroU32::new(500), None));
+        assert_eq!((admission.handshakes.get(), admission.auth), (9, Duration::from_secs(5)));
+        assert_eq!(admission.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        let quota =
+            QuotaConfig { rate: NonZeroU64::new(1 << 20), bytes: NonZeroU64::new(10 << 30), open_jobs: None };
+        assert_eq!(config.quota, quota);
+        let config =
+            load("[limits]\nmax_sessions = 0\n", &[("OUTPOST_TRUSTED_PROXIES", "::1, 10.1.1.1,")]).unwrap();
+        assert_eq!((config.admission.max_sessions, config.admission.trusted_proxies.len()), (None, 2));
+        assert_eq!(config.quota, QuotaConfig::default());
+    }
+
+    #[test]
+    fn limits_that_cannot_be_are_named() {
+        for (text, key) in [
+            ("[limits]\nhandshakes = 0", "limits.handshakes"),
+            ("[limits]\nmax_sessions = \"many\"", "limits.max_sessions"),
+            ("[limits]\nper_ip = 4294967296", "limits.per_ip"),
+            ("[limits]\nauth = \"91s\"", "limits.auth"),
+            ("[limits]\nauth = \"0s\"", "limits.auth"),
+            ("[limits]\nmessage = \"63KiB\"", "limits.message"),
+            ("[quota]\nrate = \"1KiB\"", "quota.rate"),
+            ("[quota]\nbytes = \"all\"", "quota.bytes"),
+            ("[quota]\nopen_jobs = \"-1\"", "quota.open_jobs"),
+            ("trusted_proxies = [\"proxy\"]", "trusted_proxies"),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(key), "{text}: {error}");
+        }
     }
 }

@@ -29,6 +29,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::message::ChannelBinding;
 
 use super::Shared;
+use super::admission::Handshake;
 use super::ingest::Intake;
 use super::registry::Entry;
 use super::socket::Socket;
@@ -42,6 +43,7 @@ use stage::Stage;
 pub(super) async fn serve(
     shared: Arc<Shared>,
     upgrade: OnUpgrade,
+    handshake: Handshake,
     credential: Credential,
     agent_nonce: [u8; 32],
     address: SocketAddr,
@@ -52,7 +54,7 @@ pub(super) async fn serve(
         Err(_) => return tracing::debug!(%address, "the upgrade took too long"),
     };
     let socket = Socket::new(upgraded, shared.config.message_bytes_max()).await;
-    let mut connection = Connection::new(shared, socket, credential, agent_nonce, address);
+    let mut connection = Connection::new(shared, socket, handshake, credential, agent_nonce, address);
     let closed = connection.run().await;
     connection.leave();
     connection.note_offline().await;
@@ -66,6 +68,8 @@ struct Connection {
     session_id: SessionId,
     credential: Credential,
     address: SocketAddr,
+    /// Until it is registered.
+    handshake: Option<Handshake>,
     entry: Option<Arc<Entry>>,
     intake: Option<Intake>,
     stage: Stage,
@@ -90,6 +94,7 @@ impl Connection {
     fn new(
         shared: Arc<Shared>,
         socket: Socket,
+        handshake: Handshake,
         credential: Credential,
         agent_nonce: [u8; 32],
         address: SocketAddr,
@@ -120,6 +125,7 @@ impl Connection {
             session_id,
             credential,
             address,
+            handshake: Some(handshake),
             entry: None,
             intake: None,
             stage,
@@ -162,8 +168,17 @@ impl Connection {
                         self.session.handle_timeout(now);
                     }
                 }
-                Wake::Ended(reason) => self.session.close(clock::boot_now(), reason, reason.text()),
+                Wake::Ended(reason) => self.end(reason, reason.text()),
             }
+        }
+    }
+
+    /// Ends the session, with a word on when to come back where the hub goes.
+    fn end(&mut self, reason: ErrorCode, detail: &str) {
+        let now = clock::boot_now();
+        match reason {
+            ErrorCode::GoingAway => self.session.go_away(now, self.shared.admission.return_after(), detail),
+            reason => self.session.close(now, reason, detail),
         }
     }
 
@@ -172,6 +187,7 @@ impl Connection {
         match message {
             Message::Binary(frame) => {
                 self.shared.counters.frames_in.add(1);
+                self.shared.quota.note(self.credential.agent.agent, frame.len(), now);
                 self.session.handle_frame(now, frame);
             }
             Message::Text(_) => self.session.handle_text(now),
@@ -207,20 +223,21 @@ impl Connection {
     fn close_for(&mut self, error: &StoreError) {
         tracing::warn!(%error, agent = %self.credential.agent.name, "a session ends for the store");
         let (code, detail) = for_peer(error);
-        self.session.close(clock::boot_now(), code, &detail);
+        self.end(code, &detail);
     }
 
     /// Waits for whatever comes first. Cancel safe: nothing is taken before it is returned.
     async fn wake(&mut self) -> Wake {
-        let Self { shared, line, session, entry, stage, orders, replies, .. } = self;
-        let reading = stage.reading();
+        let Self { shared, line, session, credential, handshake, entry, stage, orders, replies, .. } = self;
+        let slowed_until = shared.quota.slowed_until(credential.agent.agent, clock::boot_now());
+        let reading = if slowed_until.is_some() { Reading::Paused } else { stage.reading() };
         let may_send = stage.may_send();
         let timer = session.poll_timeout();
         let entry = entry.as_deref();
         let ended = async {
             match entry {
                 Some(entry) => entry.ended().await,
-                None => std::future::pending().await,
+                None => handshake_dropped(handshake.as_ref()).await,
             }
         };
         let rung = async {
@@ -234,7 +251,8 @@ impl Connection {
         if let Poll::Ready(message) = first.await {
             return Wake::Message(message);
         }
-        let deadlines = [timer, session.poll_timeout(), line.write_deadline(), orders.deadline()];
+        let deadlines =
+            [timer, session.poll_timeout(), line.write_deadline(), orders.deadline(), slowed_until];
         let waiting = orders.waiting();
         tokio::select! {
             biased;
@@ -270,7 +288,8 @@ impl Connection {
 
     /// From here on the agent counts as away, unless another session of it is there.
     async fn note_offline(&mut self) {
-        if self.entry.is_none() {
+        // A hub that goes notes it for all at once.
+        if self.entry.is_none() || self.shared.stop.is_cancelled() {
             return;
         }
         let noted = self.shared.store.note_offline(self.credential.agent.agent, self.session_id, hub_time());
@@ -293,6 +312,15 @@ impl Connection {
             tracing::debug!(session = %self.session_id, "the peer did not hear the end");
         }
     }
+}
+
+/// Completes where a handshake has to go for another of its agent.
+async fn handshake_dropped(handshake: Option<&Handshake>) -> ErrorCode {
+    match handshake {
+        Some(handshake) => handshake.dropped().await,
+        None => std::future::pending().await,
+    }
+    ErrorCode::RateLimited
 }
 
 async fn sleep_until(deadline: Option<BootTime>) {

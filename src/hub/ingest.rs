@@ -81,7 +81,8 @@ impl Intake {
         if known.is_some_and(|known| known != previous) {
             tracing::error!(stream = %mark.stream, ?known, previous, "session and intake disagree about a mark");
         }
-        Ok(Ingest { agent: self.agent, previous, mark, content, received_at, reply: self.reply.clone() })
+        let reply = self.reply.clone();
+        Ok(Ingest { agent: self.agent, previous, mark, content, received_at, bytes_max: None, reply })
     }
 }
 

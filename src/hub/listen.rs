@@ -4,15 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
+use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
+use rustix::io::Errno;
+use rustix::net::sockopt;
+
 use crate::limit;
 use crate::wire::{CONNECT_PATH, ENROLL_PATH};
 
+use super::admission::{Place, gate};
 use super::{Shared, StartError, api, enroll, upgrade};
 
 /// What each listener answers.
@@ -39,7 +44,8 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
             .route(ENROLL_PATH, any(enroll::enroll).with_state(Arc::clone(shared)))
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };
-    Routers { api, agents }
+    let gate = || from_fn_with_state(Arc::clone(shared), gate::pass);
+    Routers { api: api.layer(gate()), agents: agents.layer(gate()) }
 }
 
 /// Accepts until the hub stops.
@@ -52,27 +58,60 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shared: Arc<Sha
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = one(stream, address, router.clone(), Arc::clone(&shared));
+                let place = shared.admission.enter(address);
+                let connection = one(stream, address, place, router.clone(), Arc::clone(&shared));
                 shared.tasks.spawn(connection);
             }
-            Err(error) => {
-                // Out of file descriptors, mostly: give the others a moment to end.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
+            Err(error) => match failure_of(&error) {
+                Failure::OfThePeer => tracing::debug!(%error, "a peer went before it was accepted"),
+                Failure::OfTheMachine => {
+                    tracing::warn!(%error, "a connection could not be accepted; the hub needs more file descriptors");
+                    shared.admission.make_room();
+                    // Never in a loop without a pause: what waits is accepted once something was given back.
+                    tokio::time::sleep(limit::ACCEPT_RETRY).await;
+                }
+            },
         }
     }
 }
 
-/// One HTTP connection, until it ends or is upgraded.
-async fn one(stream: TcpStream, address: SocketAddr, router: Router, shared: Arc<Shared>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was refused");
+/// Why `accept` gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The next one is not touched.
+    OfThePeer,
+    /// Descriptors or memory: the next one would fail as well.
+    OfTheMachine,
+}
+
+fn failure_of(error: &std::io::Error) -> Failure {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) | None => Failure::OfTheMachine,
+        Some(_) => Failure::OfThePeer,
     }
-    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(address))));
+}
+
+/// Small messages go at once, and a peer that vanished without a word is found out.
+fn set_options(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, limit::TCP_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, limit::TCP_PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, limit::TCP_PROBES)?;
+    Ok(())
+}
+
+/// One HTTP connection, until it ends, is upgraded, or has to go for another that proves something.
+async fn one(stream: TcpStream, address: SocketAddr, place: Place, router: Router, shared: Arc<Shared>) {
+    if let Err(error) = set_options(&stream) {
+        tracing::debug!(%error, "an option of the socket was refused");
+    }
+    let router = router.layer(Extension(ConnectInfo(address))).layer(Extension(place.clone()));
+    let service = TowerToHyperService::new(router);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limit::HANDSHAKE_TIMEOUT)
+        .header_read_timeout(shared.admission.auth_timeout())
+        .max_header_size(limit::REQUEST_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::select! {
@@ -81,5 +120,23 @@ async fn one(stream: TcpStream, address: SocketAddr, router: Router, shared: Arc
             tracing::debug!(%error, %address, "an HTTP connection ended");
         },
         () = shared.stop.cancelled() => {}
+        () = place.dropped() => tracing::debug!(%address, "a connection that had proved nothing goes for another"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_machine_lacks_makes_accepting_wait() {
+        let of = |errno: Errno| failure_of(&errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(of(errno), Failure::OfTheMachine, "{errno}");
+        }
+        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM, Errno::NETDOWN] {
+            assert_eq!(of(errno), Failure::OfThePeer, "{errno}");
+        }
+        assert_eq!(failure_of(&std::io::Error::other("unknown")), Failure::OfTheMachine);
     }
 }

@@ -18,13 +18,15 @@ use hyper::upgrade::OnUpgrade;
 use crate::wire::error::ErrorCode;
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL};
 
+use super::admission::Handshake;
 use super::store::Credential;
 use super::{Shared, api, connection, enroll};
-use refusal::Refusal;
+pub(super) use refusal::{Refusal, seconds};
 use request::Wanted;
 
 /// What a good request leads to.
 struct Admitted {
+    handshake: Handshake,
     wanted: Wanted,
     credential: Credential,
 }
@@ -60,8 +62,8 @@ pub(super) async fn connect(
         return refuse(&shared, address, refusal);
     };
     shared.counters.auth_ok.add(1);
-    let Admitted { wanted: Wanted { agent_nonce, accept }, credential } = admitted;
-    let serve = connection::serve(Arc::clone(&shared), upgrade, credential, agent_nonce, address);
+    let Admitted { handshake, wanted: Wanted { agent_nonce, accept }, credential } = admitted;
+    let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, address);
     shared.tasks.spawn(serve);
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -81,7 +83,9 @@ async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<
         return Err(Refusal::new(ErrorCode::GoingAway, "the hub is shutting down"));
     }
     shared.store.ready().await?;
-    Ok(Admitted { wanted, credential })
+    let begun = shared.admission.begin(credential.agent.id, &shared.registry);
+    let handshake = begun.map_err(|(code, detail)| Refusal::new(code, detail))?;
+    Ok(Admitted { handshake, wanted, credential })
 }
 
 /// Counts and logs a refusal on its way out.

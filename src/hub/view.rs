@@ -90,6 +90,7 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
                 })
                 .collect(),
         );
+        view.insert("stored_bytes".to_owned(), json!(store.stored_bytes(row.agent).await?));
         view.insert("alarms".to_owned(), json!(alarms));
         view.extend(access(&store.access(row.agent).await?));
     }

@@ -11,6 +11,8 @@ mod handshake;
 mod intake;
 mod receive;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::id::{JobId, MessageId, StreamId};
@@ -19,7 +21,7 @@ use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobOffer;
 use crate::wire::key::Direction;
-use crate::wire::message::{ConfigSnapshot, Message, Register, StreamMark};
+use crate::wire::message::{ConfigSnapshot, GoAway, Message, Register, StreamMark};
 
 use super::clock::HubClock;
 use super::event::{Closed, HubEvent, Transmit};
@@ -214,6 +216,14 @@ impl HubSession {
     /// Ends the session with an entry of the error table; a registered agent is told.
     pub fn close(&mut self, _now: BootTime, code: ErrorCode, detail: &str) {
         self.fail(&WireError::new(code, detail));
+    }
+
+    /// Ends the session because the hub goes; an agent that has proved itself is told when to come back.
+    pub fn go_away(&mut self, _now: BootTime, retry_after: Duration, detail: &str) {
+        let code = ErrorCode::GoingAway;
+        let last = Message::GoAway(GoAway { retry_after, reason: detail.to_owned() });
+        let closed = Closed { code: code.close_code(), error: Some(code), detail: detail.to_owned() };
+        self.end(self.inbound.agreed().then_some(last), closed);
     }
 
     /// Numbers and signs the next frame and appends it to `out`.

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod delivery;
+mod departure;
 mod driver;
 pub(crate) mod fixture;
 mod handshake;

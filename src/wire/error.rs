@@ -88,6 +88,7 @@ error_table! {
     Internal = 29, "internal", 1011, 500, Soon, "the hub failed; its log says why";
     GoingAway = 30, "going_away", 1001, 503, Soon, "the hub is shutting down";
     RecordTooLarge = 31, "record_too_large", 1008, 0, Capped, "a record is larger than 1 MiB; split it";
+    QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise [quota] bytes in the hub's config";
 }
 
 impl ErrorCode {

@@ -543,8 +543,14 @@ async fn a_thousand_queued_jobs_are_offered_a_window_at_a_time() {
     for _ in 0..1000 {
         let bytes = Bytes::from_static(br#"{"kind": "exec"}"#);
         let spec = JobSpec::parse(&bytes).unwrap();
-        let submission =
-            Submission { agent: row.clone(), spec, bytes, signature: None, idempotency_key: None };
+        let submission = Submission {
+            agent: row.clone(),
+            spec,
+            bytes,
+            signature: None,
+            idempotency_key: None,
+            open_max: None,
+        };
         jobs.push(world.hub.store().submit_job(submission, in_future(0)).await.unwrap().job());
     }
     let mut agent = JobAgent::register(&world).await;

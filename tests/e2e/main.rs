@@ -9,13 +9,19 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[cfg(feature = "hub")]
+mod admission;
 #[cfg(feature = "agent")]
 mod agent_jobs;
 mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;
 #[cfg(feature = "hub")]
+mod bad_input;
+#[cfg(feature = "hub")]
 mod delivery;
+#[cfg(feature = "hub")]
+mod departure;
 #[cfg(feature = "agent")]
 mod hand_hub;
 #[cfg(feature = "hub")]
@@ -27,8 +33,12 @@ mod jobs;
 #[cfg(feature = "agent")]
 mod operator;
 #[cfg(feature = "hub")]
+mod quota;
+#[cfg(feature = "hub")]
 #[allow(dead_code, reason = "tests/attack uses the rest of it")]
 mod raw_agent;
+#[cfg(feature = "hub")]
+mod raw_http;
 #[cfg(feature = "hub")]
 mod refusal;
 #[cfg(feature = "hub")]

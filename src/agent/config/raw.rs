@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::unit::Scalar;
+
 use super::{ConfigError, Flags};
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,14 +99,6 @@ pub(super) struct RawJobs {
 pub(super) struct RawLog {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
-}
-
-/// `64` or `"64MiB"`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Scalar {
-    Number(u64),
-    Text(String),
 }
 
 /// `true`, or the same as text in the environment.

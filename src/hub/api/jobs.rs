@@ -48,6 +48,7 @@ impl From<JobError> for Failure {
             JobError::KeyReused { .. } => (StatusCode::CONFLICT, "idempotency_key_reused"),
             JobError::IdTaken(_) => (StatusCode::CONFLICT, "job_id_taken"),
             JobError::AgentRevoked(_) => (StatusCode::CONFLICT, "agent_revoked"),
+            JobError::TooManyOpen { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_jobs"),
             JobError::Spec(error) => return error.into(),
             JobError::Store(error) => return error.into(),
         };

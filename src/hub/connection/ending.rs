@@ -19,6 +19,7 @@ pub(crate) fn for_peer(error: &StoreError) -> (ErrorCode, String) {
             let code = ErrorCode::Revoked;
             (code, code.text().to_owned())
         }
+        StoreError::OverQuota { .. } => (ErrorCode::QuotaExceeded, error.to_string()),
         StoreError::NumberTooLarge(number) => (ErrorCode::Invalid, format!("number {number}")),
         StoreError::Closed => (ErrorCode::GoingAway, "the hub is shutting down".to_owned()),
         other => {

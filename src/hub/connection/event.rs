@@ -2,7 +2,6 @@
 
 use crate::hub::ingest::Intake;
 use crate::hub::store::Ingest;
-use crate::obs::clock;
 use crate::session::{Closed, HubEvent};
 use crate::wire::error::ErrorCode;
 use crate::wire::job::JobAck;
@@ -26,7 +25,7 @@ impl Connection {
             HubEvent::Closed(closed) => return Some(closed),
         };
         if let Err((code, detail)) = handled {
-            self.session.close(clock::boot_now(), code, &detail);
+            self.end(code, &detail);
         }
         None
     }
@@ -84,7 +83,9 @@ impl Connection {
         let Some(intake) = &mut self.intake else {
             return Err((ErrorCode::Unexpected, "records before the registration was answered".to_owned()));
         };
-        self.stage.push(make(intake)?);
+        let mut piece = make(intake)?;
+        piece.bytes_max = self.shared.quota.bytes_max(piece.mark.stream.lane);
+        self.stage.push(piece);
         Ok(())
     }
 }

@@ -59,6 +59,9 @@ impl Connection {
         self.shared.counters.registrations.add(1);
         self.intake = Some(Intake::new(agent.agent, &marks, self.stage.reply()));
         self.session.accept(clock::boot_now(), marks, None);
+        if let Some(handshake) = self.handshake.take() {
+            handshake.registered();
+        }
         self.orders.begin();
         if welcome == Welcome::Rotate
             && let Some(entry) = &self.entry

@@ -87,6 +87,16 @@ pub enum StoreError {
     /// The agent was revoked while it was connected.
     #[error("the agent was revoked; nothing was stored")]
     Revoked,
+    /// The hub stores as much of the agent as it may.
+    #[error(
+        "the hub stores {stored} bytes of this agent and its quota is {most}; nothing more is taken until [quota] bytes is raised in the hub's config"
+    )]
+    OverQuota {
+        /// Bytes stored.
+        stored: u64,
+        /// The quota, for the lane that the records are of.
+        most: u64,
+    },
     /// The agent is revoked and would have to be welcome.
     #[error("`{0}` is revoked; let it enrol anew with `outpost hub agent invite {0}`")]
     NotActive(AgentName),

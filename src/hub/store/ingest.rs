@@ -6,8 +6,10 @@
 
 mod import;
 mod round;
+mod tally;
 mod writer;
 
+use std::num::NonZeroU64;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -35,6 +37,8 @@ pub struct Ingest {
     pub content: Content,
     /// When it came.
     pub received_at: HubTime,
+    /// Bytes of this agent's records beyond which this one is refused.
+    pub bytes_max: Option<NonZeroU64>,
     /// Where the outcome goes. Bounded by what one connection may have on its way, so it is never full.
     pub reply: mpsc::Sender<IngestReply>,
 }

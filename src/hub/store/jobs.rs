@@ -23,6 +23,8 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
+
 use crate::id::{AgentName, JobId};
 
 use super::StoreError;
@@ -68,6 +70,18 @@ pub enum JobError {
     /// The agent takes no jobs.
     #[error("agent `{0}` is revoked; it takes no jobs")]
     AgentRevoked(AgentName),
+    /// As many jobs of the agent are open as its quota allows.
+    #[error(
+        "agent `{agent}` has {open} jobs that are not over and its quota is {most}; wait for some to end, or raise [quota] open_jobs in the hub's config"
+    )]
+    TooManyOpen {
+        /// Whose.
+        agent: AgentName,
+        /// How many there are.
+        open: i64,
+        /// How many there may be.
+        most: NonZeroU32,
+    },
     /// The spec cannot be taken now.
     #[error(transparent)]
     Spec(#[from] crate::job::SpecError),

@@ -97,6 +97,18 @@ fn stream(lane: i64, epoch: i64) -> Result<StreamId, StoreError> {
 }
 
 impl Store {
+    /// What the agent's batches weigh together, in bytes.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn stored_bytes(&self, agent: AgentRef) -> Result<i64, StoreError> {
+        let row: Option<(i64,)> = sqlx::query_as("select stored_bytes from agents where agent = $1")
+            .bind(agent.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.unwrap_or_default().0)
+    }
+
     /// What an agent may come in with.
     ///
     /// # Errors

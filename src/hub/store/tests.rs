@@ -76,6 +76,7 @@ impl World {
             mark,
             content,
             received_at: HubTime(9),
+            bytes_max: None,
             reply: self.reply.clone(),
         }
     }

@@ -39,8 +39,7 @@ impl Refusal {
             headers.insert(HeaderName::from_static("x-outpost-time"), HeaderValue::from(at.0));
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, upwards: nobody shall come back before.
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(millis(wait).div_ceil(1000)));
+            headers.insert(header::RETRY_AFTER, seconds(wait));
         }
         if code == ErrorCode::UnsupportedVersion {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -48,6 +47,11 @@ impl Refusal {
         }
         response
     }
+}
+
+/// A wait as a header has it: in whole seconds, upwards, so that nobody comes back before.
+pub(in crate::hub) fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(millis(wait).div_ceil(1000))
 }
 
 impl From<Denied> for Refusal {

@@ -41,8 +41,9 @@ pub(super) async fn submit(
     let spec = JobSpec::parse(&bytes)?;
     is_for(&spec, &shared, &agent)?;
     let (id, agent_name) = (agent.id, agent.name.clone());
+    let open_max = shared.quota.open_jobs_max();
     let (signature, idempotency_key) = (signature(&headers)?, key(&headers)?);
-    let submission = Submission { agent, spec, bytes, signature, idempotency_key };
+    let submission = Submission { agent, spec, bytes, signature, idempotency_key, open_max };
     let submitted = shared.store.submit_job(submission, hub_time()).await?;
     let status = match submitted {
         Submitted::New(job) => {

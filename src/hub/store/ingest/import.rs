@@ -15,6 +15,7 @@ use crate::limit;
 use crate::wire::message::StreamMark;
 
 use super::round::{self, Outcome};
+use super::tally::Tally;
 use super::{Ingest, Work};
 
 /// What the transaction is fed with.
@@ -86,15 +87,17 @@ async fn transact(
     if marks.send(before).is_err() {
         return Err(StoreError::Abandoned);
     }
-    let mut stored = 0u64;
+    let (mut stored, mut tally) = (0u64, Tally::default());
     let detail = loop {
         let fed = tokio::time::timeout(limit::IMPORT_STALL_TIMEOUT, pieces.recv()).await;
         match fed {
             Ok(Some(Feed::Complete(detail))) => break detail,
-            Ok(Some(Feed::Piece(ingest))) => match round::apply(&mut transaction, &ingest).await? {
+            Ok(Some(Feed::Piece(ingest))) => match round::apply(&mut transaction, &mut tally, &ingest).await?
+            {
                 Outcome::Stored => stored = stored.saturating_add(1),
                 Outcome::MarkMoved => return Err(StoreError::MarkMoved),
                 Outcome::NotWelcome => return Err(StoreError::NotWelcome),
+                Outcome::OverQuota { stored, most } => return Err(StoreError::OverQuota { stored, most }),
                 Outcome::Revoked => return Err(StoreError::Revoked),
             },
             Ok(None) | Err(_) => return Err(StoreError::Abandoned),
@@ -105,6 +108,7 @@ async fn transact(
         transaction.rollback().await?;
         return Ok(after);
     }
+    tally.write(&mut transaction).await?;
     audit::note(&mut transaction, Action::Imported, agent.name.as_str(), &detail).await?;
     transaction.commit().await?;
     // The log of the database may have grown by the whole bundle: its space is given back now, not at the hub's end.

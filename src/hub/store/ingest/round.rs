@@ -6,6 +6,7 @@ use crate::hub::store::{AgentRef, StoreError, jobs, lane_number, number};
 use crate::id::StreamId;
 use crate::wire::message::{LossReport, StreamMark};
 
+use super::tally::Tally;
 use super::{Content, Ingest};
 
 /// What became of one piece.
@@ -16,6 +17,11 @@ pub(super) enum Outcome {
     /// The agent was removed.
     NotWelcome,
     Revoked,
+    /// There is no room for it; so many bytes are stored.
+    OverQuota {
+        stored: u64,
+        most: u64,
+    },
 }
 
 pub(super) async fn commit(
@@ -24,18 +30,28 @@ pub(super) async fn commit(
 ) -> Result<Vec<Outcome>, StoreError> {
     let mut transaction = connection.begin_with("begin immediate").await?;
     let mut outcomes = Vec::with_capacity(round.len());
+    let mut tally = Tally::default();
     for ingest in round {
-        outcomes.push(apply(&mut transaction, ingest).await?);
+        outcomes.push(apply(&mut transaction, &mut tally, ingest).await?);
     }
+    tally.write(&mut transaction).await?;
     transaction.commit().await?;
     Ok(outcomes)
 }
 
 /// Moves the mark and, where that went well, stores what it covers.
-pub(super) async fn apply(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<Outcome, StoreError> {
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    tally: &mut Tally,
+    ingest: &Ingest,
+) -> Result<Outcome, StoreError> {
+    if let Some(refusal) = tally.refusal(connection, ingest).await? {
+        return Ok(refusal);
+    }
     let outcome = move_mark(connection, ingest).await?;
     if outcome == Outcome::Stored {
         insert(connection, ingest).await?;
+        tally.add(ingest);
     }
     Ok(outcome)
 }

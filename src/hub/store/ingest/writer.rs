@@ -156,6 +156,7 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
                 Ok(ingest.mark)
             }
             (None, Some(Outcome::NotWelcome)) => Err(StoreError::NotWelcome),
+            (None, Some(Outcome::OverQuota { stored, most })) => Err(StoreError::OverQuota { stored, most }),
             (None, Some(Outcome::Revoked)) => Err(StoreError::Revoked),
             (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
         };

@@ -39,6 +39,18 @@ impl Store {
             .transpose()
     }
 
+    /// The hub stops: from now on all who were here are away.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn note_stop(&self, now: HubTime) -> Result<(), StoreError> {
+        sqlx::query("update agents set offline_since = $1, session = null where session is not null")
+            .bind(time(now))
+            .execute(&self.lazy)
+            .await?;
+        Ok(())
+    }
+
     /// The hub starts: nobody is here yet. Who was away stays so since then.
     ///
     /// # Errors

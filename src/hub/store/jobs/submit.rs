@@ -1,5 +1,7 @@
 //! Taking a job in: once for each Idempotency-Key, once for each id.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use sqlx::SqliteConnection;
 
@@ -25,6 +27,8 @@ pub struct Submission {
     pub signature: Option<OperatorSignature>,
     /// Stands for this submission, so that it can be repeated.
     pub idempotency_key: Option<String>,
+    /// Jobs of this agent that may be open, this one included.
+    pub open_max: Option<NonZeroU32>,
 }
 
 /// How it went.
@@ -52,7 +56,7 @@ impl Store {
     /// `KeyReused` and `IdTaken` where key or id stand for another job, `Spec` where its time is over, or what the
     /// database says.
     pub async fn submit_job(&self, submission: Submission, now: HubTime) -> Result<Submitted, JobError> {
-        let Submission { agent, spec, bytes, signature, idempotency_key } = submission;
+        let Submission { agent, spec, bytes, signature, idempotency_key, open_max } = submission;
         if agent.state == AgentState::Revoked {
             return Err(JobError::AgentRevoked(agent.name));
         }
@@ -73,6 +77,7 @@ impl Store {
         {
             return if same { Ok(Submitted::Known(id)) } else { Err(JobError::IdTaken(id)) };
         }
+        check_open(&mut transaction, &agent, open_max).await?;
         let expires_at = spec.expires_at_ms(now.0)?;
         if spec.not_before_ms.is_some_and(|not_before| not_before >= expires_at) {
             let reason = format!("is not before the job expires, at {expires_at}");
@@ -102,6 +107,23 @@ impl Store {
         self.changes.note(agent.agent);
         Ok(Submitted::New(id))
     }
+}
+
+/// Whether the agent may have one more.
+async fn check_open(
+    connection: &mut SqliteConnection,
+    agent: &AgentRow,
+    most: Option<NonZeroU32>,
+) -> Result<(), JobError> {
+    let Some(most) = most else { return Ok(()) };
+    let (open,): (i64,) = sqlx::query_as("select count(*) from jobs where agent = $1 and closed_at is null")
+        .bind(agent.agent.0)
+        .fetch_one(connection)
+        .await?;
+    if open < i64::from(most.get()) {
+        return Ok(());
+    }
+    Err(JobError::TooManyOpen { agent: agent.name.clone(), open, most })
 }
 
 /// A job that is to be compared with those that are there.

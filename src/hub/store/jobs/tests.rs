@@ -49,8 +49,14 @@ impl World {
     async fn submit(&self, spec: &'static str) -> JobId {
         let bytes = Bytes::from_static(spec.as_bytes());
         let spec = JobSpec::parse(&bytes).unwrap();
-        let submission =
-            Submission { agent: self.agent.clone(), spec, bytes, signature: None, idempotency_key: None };
+        let submission = Submission {
+            agent: self.agent.clone(),
+            spec,
+            bytes,
+            signature: None,
+            idempotency_key: None,
+            open_max: None,
+        };
         self.store.submit_job(submission, NOW).await.unwrap().job()
     }
 
@@ -95,7 +101,8 @@ impl World {
     async fn store_piece(&mut self, lane: Lane, first: u64, last: u64, content: Content) {
         let mark = StreamMark { stream: stream(lane), acked: last, acked_crc: 1 };
         let (agent, reply) = (self.agent.agent, self.reply.clone());
-        let ingest = Ingest { agent, previous: first - 1, mark, content, received_at: NOW, reply };
+        let ingest =
+            Ingest { agent, previous: first - 1, mark, content, received_at: NOW, bytes_max: None, reply };
         self.store.reserve().await.unwrap().send(ingest);
         self.replies.recv().await.unwrap().unwrap();
     }

@@ -17,6 +17,7 @@ impl World {
             bytes,
             signature: None,
             idempotency_key: Some(key.to_owned()),
+            open_max: None,
         }
     }
 

@@ -1,0 +1,301 @@
+//! Who is let in, and who waits: the bounds around everything a peer can do before it has proved who it is.
+//!
+//! A connection goes through three rooms, each with its bound:
+//!
+//! ```text
+//! accepted -> [socket: has proved nothing] -> good credential -> [handshake] -> verified Register -> [session]
+//!                oldest dropped                  503 busy          the agent's oldest dropped
+//! ```
+//!
+//! * What is counted against an address are its failures and its sockets that have proved nothing, never its successes:
+//!   a fleet behind one address is as welcome as one agent.
+//! * A refusal for want of room says when to come back, each refused one at another time ([`turns`]).
+//! * The decisions are values in files of their own, with `now` as an argument; here are the lock around them and the
+//!   guards that give places back when they are dropped.
+
+mod failures;
+mod familiar;
+pub(super) mod gate;
+mod handshakes;
+mod origin;
+mod place;
+mod sockets;
+mod turns;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::id::AgentId;
+use crate::limit;
+use crate::obs::{clock, random};
+use crate::wire::error::ErrorCode;
+
+use super::config::AdmissionConfig;
+use super::counters::Counter;
+use super::registry::Registry;
+use failures::Failures;
+use familiar::Familiar;
+use handshakes::{Bounds, Full, Handshakes, Presence};
+use origin::Origin;
+pub(super) use place::{Handshake, Place};
+use sockets::Sockets;
+use turns::{Spread, Turns};
+
+/// The rooms of one hub, and their doors.
+#[derive(Clone)]
+pub(super) struct Admission(Arc<Rooms>);
+
+struct Rooms {
+    config: AdmissionConfig,
+    doors: Mutex<Doors>,
+    departure: OnceLock<Departure>,
+    sockets_dropped: Counter,
+    handshakes_dropped: Counter,
+}
+
+/// Everything that is decided under one lock; no decision waits for anything.
+struct Doors {
+    sockets: Sockets<CancellationToken>,
+    handshakes: Handshakes<CancellationToken>,
+    /// `None` where addresses have no bound.
+    failures: Option<Failures>,
+    familiar: Familiar,
+    turns: Turns,
+}
+
+/// The hub goes.
+struct Departure {
+    spread: Spread,
+    /// The next session's number.
+    next: AtomicU32,
+}
+
+impl Rooms {
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission {
+    /// `descriptors`: file descriptors this process may have, where that is bounded.
+    pub(super) fn new(config: AdmissionConfig, descriptors: Option<u64>) -> Self {
+        let descriptors =
+            descriptors.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        let sessions = config.max_sessions.map_or_else(
+            || descriptors - descriptors / limit::DESCRIPTORS_KEPT_SHARE,
+            |most| most.get() as usize,
+        );
+        let unproven = match config.max_sessions {
+            Some(most) => most.get() as usize / limit::UNPROVEN_SHARE,
+            None => (descriptors / limit::UNPROVEN_SHARE).min(limit::UNPROVEN_MAX),
+        };
+        let unproven = unproven.max(limit::UNPROVEN_MIN);
+        let each = config.per_ip.map_or(usize::MAX, |most| most.get() as usize);
+        let bounds =
+            Bounds { all: config.handshakes.get() as usize, each: limit::HANDSHAKES_PER_AGENT, sessions };
+        let doors = Mutex::new(Doors {
+            sockets: Sockets::new(unproven, each),
+            handshakes: Handshakes::new(bounds),
+            failures: config.per_ip.map(Failures::new),
+            familiar: Familiar::default(),
+            turns: Turns::default(),
+        });
+        let (departure, sockets_dropped, handshakes_dropped) = Default::default();
+        Self(Arc::new(Rooms { config, doors, departure, sockets_dropped, handshakes_dropped }))
+    }
+
+    /// How long a peer may take to send a request, and to have it answered while it has proved nothing.
+    pub(super) fn auth_timeout(&self) -> Duration {
+        self.0.config.auth
+    }
+
+    /// A place for a socket that was just accepted. The oldest one may have to go for it.
+    pub(super) fn enter(&self, peer: SocketAddr) -> Place {
+        let trusted = origin::is_trusted(&self.0.config.trusted_proxies, peer.ip());
+        let origin = (!trusted).then(|| Origin::of(peer.ip()));
+        let notice = CancellationToken::new();
+        let (number, dropped) = self.0.doors().sockets.enter(origin, notice.clone());
+        self.drop_socket(dropped);
+        Place::new(Arc::clone(&self.0), number, notice)
+    }
+
+    /// No descriptor is left: the oldest socket that has proved nothing gives its one back.
+    pub(super) fn make_room(&self) {
+        let dropped = {
+            let mut doors = self.0.doors();
+            doors.sockets.oldest().and_then(|oldest| doors.sockets.leave(oldest))
+        };
+        self.drop_socket(dropped);
+    }
+
+    fn drop_socket(&self, notice: Option<CancellationToken>) {
+        if let Some(notice) = notice {
+            self.0.sockets_dropped.add(1);
+            notice.cancel();
+        }
+    }
+
+    /// A handshake of an agent whose credential is good.
+    ///
+    /// # Errors
+    /// `Busy` with what there is no room for.
+    pub(super) fn begin(
+        &self,
+        agent: AgentId,
+        registry: &Registry,
+    ) -> Result<Handshake, (ErrorCode, &'static str)> {
+        let notice = CancellationToken::new();
+        let begun = {
+            let mut doors = self.0.doors();
+            // Read under the lock: a handshake that becomes a session is in the registry before it leaves here.
+            let presence = if registry.session(agent).is_some() { Presence::Here } else { Presence::Away };
+            doors.handshakes.begin(agent, presence, registry.len(), notice.clone())
+        };
+        let (ticket, dropped) = begun.map_err(|full| match full {
+            Full::Handshakes => {
+                (ErrorCode::Busy, "as many handshakes are in flight as the hub takes at once")
+            }
+            Full::Sessions => (ErrorCode::Busy, "the hub has as many sessions as it takes"),
+        })?;
+        if let Some(dropped) = dropped {
+            self.0.handshakes_dropped.add(1);
+            dropped.cancel();
+        }
+        Ok(Handshake::new(Arc::clone(&self.0), agent, ticket, notice))
+    }
+
+    fn client<'a>(
+        &self,
+        peer: SocketAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> SocketAddr {
+        origin::client(&self.0.config.trusted_proxies, peer, forwarded)
+    }
+
+    fn is_familiar(&self, agent: AgentId) -> bool {
+        self.0.doors().familiar.contains(agent)
+    }
+
+    fn barred_for(&self, address: IpAddr) -> Option<Duration> {
+        let doors = self.0.doors();
+        doors.failures.as_ref()?.barred_for(Origin::of(address), clock::boot_now())
+    }
+
+    fn note_failure(&self, address: IpAddr) {
+        if let Some(failures) = &mut self.0.doors().failures {
+            failures.note(Origin::of(address), clock::boot_now());
+        }
+    }
+
+    /// When one who was refused for want of room is to come back.
+    fn turn(&self) -> Duration {
+        self.0.doors().turns.take(clock::boot_now(), draw())
+    }
+
+    /// The hub goes, with so many sessions. Within what this gives they will all be back.
+    pub(super) fn depart(&self, sessions: usize) -> Duration {
+        let departure = || Departure { spread: Spread::of(sessions), next: AtomicU32::new(0) };
+        self.0.departure.get_or_init(departure).spread.whole()
+    }
+
+    /// When one of the sessions of a hub that goes is to come back; each that asks gets a turn of its own.
+    pub(super) fn return_after(&self) -> Duration {
+        match self.0.departure.get() {
+            Some(departure) => departure.spread.wait(departure.next.fetch_add(1, Ordering::Relaxed), draw()),
+            None => limit::RETURN_PAUSE,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let doors = self.0.doors();
+        let bounds = doors.handshakes.bounds();
+        json!({
+            "unproven": doors.sockets.len(),
+            "unproven_max": doors.sockets.bound(),
+            "unproven_dropped": self.0.sockets_dropped.value(),
+            "handshakes": doors.handshakes.len(),
+            "handshakes_most": doors.handshakes.most(),
+            "handshakes_max": bounds.all,
+            "handshakes_dropped": self.0.handshakes_dropped.value(),
+            "sessions_max": bounds.sessions,
+        })
+    }
+}
+
+fn draw() -> u32 {
+    u32::from_le_bytes(random::bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn admission(max_sessions: u32, descriptors: Option<u64>) -> Value {
+        let config =
+            AdmissionConfig { max_sessions: NonZeroU32::new(max_sessions), ..AdmissionConfig::default() };
+        Admission::new(config, descriptors).to_json()
+    }
+
+    #[test]
+    fn a_tenth_of_the_sessions_may_be_sockets_that_have_proved_nothing() {
+        let figures = admission(5000, Some(1024));
+        assert_eq!(
+            (figures["unproven_max"].as_u64(), figures["sessions_max"].as_u64()),
+            (Some(500), Some(5000))
+        );
+        let figures = admission(2, Some(1024));
+        assert_eq!(figures["unproven_max"].as_u64(), Some(limit::UNPROVEN_MIN as u64));
+    }
+
+    #[test]
+    fn without_a_bound_on_sessions_the_descriptors_are_shared_out() {
+        let figures = admission(0, Some(20_000));
+        assert_eq!(
+            (figures["unproven_max"].as_u64(), figures["sessions_max"].as_u64()),
+            (Some(2000), Some(16_000))
+        );
+        assert_eq!(admission(0, Some(1_000_000))["unproven_max"].as_u64(), Some(limit::UNPROVEN_MAX as u64));
+        assert!(admission(0, None)["sessions_max"].as_u64().unwrap() > 1 << 60);
+    }
+
+    #[test]
+    fn places_are_given_back_when_their_guards_are_dropped() {
+        let admission = Admission::new(AdmissionConfig::default(), Some(1000));
+        let count = |name: &str| admission.to_json()[name].as_u64().unwrap();
+        let place = admission.enter(([192, 0, 2, 1], 7).into());
+        let again = place.clone();
+        drop(place);
+        assert_eq!(count("unproven"), 1, "one guard is left");
+        again.prove();
+        assert_eq!(count("unproven"), 0);
+        drop(again);
+        let registry = Registry::default();
+        let agent = AgentId::from_bytes([1; 16]);
+        let begun: Vec<_> = (0..limit::HANDSHAKES_PER_AGENT + 1)
+            .map(|_| admission.begin(agent, &registry).unwrap_or_else(|_| panic!("there is room")))
+            .collect();
+        assert_eq!(count("handshakes"), limit::HANDSHAKES_PER_AGENT as u64);
+        assert_eq!(count("handshakes_dropped"), 1);
+        assert!(begun[0].is_dropped() && !begun[1].is_dropped());
+        drop(begun);
+        assert_eq!(count("handshakes"), 0);
+        assert_eq!(count("handshakes_most"), limit::HANDSHAKES_PER_AGENT as u64);
+    }
+
+    #[test]
+    fn a_hub_that_goes_gives_each_session_a_turn_of_its_own() {
+        let admission = Admission::new(AdmissionConfig::default(), None);
+        let whole = admission.depart(50);
+        assert_eq!(admission.depart(7), whole, "it goes once");
+        let waits: Vec<_> = (0..50).map(|_| admission.return_after()).collect();
+        assert!(waits.is_sorted(), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait < whole));
+        assert!(waits[49] - waits[0] >= Duration::from_millis(480), "{waits:?}");
+    }
+}

@@ -1,0 +1,112 @@
+//! What every request passes before it is looked at: where it comes from, whether that address failed too often, and how
+//! long it may take while nobody has proved anything. Afterwards: whether it failed, and when to come back.
+//!
+//! Who shows the admin token is an operator and is held up by nothing here; the agents that registered lately pass
+//! though their address is barred.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::middleware::Next;
+
+use crate::hub::upgrade::{Refusal, seconds};
+use crate::hub::{Shared, api};
+use crate::wire::error::ErrorCode;
+use crate::wire::key::Bearer;
+
+use super::{Admission, Place};
+
+/// The header with the client's address that proxies write.
+const FORWARDED: &str = "x-forwarded-for";
+
+/// Who asks, as far as one can tell without the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    Operator,
+    /// It names an agent that registered lately; the credential is still to be checked.
+    Familiar,
+    Stranger,
+}
+
+/// Everything that comes in at a listener comes through here.
+pub(in crate::hub) async fn pass(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(place): Extension<Place>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let admission = &shared.admission;
+    let forwarded =
+        request.headers().get_all(FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
+    let client = admission.client(peer, forwarded);
+    request.extensions_mut().insert(ConnectInfo(client));
+    let asking = asking(&shared, request.headers());
+    if asking == Asking::Operator {
+        place.prove();
+        return next.run(request).await;
+    }
+    if asking == Asking::Stranger
+        && let Some(wait) = admission.barred_for(client.ip())
+    {
+        shared.counters.auth_failed.add(ErrorCode::RateLimited.name());
+        tracing::debug!(address = %client, "an address failed too often and is not listened to for now");
+        let detail = "this address failed too often";
+        return Refusal { retry_after: Some(wait), ..Refusal::new(ErrorCode::RateLimited, detail) }
+            .into_response();
+    }
+    let answer = tokio::time::timeout(admission.auth_timeout(), next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_late| {
+        let seconds = admission.auth_timeout().as_secs();
+        api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
+    });
+    if is_failure(response.status()) {
+        admission.note_failure(client.ip());
+    }
+    say_when(&mut response, admission);
+    response
+}
+
+fn asking(shared: &Shared, headers: &HeaderMap) -> Asking {
+    let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(text) = text.and_then(|text| text.strip_prefix("Bearer ")) else { return Asking::Stranger };
+    if shared.token.is(text) {
+        return Asking::Operator;
+    }
+    match text.parse::<Bearer>() {
+        Ok(bearer) if shared.admission.is_familiar(bearer.agent_id) => Asking::Familiar,
+        Ok(_) | Err(_) => Asking::Stranger,
+    }
+}
+
+/// What one does not get by doing everything right. A hub without room is nobody's failure.
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
+}
+
+/// A hub without room says when to come back, each time another time.
+fn say_when(response: &mut Response<Body>, admission: &Admission) {
+    let busy = matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    if busy && !response.headers().contains_key(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds(admission.turn()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_from_what_there_was_no_room_for() {
+        for status in [400, 401, 403, 404, 405, 408, 413, 426] {
+            assert!(is_failure(StatusCode::from_u16(status).unwrap()), "{status}");
+        }
+        for status in [101, 200, 202, 429, 500, 503] {
+            assert!(!is_failure(StatusCode::from_u16(status).unwrap()), "{status}");
+        }
+    }
+}
