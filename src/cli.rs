@@ -1,14 +1,5 @@
 //! The command line: parse, call, exit code. One file per command.
 
-#![cfg_attr(
-    not(any(feature = "agent", feature = "hub")),
-    allow(
-        dead_code,
-        unused_variables,
-        reason = "without either there are no commands: fuzz/ builds the pure parts alone"
-    )
-)]
-
 pub mod exit;
 
 #[cfg(feature = "agent")]

@@ -11,7 +11,7 @@ pub fn run(data: &[u8]) {
     let Some((length, rest)) = data.split_first() else { return };
     let (topic, rest) = rest.split_at((*length as usize).min(rest.len()));
     let Ok(topic) = std::str::from_utf8(topic) else { return };
-    let secret = MacKey::from_bytes(b"a secret text of more than 32 characters");
+    let secret = MacKey::from_bytes(b"the secret that only this target knows of");
     if let Ok(text) = std::str::from_utf8(rest) {
         assert!(verify(text, &secret, topic, NOW).is_err(), "nobody vouched for {text}");
     }

@@ -68,13 +68,12 @@ impl Setup {
         signs && !self.other_key
     }
 
-    /// Streams of all lanes in turn; at most two frames' worth.
+    /// Streams of all lanes in turn: few, or rarely more than one frame lists. Runs are to be short.
     fn states(&self) -> Vec<StreamState> {
         let id = |number: u8| ends::stream(Lane::ALL[usize::from(number % 3)], 1 + u64::from(number / 3));
-        let next = 1 + u64::from(self.records);
-        (0..self.streams % 130)
-            .map(|number| StreamState { stream: id(number), first_unacked: 1, next })
-            .collect()
+        let next = 1 + u64::from(self.records % 16);
+        let streams = if self.streams < 250 { self.streams % 8 } else { self.streams - 180 };
+        (0..streams).map(|number| StreamState { stream: id(number), first_unacked: 1, next }).collect()
     }
 }
 
@@ -118,8 +117,9 @@ pub struct Pair {
     down: VecDeque<Bytes>,
     said: Vec<Bytes>,
     outbox: BTreeMap<StreamId, Kept>,
-    /// What the hub was told of each stream.
+    /// What the hub was told of each stream, and what of it is durable.
     received: BTreeMap<StreamId, u64>,
+    committed: BTreeMap<StreamId, u64>,
     agent_seen: Seen,
     hub_seen: Seen,
     meddling: Meddling,
@@ -150,6 +150,7 @@ impl Pair {
             said: Vec::new(),
             outbox,
             received: BTreeMap::new(),
+            committed: BTreeMap::new(),
             agent_seen: Seen::default(),
             hub_seen: Seen::default(),
             meddling: Meddling::None,
@@ -194,8 +195,10 @@ impl Pair {
         let end = self.now.after(duration);
         for _ in 0..DEADLINES_MAX {
             self.settle();
-            self.commit();
-            self.settle();
+            // What is acked makes room for more.
+            while self.commit() {
+                self.settle();
+            }
             let deadlines = [self.agent.poll_timeout(), self.hub.poll_timeout()];
             let Some(next) = deadlines.into_iter().flatten().min().filter(|next| *next <= end) else {
                 return;

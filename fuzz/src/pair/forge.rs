@@ -279,7 +279,11 @@ fn register_ack(
             zstd: true,
         },
         marks,
-        config: config.map(|version| ConfigSnapshot { version, document: Bytes::from_static(b"{}"), signature: None }),
+        config: config.map(|version| ConfigSnapshot {
+            version,
+            document: Bytes::from_static(b"{}"),
+            signature: None,
+        }),
         retry: None,
     }
 }

@@ -56,11 +56,14 @@ impl Pair {
         }
     }
 
-    /// Everything that was told is durable.
-    pub(super) fn commit(&mut self) {
+    /// Everything that was told is durable. Whether that is more than before.
+    pub(super) fn commit(&mut self) -> bool {
+        let more = self.committed != self.received;
+        self.committed.clone_from(&self.received);
         for (stream, acked) in self.received.clone() {
             self.hub.handle_committed(self.now, StreamMark { stream, acked, acked_crc: 0 });
         }
         self.drain();
+        more
     }
 }
