@@ -18,6 +18,7 @@ pub mod record;
 mod shutdown;
 mod snapshot;
 pub mod state;
+mod token;
 pub(crate) mod uplink;
 
 use std::path::PathBuf;
@@ -32,9 +33,10 @@ use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
 
-use config::{Config, LinkMode};
+use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
 use state::{SAVED_ROW, Saved, State, Status};
+use token::keeper::Keeper;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -140,8 +142,11 @@ impl Agent {
                 if let Some(warning) = &hub.warning {
                     tracing::warn!("{warning}");
                 }
+                let tokens = (config.jwt == JwtMode::On)
+                    .then(|| Keeper::new(hub.token_url.clone(), config.identity_files(), state.clone()));
                 let connector = connect::Connector {
                     config,
+                    tokens,
                     hub,
                     outbox: outbox.clone(),
                     state: state.clone(),

@@ -5,6 +5,7 @@
 
 mod admission;
 mod api;
+mod clones;
 pub mod config;
 pub(crate) mod connection;
 mod counters;
@@ -24,7 +25,7 @@ pub mod view;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ use crate::id::HubId;
 use crate::limit;
 use crate::obs::{clock, descriptors, folder};
 use crate::time::HubTime;
+use crate::wire::jwt::JwtKey;
 
 use admission::Admission;
 use config::Config;
@@ -76,10 +78,18 @@ struct Shared {
     quota: Quota,
     config: Config,
     token: AdminToken,
+    jwt: JwtKey,
+    /// Of signed upgrades.
+    nonces: Mutex<upgrade::Nonces>,
     /// Held by the one bundle that is taken in.
     importing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// The clock that all of a hub's agents go by.
+fn hub_time() -> HubTime {
+    HubTime(clock::wall_now().0)
 }
 
 /// A running hub. Dropping it without [`Hub::shutdown`] leaves its tasks to the runtime.
@@ -100,7 +110,7 @@ impl Hub {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
-        store.note_start(HubTime(clock::wall_now().0)).await?;
+        store.note_start(hub_time()).await?;
         let api = listen::bind(config.listen).await?;
         let agents = match config.agent_listen {
             Some(address) => Some(listen::bind(address).await?),
@@ -117,9 +127,11 @@ impl Hub {
         let (token, first_start) =
             AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;
         let shared = Arc::new(Shared {
-            store,
             registry: Registry::default(),
             counters: Counters::default(),
+            jwt: store.jwt_key(),
+            nonces: Mutex::default(),
+            store,
             admission: Admission::new(config.admission.clone(), descriptors::limit()),
             quota: Quota::new(config.quota),
             config,

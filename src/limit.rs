@@ -171,6 +171,39 @@ pub const RECONNECT_STABLE: Duration = Duration::from_secs(30);
 pub const NO_ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// A hub's `retry_after` counts up to this: no hub can send an agent away for ever.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// A login that was replaced stays away for so long: the one that took over may be a copy.
+pub const REPLACED_WAIT: Duration = Duration::from_secs(60);
+/// A copy of an agent that is told apart stays away for so long.
+pub const IDENTITY_IN_USE_WAIT: Duration = Duration::from_secs(300);
+/// A process that was replaced is known as such for so long after it was seen last: many times what it stays away.
+pub const CLONE_MEMORY: Duration = Duration::from_secs(3600);
+/// Replaced processes remembered for one agent.
+pub const CLONES_PER_AGENT: usize = 8;
+/// Agents of which replaced processes are remembered; few in unit tests, so that they reach the edge.
+pub const CLONE_AGENTS_MAX: usize = if cfg!(test) { 100 } else { 10_000 };
+/// How long the nonce of a signed upgrade is remembered: twice what its time may be off, so that a nonce that is
+/// forgotten is refused for its time.
+pub const UPGRADE_NONCE_MEMORY: Duration = Duration::from_secs(2 * CLOCK_SKEW_MAX.as_secs());
+/// Nonces remembered for one agent: of more the oldest are forgotten, and its timestamps have to be later than theirs.
+pub const UPGRADE_NONCES_PER_AGENT: usize = 64;
+/// Agents whose nonces are remembered, at up to 3 KiB each; few in unit tests.
+pub const UPGRADE_NONCE_AGENTS_MAX: usize = if cfg!(test) { 1000 } else { 100_000 };
+/// How often agents are looked for that have been quiet for as long as a nonce is remembered.
+pub const UPGRADE_NONCE_SWEEP: Duration = Duration::from_secs(60);
+/// How long a token opens anything, unless the hub's config says otherwise.
+pub const JWT_TTL: Duration = Duration::from_secs(15 * 60);
+/// The shortest that config may say: an agent asks each half minute then.
+pub const JWT_TTL_MIN: Duration = Duration::from_secs(60);
+/// The longest, and what an agent believes at most.
+pub const JWT_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A token is refreshed so long before its end, or at half of its time where that is later.
+pub const JWT_REFRESH_AHEAD: Duration = Duration::from_secs(120);
+/// An agent asks for tokens no more often, whatever their time.
+pub const JWT_REFRESH_MIN: Duration = Duration::from_secs(30);
+/// A token that could not be fetched is asked for again after this.
+pub const JWT_RETRY: Duration = Duration::from_secs(60);
+/// A token's text: about 320 bytes are needed.
+pub const JWT_BYTES_MAX: usize = 1024;
 /// An agent without a usable key looks again this often.
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 

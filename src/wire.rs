@@ -12,10 +12,12 @@ pub mod error;
 pub mod identity;
 pub mod invite;
 pub mod job;
+pub mod jwt;
 pub mod key;
 pub mod mac;
 pub mod message;
 pub mod operator;
+pub mod signed_upgrade;
 pub mod url;
 mod walk;
 
@@ -31,5 +33,7 @@ pub const SUBPROTOCOL: &str = "outpost.v1";
 pub const VERSION: u32 = 1;
 /// Path of the upgrade below the hub's base URL.
 pub const CONNECT_PATH: &str = "/v1/agents/connect";
+/// Path of the tokens below the hub's base URL.
+pub const TOKEN_PATH: &str = "/v1/agents/token";
 /// Path of enrolment below the hub's base URL.
 pub const ENROLL_PATH: &str = "/v1/enroll";

@@ -29,6 +29,8 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
     });
     Ok(Hub {
         url: parsed.to_string(),
+        canonical: parsed.canonical(),
+        token_url: parsed.token_url(),
         endpoint: Endpoint {
             host: parsed.host(),
             port: parsed.port(),
@@ -55,6 +57,8 @@ mod tests {
         let hub = hub("http://[::1]:8440/outpost/", None).unwrap();
         assert_eq!(hub.endpoint.host, "::1");
         assert_eq!(hub.endpoint.port, 8440);
+        assert_eq!(hub.canonical, "http://[::1]:8440/outpost");
+        assert_eq!(hub.token_url, "http://[::1]:8440/outpost/v1/agents/token");
         assert_eq!(hub.endpoint.connect_url, "ws://[::1]:8440/outpost/v1/agents/connect");
         assert_eq!(hub.warning, None);
     }

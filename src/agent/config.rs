@@ -73,6 +73,16 @@ pub enum LinkMode {
     Off,
 }
 
+/// Whether upgrades present short-lived tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JwtMode {
+    /// Where there is a good one; otherwise the bearer.
+    On,
+    /// The bearer, always.
+    #[default]
+    Off,
+}
+
 /// What the command line sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -131,6 +141,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The Ed25519 identity, where one is named; else `DATA/agent.identity` where that is there.
     pub identity_file: Option<PathBuf>,
+    /// Whether upgrades present tokens.
+    pub jwt: JwtMode,
     /// Reconnect delays.
     pub reconnect: pace::Settings,
     /// A backlog without an ack for this long ends the session.
@@ -162,6 +174,10 @@ pub struct Config {
 pub struct Hub {
     /// As it was given, for status.
     pub url: String,
+    /// The one way to write that, which goes under the signature of an upgrade.
+    pub canonical: String,
+    /// Where tokens are asked for.
+    pub token_url: String,
     /// What is dialled.
     pub endpoint: Endpoint,
     /// `http://` and what the paths of plain requests stand behind.
@@ -180,6 +196,7 @@ impl Config {
             hub: None,
             key_file: data.join("agent.key"),
             identity_file: None,
+            jwt: JwtMode::default(),
             reconnect: pace::Settings::default(),
             no_ack: limit::NO_ACK_TIMEOUT,
             session: SessionSettings::default(),
@@ -258,6 +275,11 @@ impl Config {
         };
         config.key_file = raw.hub.key_file.clone().unwrap_or(config.key_file);
         config.identity_file = raw.hub.identity_file.clone();
+        config.jwt = match raw.hub.jwt.as_deref() {
+            None | Some("off") => JwtMode::Off,
+            Some("on") => JwtMode::On,
+            Some(other) => return Err(origin.wrong("hub.jwt", format!("`{other}` is not `on` or `off`"))),
+        };
         config.hub = match raw.hub.urls.as_deref().unwrap_or_default() {
             [] => None,
             [url] => Some(origin.hub(url, raw.hub.allow_insecure.as_deref())?),

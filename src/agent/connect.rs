@@ -2,14 +2,14 @@
 //!
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
+mod attempt;
+
 use ed25519_dalek::SigningKey;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::net::dial::{self, DialError, Greeting};
-use crate::net::ws::Link;
+use crate::net::dial::DialError;
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
@@ -19,16 +19,19 @@ use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
 use super::config::{Config, Hub};
-use super::credential::{Choice, Means, Next};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
+use super::token::keeper::Keeper;
 use super::uplink::{Again, Outcome, Surroundings, Uplink};
+use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
 pub(super) struct Connector {
     pub(super) config: Config,
+    /// Where tokens are presented.
+    pub(super) tokens: Option<Keeper>,
     pub(super) hub: Hub,
     pub(super) outbox: Outbox,
     pub(super) state: State,
@@ -37,17 +40,18 @@ pub(super) struct Connector {
     pub(super) instance: InstanceId,
 }
 
-/// An upgrade that was answered.
-struct Dialled {
-    link: Link<TcpStream>,
-    nonce: [u8; 32],
-    /// What it was made with, and so what the session runs with.
-    key: KeyFile,
-}
-
 impl Connector {
-    /// Runs until it is stopped.
+    /// Runs until it is stopped; beside the attempts, what they present is kept fresh.
     pub(super) async fn run(self) {
+        let fresh = async {
+            if let Some(tokens) = &self.tokens {
+                tokens.run(self.stop.clone()).await;
+            }
+        };
+        tokio::join!(self.dial_for_ever(), fresh);
+    }
+
+    async fn dial_for_ever(&self) {
         let mut pace = Pace::new(self.config.reconnect);
         let mut rolled = Again::Later;
         self.state.set_link(LinkState::Reconnecting);
@@ -122,7 +126,7 @@ impl Connector {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity) => dialled,
         };
-        let Dialled { link, nonce, key } = match dialled {
+        let Dialled { link, nonce, key, token } = match dialled {
             Ok(dialled) => dialled,
             Err(error) => return refused(&error),
         };
@@ -152,32 +156,11 @@ impl Connector {
             parties,
             operator_keys: self.config.operator_keys.clone(),
         };
-        Uplink::new(link, session, with).run().await
-    }
-
-    /// Dials until the hub takes what is presented, or refuses what no other credential mends.
-    async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
-        let means = Means { has_previous: identity.previous.is_some(), has_token: false };
-        let mut choice = Choice::first(means);
-        loop {
-            let nonce = random::bytes();
-            self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
-            let key = choice.key_of(identity);
-            let bearer = key.bearer().to_text();
-            let greeting = Greeting { authorization: &bearer, nonce: &nonce };
-            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
-                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone() }),
-                Err(DialError::Refused(refusal)) => refusal,
-                Err(error) => return Err(error),
-            };
-            match choice.refused(means, &refusal, (self.config.wall_clock)()) {
-                Next::Now(next) => {
-                    tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
-                    choice = next;
-                }
-                Next::Later => return Err(DialError::Refused(refusal)),
-            }
+        let outcome = Uplink::new(link, session, with).run().await;
+        if let (true, TokenFate::Refused, Some(tokens)) = (outcome.verified(), token, &self.tokens) {
+            tokens.refused();
         }
+        outcome
     }
 
     fn session(

@@ -79,6 +79,8 @@ pub struct Counters {
     pub acks: u64,
     /// Bodies this version does not know.
     pub unknown_bodies: u64,
+    /// Tokens fetched.
+    pub tokens: u64,
     /// Records taken from local programs.
     pub records_taken: u64,
     /// Offered jobs and config snapshots that were refused while there were operator keys.

@@ -275,6 +275,8 @@ mod tests {
         again.prove();
         assert_eq!(count("unproven"), 0);
         drop(again);
+        drop(admission.enter(([192, 0, 2, 1], 8).into()));
+        assert_eq!(count("unproven"), 0, "one that never proved anything");
         let registry = Registry::default();
         let agent = AgentId::from_bytes([1; 16]);
         let begun: Vec<_> = (0..limit::HANDSHAKES_PER_AGENT + 1)

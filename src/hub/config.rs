@@ -1,5 +1,6 @@
 //! The hub's settings: flags over `OUTPOST_<SECTION>_<KEY>` over hub.toml over defaults.
 
+mod auth;
 mod limits;
 mod network;
 mod quota;
@@ -14,6 +15,7 @@ use crate::limit;
 use crate::obs::log::Format;
 use crate::wire::message::{Limits, SignatureMode};
 
+use auth::Auth;
 pub use limits::AdmissionConfig;
 use limits::LimitsFile;
 pub use network::{Network, ParseNetworkError};
@@ -34,6 +36,11 @@ pub struct Config {
     pub agent_listen: Option<SocketAddr>,
     /// What is asked of agents without a bound key; those with one always sign.
     pub signature: SignatureMode,
+    /// The hub's URLs as agents dial them, in [`HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
+    /// bound key have to be signed for one of them.
+    pub public_urls: Vec<String>,
+    /// How long a token opens upgrades: 1 minute to 24 hours.
+    pub jwt_ttl: Duration,
     /// Bytes of one message, at most `limit::MESSAGE_BYTES_MAX`.
     pub message_bytes: u32,
     /// A peer that accepts no byte for this long is dropped; not a setting, tests shorten it.
@@ -107,6 +114,7 @@ struct File {
     data: Option<PathBuf>,
     listen: Option<String>,
     agent_listen: Option<String>,
+    public_urls: Option<Vec<String>>,
     #[serde(default)]
     auth: Auth,
     trusted_proxies: Option<Vec<String>>,
@@ -118,12 +126,6 @@ struct File {
     log: LogConfig,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Auth {
-    signature: Option<String>,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -131,6 +133,8 @@ impl Default for Config {
             listen: LISTEN,
             agent_listen: None,
             signature: SignatureMode::Optional,
+            public_urls: Vec::new(),
+            jwt_ttl: limit::JWT_TTL,
             message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
             write_timeout: limit::WRITE_TIMEOUT,
             admission: AdmissionConfig::default(),
@@ -163,6 +167,10 @@ impl Config {
         set("OUTPOST_LISTEN", &mut settings.listen);
         set("OUTPOST_AGENT_LISTEN", &mut settings.agent_listen);
         set("OUTPOST_AUTH_SIGNATURE", &mut settings.auth.signature);
+        set("OUTPOST_AUTH_JWT_TTL", &mut settings.auth.jwt_ttl);
+        if let Some(urls) = variable("OUTPOST_PUBLIC_URLS") {
+            settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
+        }
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
         settings.limits.overlay_environment(&variable);
         settings.quota.overlay_environment(&variable);
@@ -204,11 +212,6 @@ impl Config {
 impl File {
     fn check(self) -> Result<Config, ConfigError> {
         let defaults = Config::default();
-        let signature = match self.auth.signature.as_deref() {
-            None => defaults.signature,
-            Some(name) => SignatureMode::from_name(name)
-                .ok_or_else(|| wrong("auth.signature", name, "none, optional or required"))?,
-        };
         if let Some(level) = &self.log.level
             && level.parse::<tracing::level_filters::LevelFilter>().is_err()
         {
@@ -218,7 +221,9 @@ impl File {
             data: self.data.unwrap_or(defaults.data),
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
-            signature,
+            public_urls: auth::public_urls(&self.public_urls.unwrap_or_default())?,
+            jwt_ttl: self.auth.jwt_ttl()?,
+            signature: self.auth.signature()?,
             message_bytes: self.limits.message()?,
             write_timeout: defaults.write_timeout,
             admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,

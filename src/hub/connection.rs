@@ -24,16 +24,16 @@ use crate::id::SessionId;
 use crate::limit;
 use crate::obs::{clock, random};
 use crate::session::{Closed, HubConfig, HubSession};
-use crate::time::{BootTime, HubTime};
+use crate::time::BootTime;
 use crate::wire::error::ErrorCode;
 use crate::wire::message::ChannelBinding;
 
-use super::Shared;
 use super::admission::Handshake;
 use super::ingest::Intake;
 use super::registry::Entry;
 use super::socket::Socket;
 use super::store::{Credential, IngestReply, StoreError};
+use super::{Shared, hub_time};
 use ending::{for_peer, gone, of_socket};
 use line::{Incoming, Line, Reading};
 use orders::Orders;
@@ -302,6 +302,10 @@ impl Connection {
     async fn finish(mut self, closed: Closed) {
         let name = closed.error.map_or("closed", ErrorCode::name);
         self.shared.counters.sessions_ended.add(name);
+        if self.intake.is_none() && closed.error.is_some() {
+            // It never registered: that counts with what upgrades are refused for.
+            self.shared.counters.auth_failed.add(name);
+        }
         tracing::info!(agent = %self.credential.agent.name, session = %self.session_id, error = name,
             code = closed.code, detail = closed.detail, means = closed.error.map(ErrorCode::text), "a session ended");
         if closed.error == Some(ErrorCode::WriteTimeout) {
@@ -328,8 +332,4 @@ async fn sleep_until(deadline: Option<BootTime>) {
         Some(deadline) => tokio::time::sleep(deadline.since(clock::boot_now())).await,
         None => std::future::pending().await,
     }
-}
-
-fn hub_time() -> HubTime {
-    HubTime(clock::wall_now().0)
 }

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 pub(super) struct Counters {
     pub(super) auth_ok: Counter,
     pub(super) auth_failed: ByName,
+    /// What upgrades that were let in presented: bearer or token.
+    pub(super) credentials: ByName,
+    pub(super) tokens_issued: Counter,
     pub(super) enrolled: Counter,
     pub(super) enroll_failed: ByName,
     pub(super) sessions_ended: ByName,
@@ -55,6 +58,8 @@ impl Counters {
         json!({
             "auth_ok": self.auth_ok.value(),
             "auth_failed": self.auth_failed.value(),
+            "credentials": self.credentials.value(),
+            "tokens_issued": self.tokens_issued.value(),
             "enrolled": self.enrolled.value(),
             "enroll_failed": self.enroll_failed.value(),
             "registrations": self.registrations.value(),

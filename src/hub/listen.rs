@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use crate::limit;
-use crate::wire::{CONNECT_PATH, ENROLL_PATH};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
 
 use super::admission::{Place, gate};
 use super::{Shared, StartError, api, enroll, upgrade};
@@ -33,6 +33,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
 pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
     let agents = Router::new()
         .route(CONNECT_PATH, any(upgrade::connect))
+        .route(TOKEN_PATH, any(upgrade::token::issue))
         .route(ENROLL_PATH, any(enroll::enroll))
         .fallback(upgrade::fallback)
         .with_state(Arc::clone(shared));
@@ -41,6 +42,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
         api.fallback(api::not_found)
     } else {
         api.route(CONNECT_PATH, any(upgrade::connect).with_state(Arc::clone(shared)))
+            .route(TOKEN_PATH, any(upgrade::token::issue).with_state(Arc::clone(shared)))
             .route(ENROLL_PATH, any(enroll::enroll).with_state(Arc::clone(shared)))
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };

@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 use crate::id::{HubId, Lane};
 use crate::obs::{clock, folder, random};
 use crate::time::HubTime;
+use crate::wire::jwt::JwtKey;
 
 pub use agents::{AgentRow, AgentState, Issued, Particulars};
 pub use audit::{AuditRow, Departure};
@@ -133,6 +134,11 @@ impl Store {
     /// Which installation this is.
     pub fn hub_id(&self) -> HubId {
         self.hub_id
+    }
+
+    /// What signs the tokens of this installation.
+    pub fn jwt_key(&self) -> JwtKey {
+        self.sealer.jwt_key(self.hub_id)
     }
 
     /// Stops the writer after what it was given; what comes later is refused with `Closed`.

@@ -1,11 +1,15 @@
 //! From an HTTP request to an agent's WebSocket: everything that can be refused with a status is refused here.
 //!
-//! The order: shape, version (426) and nonce (400), credential (401, 403), then whether the hub can take anything (503).
+//! The order: shape, version (426) and nonce (400), credential (401, 403), the signature where one is wanted (401), then
+//! whether the hub can take anything (503).
 //! Each refusal carries `X-Outpost-Error` with the error table's name, and is counted under it.
 
+mod nonces;
 mod proof;
 mod refusal;
 mod request;
+mod signed;
+pub(super) mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +20,13 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL};
+use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL, TOKEN_PATH};
 
 use super::admission::Handshake;
 use super::store::Credential;
 use super::{Shared, api, connection, enroll};
+pub(super) use nonces::Nonces;
+use proof::Proof;
 pub(super) use refusal::{Refusal, seconds};
 use request::Wanted;
 
@@ -29,6 +35,7 @@ struct Admitted {
     handshake: Handshake,
     wanted: Wanted,
     credential: Credential,
+    proof: Proof,
 }
 
 /// The agents' paths below any prefix; everything else is not found.
@@ -40,6 +47,9 @@ pub(super) async fn fallback(
 ) -> Response<Body> {
     if uri.path().ends_with(CONNECT_PATH) {
         return connect(state, address, request).await;
+    }
+    if uri.path().ends_with(TOKEN_PATH) {
+        return token::issue(state, address, request).await;
     }
     if uri.path().ends_with(ENROLL_PATH) {
         return enroll::enroll(state, request).await;
@@ -61,8 +71,9 @@ pub(super) async fn connect(
         let refusal = Refusal::new(ErrorCode::BadRequest, "the connection cannot be upgraded");
         return refuse(&shared, address, refusal);
     };
+    let Admitted { handshake, wanted: Wanted { agent_nonce, accept }, credential, proof } = admitted;
     shared.counters.auth_ok.add(1);
-    let Admitted { handshake, wanted: Wanted { agent_nonce, accept }, credential } = admitted;
+    shared.counters.credentials.add(proof.name());
     let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, address);
     shared.tasks.spawn(serve);
     let response = Response::builder()
@@ -78,14 +89,15 @@ pub(super) async fn connect(
 
 async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Admitted, Refusal> {
     let wanted = Wanted::of(method, headers)?;
-    let credential = proof::check(shared, headers).await?;
+    let (credential, proof) = proof::check(shared, headers).await?;
+    signed::check(shared, headers, &credential)?;
     if shared.stop.is_cancelled() {
         return Err(Refusal::new(ErrorCode::GoingAway, "the hub is shutting down"));
     }
     shared.store.ready().await?;
     let begun = shared.admission.begin(credential.agent.id, &shared.registry);
     let handshake = begun.map_err(|(code, detail)| Refusal::new(code, detail))?;
-    Ok(Admitted { handshake, wanted, credential })
+    Ok(Admitted { handshake, wanted, credential, proof })
 }
 
 /// Counts and logs a refusal on its way out.

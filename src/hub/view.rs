@@ -12,6 +12,7 @@ use crate::id::{AgentName, Lane};
 use crate::wire::batch;
 use crate::wire::message::{RecordKind, SignatureMode};
 
+use super::clones::Replaced;
 use super::import::Imported;
 use super::registry::{Entry, Registry};
 use super::store::{
@@ -62,6 +63,15 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
     alarms.extend(gaps.iter().filter(|gap| gap.reason == "hub_lost").map(|gap| {
         format!("hub_lost: this hub had acked {} {} to {} and lost them", gap.stream, gap.from, gap.to)
     }));
+    let clones = registry.map(|registry| registry.clones(row.id)).unwrap_or_default();
+    let session = registry.and_then(|registry| registry.session(row.id));
+    alarms.extend(clones.iter().map(|copy| {
+        let there = session.as_ref().map_or("nowhere now".to_owned(), |there| there.address.to_string());
+        format!(
+            "identity_in_use: two copies of this agent run, from {} (refused) and from {there}; give each an identity of its own",
+            copy.address
+        )
+    }));
     alarms.extend(losses.iter().map(|loss| {
         format!("{}: the agent reports {} {} to {}", loss.reason, loss.stream, loss.from, loss.to)
     }));
@@ -90,6 +100,7 @@ pub async fn agent(store: &Store, row: &AgentRow, registry: Option<&Registry>) -
                 })
                 .collect(),
         );
+        view.insert("copies".to_owned(), clones.iter().map(copy).collect());
         view.insert("stored_bytes".to_owned(), json!(store.stored_bytes(row.agent).await?));
         view.insert("alarms".to_owned(), json!(alarms));
         view.extend(access(&store.access(row.agent).await?));
@@ -138,6 +149,11 @@ fn session_json(entry: &Entry) -> Value {
         "agent_version": heartbeat.map(|heartbeat| heartbeat.agent_version),
         "outbox": outbox,
     })
+}
+
+fn copy(copy: &Replaced) -> Value {
+    json!({"instance": copy.instance.to_string(), "address": copy.address.to_string(),
+        "refusals": copy.refusals, "last_refused_ms": copy.at.0})
 }
 
 fn gap_row(gap: &GapRow) -> Value {

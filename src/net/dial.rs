@@ -11,14 +11,15 @@ use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::limit;
 use crate::secret::Secret;
 use crate::time::HubTime;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
+use crate::wire::signed_upgrade::SignedUpgrade;
 
 use super::ws::{self, Counted, Link};
 
@@ -49,6 +50,8 @@ pub struct Greeting<'a> {
     pub authorization: &'a Secret<String>,
     /// Fresh random bytes.
     pub nonce: &'a [u8; 32],
+    /// Where the agent has an identity.
+    pub signed: Option<&'a SignedUpgrade>,
 }
 
 /// Why there is no link.
@@ -151,6 +154,10 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, authorization);
     headers.insert(NONCE_HEADER, header(&encode32(greeting.nonce))?);
+    for (name, text) in greeting.signed.map(SignedUpgrade::headers).into_iter().flatten() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| unusable(error.to_string()))?;
+        headers.insert(name, header(&text)?);
+    }
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     Ok(request)
 }
@@ -179,7 +186,7 @@ mod tests {
 
     async fn greet(endpoint: &Endpoint) -> Result<Link<TcpStream>, DialError> {
         let authorization = &Secret::new("opa1.who".to_owned());
-        dial(endpoint, Greeting { authorization, nonce: &[7; 32] }).await
+        dial(endpoint, Greeting { authorization, nonce: &[7; 32], signed: None }).await
     }
 
     /// A server that answers one request with `answer` and hands back what it was asked.

@@ -218,6 +218,15 @@ impl HubSession {
         self.fail(&WireError::new(code, detail));
     }
 
+    /// The same for an agent that is to come back no sooner than that.
+    pub fn send_away(&mut self, code: ErrorCode, detail: &str, retry_after: Duration) {
+        let (mut last, closed) = verdict(&WireError::new(code, detail));
+        if let Message::Error(error) = &mut last {
+            error.retry_after = Some(retry_after);
+        }
+        self.end(self.inbound.agreed().then_some(last), closed);
+    }
+
     /// Ends the session because the hub goes; an agent that has proved itself is told when to come back.
     pub fn go_away(&mut self, _now: BootTime, retry_after: Duration, detail: &str) {
         let code = ErrorCode::GoingAway;

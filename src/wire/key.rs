@@ -8,6 +8,7 @@
 //!                      info "outpost/v1 " || ("a2h" | "h2a") || hub_id || agent_id || session_id || channel_binding)
 //! job secrets   = HKDF(mac_root, info "outpost/v1 job secret")   at rest on the agent, never on the wire
 //! bundle key    = HKDF(mac_root, info "outpost/v1 bundle" || bundle_id)
+//! token key     = HKDF(hub.key, info "outpost/v1 jwt" || hub_id)              the hub's alone; see `wire/jwt.rs`
 //! ack file key  = HKDF(mac_root, info "outpost/v1 bundle ack" || hub_id || agent_id)
 //! ```
 //! HKDF is HKDF-SHA256 with 32 bytes of output, and with the empty salt where none is named.
@@ -179,7 +180,7 @@ pub fn bundle_digest(hub_id: HubId, agent_id: AgentId, bundle: BundleId, content
     hash.finalize().into()
 }
 
-fn derive(key: &Secret, salt: &[u8], info: &[&[u8]]) -> Secret {
+pub(super) fn derive(key: &Secret, salt: &[u8], info: &[&[u8]]) -> Secret {
     let mut output = [0; 32];
     #[expect(clippy::expect_used, reason = "32 bytes are one HKDF block; the bound is 255 blocks")]
     Hkdf::<Sha256>::new(Some(salt), key.expose())

@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::CONNECT_PATH;
+use super::{CONNECT_PATH, TOKEN_PATH};
 
 /// How far plain text (http, ws) may go beyond loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,7 +152,19 @@ impl HubUrl {
         format!("{}://{}{}", self.scheme.name(), self.authority(), self.prefix)
     }
 
-    /// The same for plain requests, whichever scheme was written.
+    /// The one way to write where this leads: http or https, without the port where it is the usual one. What an agent
+    /// signs as `X-Outpost-URL`, and a hub compares with its own.
+    pub fn canonical(&self) -> String {
+        let usual = if self.scheme_is_tls() { 443 } else { 80 };
+        Self { port: self.port.filter(|port| *port != usual), ..self.clone() }.http_base()
+    }
+
+    /// Where tokens are asked for, over HTTP.
+    pub fn token_url(&self) -> String {
+        format!("{}{TOKEN_PATH}", self.http_base())
+    }
+
+    /// The base for plain requests, whichever scheme was written.
     pub fn http_base(&self) -> String {
         let scheme = if self.scheme_is_tls() { Scheme::Https } else { Scheme::Http };
         format!("{}://{}{}", scheme.name(), self.authority(), self.prefix)

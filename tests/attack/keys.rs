@@ -39,7 +39,7 @@ async fn a_stolen_bearer_without_its_key_opens_no_session() {
     thief.up = guess.session_key(Direction::AgentToHub, &thief.context);
     thief.say(register()).await;
     assert_eq!(thief.closed().await, (1008, "bad_mac".to_owned()));
-    scene.moved(&[("auth_ok", 1), ("sessions_ended.bad_mac", 1)]).await;
+    scene.moved(&[("auth_ok", 1), ("refused.bad_mac", 1)]).await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_session_of_another_agents_id_is_not_carried_by_ones_own_key() {
     agent.up = own.key.mac_root().session_key(Direction::AgentToHub, &context);
     agent.say(register()).await;
     assert_eq!(agent.closed().await, (1008, "bad_mac".to_owned()));
-    scene.moved(&[("auth_failed.unauthorized", 1), ("auth_ok", 1), ("sessions_ended.bad_mac", 1)]).await;
+    scene.moved(&[("auth_failed.unauthorized", 1), ("auth_ok", 1), ("refused.bad_mac", 1)]).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_bound_public_key_of_another_length_or_a_weak_one_verifies_nothing_and
         assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()), "forged, {bytes:?}");
         let (status, agents) = scene.world.get("/v1/agents").await;
         assert_eq!((status, agents["agents"].as_array().unwrap().len()), (200, 2), "{agents}");
-        scene.moved(&[("auth_ok", 2), ("sessions_ended.bad_signature", 2)]).await;
+        scene.moved(&[("auth_ok", 2), ("refused.bad_signature", 2)]).await;
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::net::TcpSocket;
 use crate::raw_agent::{RawAgent, World, records, register};
 use crate::scene::Scene;
 
-const BAD_MAC: [(&str, u64); 2] = [("auth_ok", 1), ("sessions_ended.bad_mac", 1)];
+const BAD_MAC: [(&str, u64); 2] = [("auth_ok", 1), ("refused.bad_mac", 1)];
 
 /// The end of who sends what does not verify.
 async fn ends_for_its_mac(agent: &mut RawAgent) {
@@ -32,7 +32,7 @@ async fn a_register_ack_sent_back_ends_the_session() {
     // Number 2, as the agent's next one would be.
     agent.send(ack).await;
     ends_for_its_mac(&mut agent).await;
-    scene.moved(&BAD_MAC[1..]).await;
+    scene.moved(&[("sessions_ended.bad_mac", 1)]).await;
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_register_of_another_session_registers_nobody() {
     let mut second = scene.world.connect().await;
     second.send(recorded.clone()).await;
     ends_for_its_mac(&mut second).await;
-    scene.check(&[("auth_ok", 2), ("sessions_ended.bad_mac", 1)]).await;
+    scene.check(&[("auth_ok", 2), ("refused.bad_mac", 1)]).await;
     // The session it was made for takes it.
     first.send(recorded).await;
     assert!(matches!(first.hear().await, Message::RegisterAck(_)));
@@ -60,7 +60,7 @@ async fn records_of_another_session_are_not_stored() {
     scene.set().await;
     second.send(recorded).await;
     ends_for_its_mac(&mut second).await;
-    scene.moved(&BAD_MAC[1..]).await;
+    scene.moved(&[("sessions_ended.bad_mac", 1)]).await;
 }
 
 /// Everything an agent said is said again, from the upgrade on: the hub's nonce is another.

@@ -45,7 +45,7 @@ async fn a_register_without_the_signature_is_refused() {
     let mut agent = scene.world.connect().await;
     agent.say(register()).await;
     assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()));
-    scene.moved(&[("auth_ok", 1), ("sessions_ended.bad_signature", 1)]).await;
+    scene.moved(&[("auth_ok", 1), ("refused.bad_signature", 1)]).await;
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_signature_over_an_earlier_challenge_is_refused() {
     let hub_time = agent.hub_time;
     reply(&mut agent, &identity(), &mixed, hub_time).await;
     assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()));
-    scene.moved(&[("auth_ok", 3), ("sessions_ended.bad_signature", 2)]).await;
+    scene.moved(&[("auth_ok", 3), ("refused.bad_signature", 2)]).await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_signature_for_another_agent_hub_nonce_session_channel_or_time_is_refu
         reply(&mut agent, &identity(), &context, hub_time).await;
         assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()), "{what}");
     }
-    scene.moved(&[("auth_ok", count), ("sessions_ended.bad_signature", count)]).await;
+    scene.moved(&[("auth_ok", count), ("refused.bad_signature", count)]).await;
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_signature_of_another_identity_is_refused() {
     let (context, hub_time) = (agent.context, agent.hub_time);
     reply(&mut agent, &other, &context, hub_time).await;
     assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()));
-    scene.moved(&[("auth_ok", 1), ("sessions_ended.bad_signature", 1)]).await;
+    scene.moved(&[("auth_ok", 1), ("refused.bad_signature", 1)]).await;
 }
 
 /// Somebody between poses as another hub, to have the agent sign what this hub wants signed.
@@ -122,7 +122,7 @@ async fn a_signature_made_for_another_hubs_challenge_is_refused() {
     let mut agent = scene.world.connect().await;
     agent.send(frame.freeze()).await;
     assert_eq!(agent.closed().await, (1008, "bad_mac".to_owned()));
-    let expected = [("auth_ok", 2), ("sessions_ended.bad_signature", 1), ("sessions_ended.bad_mac", 1)];
+    let expected = [("auth_ok", 2), ("refused.bad_signature", 1), ("refused.bad_mac", 1)];
     scene.moved(&expected).await;
     elsewhere.world.hub.shutdown().await;
 }
@@ -137,5 +137,5 @@ async fn a_signature_changed_in_any_byte_is_refused() {
         agent.say(Message::ChallengeReply(Box::new(signature))).await;
         assert_eq!(agent.closed().await, (1008, "bad_signature".to_owned()), "byte {at}");
     }
-    scene.moved(&[("auth_ok", 5), ("sessions_ended.bad_signature", 5)]).await;
+    scene.moved(&[("auth_ok", 5), ("refused.bad_signature", 5)]).await;
 }

@@ -27,7 +27,7 @@ async fn who_does_not_answer_the_challenge_in_time_is_closed() {
         ends_after(signing, began, Duration::from_secs(10)),
         ends_after(plain, began, Duration::from_secs(15)),
     );
-    scene.moved(&[("auth_ok", 2), ("sessions_ended.register_timeout", 2)]).await;
+    scene.moved(&[("auth_ok", 2), ("refused.register_timeout", 2)]).await;
 }
 
 async fn ends_after(mut agent: RawAgent, began: BootTime, limit: Duration) {

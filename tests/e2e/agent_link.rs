@@ -35,7 +35,7 @@ fn records(range: std::ops::Range<u32>) -> Vec<NewRecord> {
         .collect()
 }
 
-async fn status(agent: &Agent, what: &str, wish: impl Fn(&Status) -> bool) -> Status {
+pub(crate) async fn status(agent: &Agent, what: &str, wish: impl Fn(&Status) -> bool) -> Status {
     let wait = async {
         loop {
             let status = agent.status().await.unwrap();

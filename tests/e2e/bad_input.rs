@@ -136,6 +136,9 @@ async fn a_request_that_never_completes_is_ended_in_time_and_so_is_silence() {
     let mut silent = RawHttp::connect(world.hub.agent_addr()).await;
     let mut slow = RawHttp::connect(world.hub.agent_addr()).await;
     slow.send("GET /v1/agents/connect HTTP/1.1\r\nX-Slow: ").await.unwrap();
+    let mut bodiless = RawHttp::connect(world.hub.agent_addr()).await;
+    let answer = bodiless.ask("POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n{").await;
+    assert_eq!(answer.status, 408, "{answer:?}");
     an_agent_works(&world).await;
     // One byte after the other, for as long as the hub listens.
     let mut trickle = tokio::time::interval(Duration::from_millis(50));

@@ -11,6 +11,8 @@
 
 #[cfg(feature = "hub")]
 mod admission;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod agent_credential;
 #[cfg(feature = "agent")]
 mod agent_jobs;
 mod agent_link;
@@ -19,9 +21,13 @@ mod agent_socket;
 #[cfg(feature = "hub")]
 mod bad_input;
 #[cfg(feature = "hub")]
+mod copies;
+#[cfg(feature = "hub")]
 mod delivery;
 #[cfg(feature = "hub")]
 mod departure;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod front;
 #[cfg(feature = "agent")]
 mod hand_hub;
 #[cfg(feature = "hub")]
@@ -43,5 +49,9 @@ mod raw_http;
 mod refusal;
 #[cfg(feature = "hub")]
 mod signed_jobs;
+#[cfg(feature = "hub")]
+mod signed_upgrade;
+#[cfg(feature = "hub")]
+mod token;
 #[cfg(feature = "hub")]
 mod upgrade;

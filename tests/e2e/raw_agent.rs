@@ -99,9 +99,24 @@ impl World {
 
     /// The same upgrade request each time, where the nonce is the same.
     pub(crate) async fn connect_with(&self, nonce: [u8; 32], socket: TcpSocket) -> RawAgent {
+        self.connect_asking(self.request(&nonce), nonce, socket).await
+    }
+
+    /// With a request of one's own that carries this nonce.
+    pub(crate) async fn connect_asking(
+        &self,
+        request: Request<()>,
+        nonce: [u8; 32],
+        socket: TcpSocket,
+    ) -> RawAgent {
         let stream = socket.connect(self.hub.agent_addr()).await.unwrap();
-        let (ws, _) = within(tokio_tungstenite::client_async(self.request(&nonce), stream)).await.unwrap();
+        let (ws, _) = within(tokio_tungstenite::client_async(request, stream)).await.unwrap();
         RawAgent::challenged(ws, &self.key, nonce).await
+    }
+
+    /// A counter of the hub's status, by its names.
+    pub(crate) async fn counter(&self, group: &str, name: &str) -> u64 {
+        self.get("/v1/status").await.1["counters"][group][name].as_u64().unwrap_or_default()
     }
 
     /// Up to and including the RegisterAck.

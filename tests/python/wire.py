@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.descriptor import FieldDescriptor
 from grpc_tools import protoc
 
+import upgrade
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 TRAILER = bytes([0x7A, 0x20])
@@ -301,6 +303,7 @@ def parse_golden(text):
 def write():
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / "keys.json").write_text(key_vectors())
+    (GOLDEN / upgrade.FILE).write_text(upgrade.vectors())
     for name, (key, frame) in frames().items():
         (GOLDEN / f"{name}.hex").write_text(golden_text(name, key, frame))
 
@@ -324,6 +327,7 @@ def check():
             wrong.append(what)
 
     expect((GOLDEN / "keys.json").read_text() == key_vectors(), "keys.json differs from what Python derives")
+    upgrade.check((GOLDEN / upgrade.FILE).read_text(), expect)
     made = frames()
     committed = {path.stem for path in GOLDEN.glob("*.hex")}
     expect(committed == set(made), f"golden files and frames differ: {sorted(committed ^ set(made))}")

@@ -8,3 +8,4 @@ mod messages;
 mod refusals;
 mod round_trip;
 mod support;
+mod upgrade;

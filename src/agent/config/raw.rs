@@ -30,6 +30,7 @@ pub(super) struct RawHub {
     pub(super) urls: Option<Vec<String>>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) identity_file: Option<PathBuf>,
+    pub(super) jwt: Option<String>,
     #[serde(deserialize_with = "insecure")]
     pub(super) allow_insecure: Option<String>,
 }
@@ -172,8 +173,9 @@ impl Raw {
 
     /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
     pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
-        let texts: [(&str, &mut Option<String>); 16] = [
+        let texts: [(&str, &mut Option<String>); 17] = [
             ("OUTPOST_LINK", &mut self.link),
+            ("OUTPOST_HUB_JWT", &mut self.hub.jwt),
             ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
             ("OUTPOST_RECONNECT_MIN", &mut self.reconnect.min),
             ("OUTPOST_RECONNECT_MAX", &mut self.reconnect.max),

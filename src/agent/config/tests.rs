@@ -77,6 +77,18 @@ fn every_key_of_this_part_is_taken() {
 }
 
 #[test]
+fn tokens_are_presented_where_that_is_wanted() {
+    for (text, expected) in [("", JwtMode::Off), ("[hub]\njwt = \"on\"", JwtMode::On)] {
+        let (_folder, path) = file(text);
+        assert_eq!(Config::check_file(&path).unwrap().jwt, expected, "{text}");
+    }
+    let environment = |name: &str| (name == "OUTPOST_HUB_JWT").then(|| "on".to_owned());
+    let flags = Flags { no_link: true, ..Flags::default() };
+    assert_eq!(Config::load(None, environment, &flags).unwrap().jwt, JwtMode::On);
+    assert!(error("[hub]\njwt = \"yes\"").contains("hub.jwt: `yes` is not `on` or `off`"));
+}
+
+#[test]
 fn the_defaults_need_only_an_address() {
     let flags = Flags { hub: Some("http://127.0.0.1:8440".to_owned()), ..Flags::default() };
     let config = Config::load(None, none, &flags).unwrap();

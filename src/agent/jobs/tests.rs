@@ -1,4 +1,6 @@
-//! Jobs on a disk that has no room for what is to be written of them.
+//! Jobs on a disk that has no room for what is to be written of them; signed ones beside.
+
+mod signed;
 
 mod locked;
 

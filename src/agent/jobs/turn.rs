@@ -29,17 +29,17 @@ impl Actor {
         else {
             return;
         };
+        if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
+            let reason =
+                "the operator keys of this agent were changed since it was accepted; submit it again";
+            return self.fail(job, reason).await;
+        }
         let Some(spec) = self.specs.get(&job).cloned() else {
             if self.is_locked(job) {
                 return;
             }
             return self.fail(job, "its spec is not in the journal any more").await;
         };
-        if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
-            let reason =
-                "the operator keys of this agent were changed since it was accepted; submit it again";
-            return self.fail(job, reason).await;
-        }
         match self.queue(job, &spec, created_at, at) {
             Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
             Ok(None) => {}

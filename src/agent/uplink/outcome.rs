@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limit;
 use crate::outbox::StoreError;
 use crate::session::Closed;
 use crate::time::BootTime;
@@ -20,9 +21,6 @@ pub(crate) enum Again {
     /// At once: a lane began a new epoch.
     AtOnce,
 }
-
-/// A login that was replaced waits this long, so that two copies do not chase each other.
-const REPLACED_WAIT: Duration = Duration::from_secs(60);
 
 /// What one session leaves.
 #[derive(Debug, Default)]
@@ -63,8 +61,11 @@ impl Outcome {
         self.text = explained(text, error);
         self.error = error;
         self.advice.retry = error.map_or(Retry::Soon, ErrorCode::retry);
-        if error == Some(ErrorCode::Replaced) {
-            self.at_least(REPLACED_WAIT);
+        // Two copies do not chase each other, however this one learns that there is another.
+        match error {
+            Some(ErrorCode::Replaced) => self.at_least(limit::REPLACED_WAIT),
+            Some(ErrorCode::IdentityInUse) => self.at_least(limit::IDENTITY_IN_USE_WAIT),
+            Some(_) | None => {}
         }
     }
 
@@ -140,9 +141,17 @@ mod tests {
         by_close.closed_by_peer(1000, "replaced");
         for outcome in [by_message, by_close] {
             assert_eq!(outcome.code, "replaced");
-            assert_eq!(outcome.advice.retry_after, Some(REPLACED_WAIT));
+            assert_eq!(outcome.advice.retry_after, Some(limit::REPLACED_WAIT));
             assert_eq!(outcome.text.matches(ErrorCode::Replaced.text()).count(), 1, "{}", outcome.text);
         }
+    }
+
+    #[test]
+    fn a_copy_that_is_sent_away_stays_away_for_five_minutes() {
+        let mut outcome = Outcome::default();
+        outcome.closed_by_peer(1008, "identity_in_use");
+        assert_eq!(outcome.advice.retry_after, Some(limit::IDENTITY_IN_USE_WAIT));
+        assert_eq!(outcome.advice.retry, Retry::Capped);
     }
 
     #[test]

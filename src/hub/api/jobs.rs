@@ -20,11 +20,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::hub::store::{JobCursor, JobError, JobFilter, JobRow};
-use crate::hub::{Shared, view};
+use crate::hub::{Shared, hub_time, view};
 use crate::id::JobId;
 use crate::job::{JobState, SpecError};
-use crate::obs::clock;
-use crate::time::HubTime;
 
 use super::{Answer, Failure, name, refused};
 use wait::{Deadline, Until};
@@ -64,10 +62,6 @@ impl From<SpecError> for Failure {
         };
         Self { status, name, message: error.to_string() }
     }
-}
-
-fn hub_time() -> HubTime {
-    HubTime(clock::wall_now().0)
 }
 
 fn job_id(text: &str) -> Result<JobId, Failure> {

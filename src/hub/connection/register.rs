@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::hub::ingest::Intake;
-use crate::hub::registry::Entry;
+use crate::hub::registry::{self, Entry};
 use crate::hub::store::{Login, StoreError, Welcome};
+use crate::limit;
 use crate::obs::clock;
 use crate::time::ClockOffset;
+use crate::wire::error::ErrorCode;
 use crate::wire::message::Register;
 
 use super::{Connection, hub_time};
@@ -24,8 +26,16 @@ impl Connection {
             since,
             ClockOffset::between(since, register.wall_time),
         ));
-        self.entry = Some(Arc::clone(&entry));
-        if let Some(old) = self.shared.registry.login(entry) {
+        let replaced = match self.shared.registry.login(Arc::clone(&entry), clock::boot_now()) {
+            registry::Login::First => None,
+            registry::Login::Replaces(old) => Some(old),
+            registry::Login::Refused(there) => {
+                self.refuse_copy(&there);
+                return Ok(());
+            }
+        };
+        self.entry = Some(entry);
+        if let Some(old) = replaced {
             tracing::warn!(agent = %agent.name, first = %old.address, second = %self.address,
                 "a second login of the agent replaces the first");
             if tokio::time::timeout(self.shared.config.write_timeout, old.released()).await.is_err() {
@@ -69,5 +79,15 @@ impl Connection {
             entry.ask_for_rotation();
         }
         Ok(())
+    }
+
+    /// Two copies of the agent run: the one that is there stays.
+    fn refuse_copy(&mut self, there: &Entry) {
+        let agent = &self.credential.agent.name;
+        tracing::warn!(%agent, there = %there.address, refused = %self.address,
+            "two copies of the agent run; give each an identity of its own");
+        let detail =
+            format!("another copy is connected from {}, this one comes from {}", there.address, self.address);
+        self.session.send_away(ErrorCode::IdentityInUse, &detail, limit::IDENTITY_IN_USE_WAIT);
     }
 }

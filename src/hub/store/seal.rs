@@ -11,9 +11,10 @@ use std::path::Path;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 
-use crate::id::{AgentId, JobId, KeyId};
+use crate::id::{AgentId, HubId, JobId, KeyId};
 use crate::obs::{random, secret_file};
 use crate::secret::Secret;
+use crate::wire::jwt::JwtKey;
 use crate::wire::key::MacRoot;
 
 use super::error::StoreError;
@@ -23,7 +24,11 @@ const NONCE_BYTES: usize = 12;
 const CHECK_TEXT: &[u8; 32] = b"outpost hub.key belongs to this ";
 
 /// Seals and unseals what the database must not hold in the open.
-pub(super) struct Sealer(Aes256Gcm);
+pub(super) struct Sealer {
+    cipher: Aes256Gcm,
+    /// For what else follows from it.
+    key: Secret,
+}
 
 impl Sealer {
     /// Reads the key file; `None` where there is none.
@@ -51,7 +56,12 @@ impl Sealer {
     }
 
     fn new(key: &Secret) -> Self {
-        Self(Aes256Gcm::new(key.expose().into()))
+        Self { cipher: Aes256Gcm::new(key.expose().into()), key: key.clone() }
+    }
+
+    /// What signs tokens.
+    pub(super) fn jwt_key(&self, hub: HubId) -> JwtKey {
+        JwtKey::new(&self.key, hub)
     }
 
     /// Seals an agent's MAC root.
@@ -99,7 +109,7 @@ impl Sealer {
     fn seal(&self, value: &[u8], label: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce = random::bytes::<NONCE_BYTES>();
         let sealed = self
-            .0
+            .cipher
             .encrypt(&Nonce::from(nonce), Payload { msg: value, aad: label })
             .map_err(|_| StoreError::Unsealable)?;
         Ok([nonce.as_slice(), &sealed].concat())
@@ -108,7 +118,7 @@ impl Sealer {
     fn open(&self, sealed: &[u8], label: &[u8]) -> Result<Secret<Vec<u8>>, StoreError> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(StoreError::Unsealable)?;
         let value = self
-            .0
+            .cipher
             .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: label })
             .map_err(|_| StoreError::Unsealable)?;
         Ok(Secret::new(value))

@@ -5,6 +5,22 @@ fn parse(text: &str) -> HubUrl {
 }
 
 #[test]
+fn what_leads_to_the_same_hub_is_written_in_one_way() {
+    for (text, canonical) in [
+        ("wss://Hub.Example:443/out/", "https://hub.example/out"),
+        ("https://hub.example/out/v1/agents/connect", "https://hub.example/out"),
+        ("https://hub.example:80", "https://hub.example:80"),
+        ("ws://localhost:80/", "http://localhost"),
+        ("http://[0:0::1]:8440", "http://[::1]:8440"),
+    ] {
+        let url = parse(text);
+        assert_eq!(url.canonical(), canonical, "{text}");
+        assert_eq!(parse(canonical).token_url(), format!("{canonical}/v1/agents/token"));
+        assert_eq!(parse(canonical).canonical(), canonical, "the form reads back");
+    }
+}
+
+#[test]
 fn every_prefix_is_kept_and_the_path_never_doubled() {
     for (text, base, path) in [
         ("https://hub.example", "https://hub.example", "/v1/agents/connect"),

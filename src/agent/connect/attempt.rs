@@ -1,0 +1,77 @@
+//! One attempt to reach the hub: dials, and again at once where another credential may be taken.
+
+use tokio::net::TcpStream;
+
+use crate::agent::credential::{Choice, Means, Next, Proof};
+use crate::agent::identity::Identity;
+use crate::net::dial::{self, DialError, Greeting};
+use crate::net::ws::Link;
+use crate::obs::random;
+use crate::wire::key::KeyFile;
+use crate::wire::signed_upgrade::UpgradeClaim;
+
+use super::Connector;
+
+/// An upgrade that was answered.
+pub(super) struct Dialled {
+    pub(super) link: Link<TcpStream>,
+    pub(super) nonce: [u8; 32],
+    /// What it was made with, and so what the session runs with.
+    pub(super) key: KeyFile,
+    pub(super) token: TokenFate,
+}
+
+/// What the hub said to the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenFate {
+    /// It took it, or none was presented.
+    Unknown,
+    /// It wanted the bearer.
+    Refused,
+}
+
+impl Connector {
+    /// Dials until the hub takes what is presented, or refuses what no other credential mends.
+    pub(super) async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
+        let held = self.tokens.as_ref().and_then(|tokens| tokens.usable(&identity.key.key_id));
+        let means = Means { has_previous: identity.previous.is_some(), has_token: held.is_some() };
+        let mut choice = Choice::first(means);
+        let mut token = TokenFate::Unknown;
+        loop {
+            self.state.count(|counters| counters.dials = counters.dials.saturating_add(1));
+            let (nonce, key) = (random::bytes(), choice.key_of(identity));
+            let authorization = match (choice.proof, &held) {
+                (Proof::Token, Some(held)) => held.clone(),
+                (Proof::Token, None) | (Proof::Bearer, _) => key.bearer().to_text(),
+            };
+            let signed = identity.signing.as_ref().map(|signing| self.claim(key, choice).sign(signing));
+            let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
+            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
+                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
+                Err(DialError::Refused(refusal)) => refusal,
+                Err(error) => return Err(error),
+            };
+            match choice.refused(means, &refusal, (self.config.wall_clock)()) {
+                Next::Now(next) => {
+                    tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
+                    if choice.proof != next.proof {
+                        token = TokenFate::Refused;
+                    }
+                    choice = next;
+                }
+                Next::Later => return Err(DialError::Refused(refusal)),
+            }
+        }
+    }
+
+    /// What a signed upgrade vouches for.
+    fn claim(&self, key: &KeyFile, choice: Choice) -> UpgradeClaim {
+        let offset = choice.clock.unwrap_or_else(|| self.state.clock_offset());
+        UpgradeClaim {
+            url: self.hub.canonical.clone(),
+            agent_id: key.agent_id,
+            timestamp: offset.correct((self.config.wall_clock)()),
+            nonce: random::bytes(),
+        }
+    }
+}

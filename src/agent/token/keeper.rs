@@ -1,0 +1,126 @@
+//! Fetches tokens while the agent runs, and hands out the one that is good.
+//!
+//! Never in anybody's way: an attempt that finds no token presents the bearer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::identity::{self, IdentityFiles};
+use crate::agent::state::State;
+use crate::id::KeyId;
+use crate::limit;
+use crate::net::http::{self, HttpError};
+use crate::obs::clock::boot_now;
+use crate::secret::Secret;
+
+use super::Tokens;
+
+/// The timers' clock stops in suspend, the deadlines' does not: look at least this often.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The token of one agent, and where it comes from.
+#[derive(Debug)]
+pub(in crate::agent) struct Keeper {
+    tokens: Mutex<Tokens>,
+    wake: Notify,
+    url: String,
+    files: IdentityFiles,
+    state: State,
+}
+
+/// A token as it came.
+struct Fetched {
+    key_id: KeyId,
+    token: Secret<String>,
+    lifetime: Duration,
+}
+
+impl Keeper {
+    pub(in crate::agent) fn new(url: String, files: IdentityFiles, state: State) -> Self {
+        let tokens = Mutex::new(Tokens::new(boot_now()));
+        Self { tokens, wake: Notify::new(), url, files, state }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        // A panic elsewhere leaves a whole token or none behind.
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token of this key, where there is a good one.
+    pub(in crate::agent) fn usable(&self, key_id: &KeyId) -> Option<Secret<String>> {
+        let token = self.tokens().usable(boot_now(), key_id);
+        if token.is_none() {
+            // It may be time to fetch one.
+            self.wake.notify_one();
+        }
+        token
+    }
+
+    /// A hub that proved to be the right one took the bearer after it had refused the token.
+    pub(in crate::agent) fn refused(&self) {
+        self.tokens().refused(boot_now());
+    }
+
+    /// Runs until it is stopped.
+    pub(in crate::agent) async fn run(&self, stop: CancellationToken) {
+        let mut failing = false;
+        loop {
+            let wait = self.tokens().fetch_at().since(boot_now());
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(wait.min(LOOK)) => {}
+                }
+                continue;
+            }
+            let (url, files, asked) = (self.url.clone(), self.files.clone(), boot_now());
+            let fetched = tokio::select! {
+                () = stop.cancelled() => return,
+                fetched = tokio::task::spawn_blocking(move || fetch(&url, &files)) => fetched,
+            };
+            let error = match fetched {
+                Ok(Ok(Fetched { key_id, token, lifetime })) => {
+                    self.tokens().fetched(asked, key_id, token, lifetime);
+                    self.state.count(|counters| counters.tokens = counters.tokens.saturating_add(1));
+                    failing = false;
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(error) => error.to_string(),
+            };
+            self.tokens().failed(boot_now());
+            if failing {
+                tracing::debug!(%error, "still no token");
+            } else {
+                tracing::warn!(%error, "no token; the bearer serves instead, and the hub is asked again each minute");
+            }
+            failing = true;
+        }
+    }
+}
+
+/// Asks once. Blocks.
+fn fetch(url: &str, files: &IdentityFiles) -> Result<Fetched, String> {
+    let key = identity::load(files).map_err(|error| error.to_string())?.key;
+    let bearer = key.bearer().to_text();
+    let answer = http::post(url, Some(&bearer), &json!({}), limit::HANDSHAKE_TIMEOUT);
+    let mut answer = answer.map_err(|error: HttpError| error.to_string())?;
+    let token = match answer.get_mut("token").map(Value::take) {
+        Some(Value::String(token)) => Secret::new(token),
+        _ => return Err(format!("the answer of {url} has no token")),
+    };
+    let usable = token.expose().len() <= limit::JWT_BYTES_MAX
+        && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    let seconds = answer.get("expires_in_s").and_then(Value::as_u64);
+    match seconds {
+        Some(seconds) if usable => {
+            Ok(Fetched { key_id: key.key_id, token, lifetime: Duration::from_secs(seconds) })
+        }
+        _ => Err(format!("the token of {url} is none, or says no time")),
+    }
+}
