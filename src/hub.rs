@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
-use crate::obs::{clock, descriptors};
+use crate::obs::{clock, descriptors, folder};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
 
@@ -122,6 +122,7 @@ impl Hub {
         let local_addr = bound(&api)?;
         let agent_addr = agents.as_ref().map_or(Ok(local_addr), bound)?;
         // Last: a start that failed before is not the first one, whose user is told what to do next.
+        folder::warn_of(&config.data);
         let path = token::path(&config.data);
         let (token, first_start) =
             AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;

@@ -145,7 +145,9 @@ fn secrets(args: &Args) -> Result<BTreeMap<&str, Secret<String>>, CliError> {
             return wrong(Exit::Failed, "is not a text; encode it, as base64 does".to_owned());
         };
         let text = value.expose();
-        let bytes = text.strip_suffix('\n').map_or(text.len(), |text| text.trim_end_matches('\r').len());
+        let text =
+            text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+        let bytes = text.len();
         value.expose_mut().truncate(bytes);
         if secrets.insert(name.as_str(), value).is_some() {
             return wrong(Exit::Usage, "the name is there twice".to_owned());

@@ -19,6 +19,7 @@ mod full_disk;
 mod hub_key;
 mod job_kills;
 mod job_refusals;
+mod job_secrets;
 mod jobs;
 mod leak;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
