@@ -473,5 +473,7 @@ pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const ENROLL_BODY_BYTES_MAX: usize = 4096;
 /// From the first byte of a request to enrol to its last, and from there to the answer.
 pub const ENROLL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an agent waits for its disk to take a new key; its session stands still for that time.
+pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;

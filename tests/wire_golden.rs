@@ -17,12 +17,15 @@ use outpost::wire::batch;
 use outpost::wire::envelope::{Header, open, seal};
 use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{Answer, JobAck, JobOffer, Refusal};
-use outpost::wire::key::{AgentKey, Bearer, Direction, KeyFile, MacRoot, SessionContext, challenge_digest};
+use outpost::wire::key::{
+    AgentKey, Bearer, Direction, KeyFile, MacRoot, RotationContext, RotationHalf, SessionContext,
+    challenge_digest,
+};
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
     Challenge, ChannelBinding, Codec, ConfigRefusal, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway,
-    Heartbeat, LaneDepth, Limits, Listing, Message, Part, Record, RecordKind, Records, Register, RegisterAck,
-    RetryHints, SignatureMode, StreamMark, StreamState,
+    Heartbeat, KeyShare, LaneDepth, Limits, Listing, Message, Part, Record, RecordKind, Records, Register,
+    RegisterAck, RetryHints, SignatureMode, StreamMark, StreamState,
 };
 use outpost::wire::operator::{OperatorSignature, Subject};
 use serde_json::Value;
@@ -292,7 +295,14 @@ fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Mess
             }),
         ),
         (&keys.down, 9, Message::CancelJob(job())),
+        (&keys.down, 10, Message::RotateKey(share(vectors, "hub_public"))),
+        (&keys.up, 10, Message::KeyReply(share(vectors, "agent_public"))),
+        (&keys.down, 11, Message::KeyStored("k2".parse().unwrap())),
     ]
+}
+
+fn share(vectors: &Vectors, public: &str) -> KeyShare {
+    KeyShare { key_id: "k2".parse().unwrap(), public: vectors.bytes("outputs", public) }
 }
 
 fn header(seq: u64, correlation: MessageId) -> Header {
@@ -389,6 +399,27 @@ fn keys_are_derived_as_the_vectors_say() {
     }
     assert_eq!(challenge_digest(&context, HUB_TIME), vectors.bytes("outputs", "challenge_digest"));
     assert_eq!(challenge_digest(&bound, HUB_TIME), vectors.bytes("outputs", "challenge_digest_tls"));
+}
+
+#[test]
+fn the_rotated_key_is_the_one_of_the_vectors() {
+    let vectors = Vectors::read();
+    let half = |name| RotationHalf::new(vectors.bytes("inputs", name));
+    let (hub_public, agent_public) = (half("hub_half").public(), half("agent_half").public());
+    assert_eq!(hub_public, vectors.bytes("outputs", "hub_public"));
+    assert_eq!(agent_public, vectors.bytes("outputs", "agent_public"));
+    let (root, context) = (vectors.root(), vectors.context([0; 32]));
+    let context = RotationContext {
+        root: &root,
+        hub_id: context.hub_id,
+        agent_id: context.agent_id,
+        key_id: &"k2".parse().unwrap(),
+        hub_public: &hub_public,
+        agent_public: &agent_public,
+    };
+    let expected = AgentKey::new(vectors.bytes("outputs", "rotated_key"));
+    assert_eq!(half("hub_half").agree(&agent_public, &context), Some(expected.clone()));
+    assert_eq!(half("agent_half").agree(&hub_public, &context), Some(expected));
 }
 
 #[test]

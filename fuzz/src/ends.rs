@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use outpost::id::{AgentId, Epoch, HubId, InstanceId, Lane, SessionId, StreamId};
+use outpost::id::{AgentId, Epoch, HubId, InstanceId, KeyId, Lane, SessionId, StreamId};
 use outpost::limit;
 use outpost::session::{AgentConfig, HubConfig, RegisterInfo};
 use outpost::time::{BootTime, HubTime};
@@ -26,6 +26,11 @@ pub fn key_file() -> KeyFile {
         key_id: "k1".parse().expect("a key id"),
         key: AgentKey::new([3; 32]),
     }
+}
+
+/// The id of some other key of the agent.
+pub fn key_id(number: u8) -> KeyId {
+    format!("k{number}").parse().expect("a key id")
 }
 
 /// The root of its MAC keys.

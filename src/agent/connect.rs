@@ -24,7 +24,7 @@ use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
-use super::uplink::{Again, Outcome, Surroundings, Uplink};
+use super::uplink::{Again, Outcome, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
@@ -154,6 +154,7 @@ impl Connector {
             hub: self.hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
+            key: SessionKey { file: self.config.key_file.clone(), key },
             operator_keys: self.config.operator_keys.clone(),
         };
         let outcome = Uplink::new(link, session, with).run().await;

@@ -12,6 +12,7 @@ mod event;
 mod farewell;
 mod outcome;
 mod registration;
+mod rotation;
 mod turn;
 
 use std::future::Future;
@@ -38,6 +39,7 @@ use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
 pub(crate) use outcome::Again;
 pub(super) use outcome::Outcome;
+pub(super) use rotation::SessionKey;
 
 /// The machine's deadlines are in boot time, the timers' clock stops in suspend: look at least this often.
 const WAKE_MAX: Duration = Duration::from_secs(10);
@@ -56,6 +58,7 @@ pub(super) struct Surroundings {
     pub(super) parties: Parties,
     pub(super) operator_keys: Option<OperatorKeys>,
     pub(super) hub: String,
+    pub(super) key: SessionKey,
 }
 
 /// One session under way.

@@ -46,6 +46,7 @@ pub use jobs::{
     Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
     JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
 };
+pub(super) use keys::fresh_id as fresh_key_id;
 pub use keys::{Credential, Denied};
 pub use lock::FolderLock;
 pub use login::{Login, Welcome};

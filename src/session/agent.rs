@@ -9,6 +9,7 @@ mod config;
 mod deadline;
 mod handshake;
 mod receive;
+mod rotation;
 mod stream;
 mod uplink;
 
@@ -32,6 +33,7 @@ use super::outbound::Outbound;
 use super::port::{Port, verdict};
 pub use config::AgentConfig;
 use handshake::PendingAck;
+use rotation::Rotation;
 use uplink::Uplink;
 
 /// The agent's machine.
@@ -46,6 +48,7 @@ pub struct AgentSession {
     port: Port<AgentEvent>,
     heartbeat: Option<Heartbeat>,
     uplink: Uplink,
+    rotation: Rotation,
 }
 
 /// Both directions, once the Challenge gave the keys.
@@ -93,6 +96,7 @@ impl AgentSession {
             link: None,
             heartbeat: None,
             uplink: Uplink::default(),
+            rotation: Rotation::default(),
         }
     }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::id::{InstanceId, JobId, MessageId, SessionId, StreamId};
+use crate::id::{InstanceId, JobId, KeyId, MessageId, SessionId, StreamId};
 use crate::time::{ClockOffset, HubTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::job::{JobAck, JobOffer};
+use crate::wire::key::AgentKey;
 use crate::wire::message::{
-    ConfigSnapshot, ErrorMessage, Gap, GoAway, Heartbeat, LossReport, Records, Register, RetryHints,
-    StreamMark,
+    ConfigSnapshot, ErrorMessage, Gap, GoAway, Heartbeat, KeyShare, LossReport, Records, Register,
+    RetryHints, StreamMark,
 };
 
 /// How the agent introduces itself: a Register without its streams and its wall clock.
@@ -103,6 +104,10 @@ pub enum AgentEvent {
     },
     /// A job is to end.
     CancelJob(JobId),
+    /// The hub wants a new key; answered with `agree_key` and, once that is durable, `key_is_durable`.
+    RotateKey(KeyShare),
+    /// The hub has the new key: come back with it.
+    KeyStored(KeyId),
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.
@@ -155,6 +160,13 @@ pub enum HubEvent {
     Heartbeat(Heartbeat),
     /// An answer to an offer that is not a record: a refusal, or the state of a job accepted before.
     JobAck(JobAck),
+    /// A key the agent holds durably and asks to be known by; commit it, then answer with `key_stored`.
+    KeyAgreed {
+        /// Its id.
+        key_id: KeyId,
+        /// The key.
+        key: AgentKey,
+    },
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.

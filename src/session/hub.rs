@@ -10,6 +10,7 @@ mod config;
 mod handshake;
 mod intake;
 mod receive;
+mod rotation;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use super::port::{Port, verdict};
 use acks::Acks;
 pub use config::HubConfig;
 use intake::Intake;
+use rotation::Rotation;
 
 /// The hub's machine.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub struct HubSession {
     port: Port<HubEvent>,
     intake: Intake,
     acks: Acks,
+    rotation: Rotation,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,7 @@ impl HubSession {
             port,
             intake: Intake::new(&config.limits),
             acks: Acks::default(),
+            rotation: Rotation::default(),
             config,
         }
     }

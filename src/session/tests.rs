@@ -10,4 +10,5 @@ mod jobs;
 mod keepalive;
 mod random;
 mod refusals;
+mod rotation;
 mod world;

@@ -7,6 +7,7 @@ mod field;
 mod handshake;
 mod job;
 mod record;
+mod rotation;
 mod stream;
 
 use bytes::Bytes;
@@ -50,6 +51,9 @@ pub(super) fn to_proto(message: Message) -> Option<Body> {
         Message::JobOffer(offer) => Body::JobOffer(job::offer_to_proto(offer)),
         Message::JobAck(ack) => Body::JobAck(job::ack_to_proto(ack)),
         Message::CancelJob(id) => Body::CancelJob(job::cancel_to_proto(id)),
+        Message::RotateKey(share) => Body::RotateKey(rotation::rotate_to_proto(&share)),
+        Message::KeyReply(share) => Body::KeyReply(rotation::reply_to_proto(&share)),
+        Message::KeyStored(key_id) => Body::KeyStored(rotation::stored_to_proto(&key_id)),
         Message::Unknown(_) => return None,
     })
 }
@@ -80,5 +84,8 @@ pub(super) fn from_proto(body: Body) -> Result<Message, WireError> {
         Body::JobOffer(offer) => Message::JobOffer(job::offer_from_proto(offer)?),
         Body::JobAck(ack) => Message::JobAck(job::ack_from_proto(ack)?),
         Body::CancelJob(cancel) => Message::CancelJob(job::cancel_from_proto(&cancel)?),
+        Body::RotateKey(rotate) => Message::RotateKey(rotation::rotate_from_proto(&rotate)?),
+        Body::KeyReply(reply) => Message::KeyReply(rotation::reply_from_proto(&reply)?),
+        Body::KeyStored(stored) => Message::KeyStored(rotation::stored_from_proto(&stored)?),
     })
 }

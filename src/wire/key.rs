@@ -14,6 +14,7 @@
 //! HKDF is HKDF-SHA256 with 32 bytes of output, and with the empty salt where none is named.
 
 mod file;
+mod rotation;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +29,7 @@ use super::VERSION;
 use super::mac::MacKey;
 
 pub use file::{Bearer, KeyError, KeyFile};
+pub use rotation::{RotationContext, RotationHalf};
 
 /// 32 random bytes an agent and its hub share; they cross the wire only at enrolment.
 #[derive(Debug, Clone, PartialEq, Eq)]

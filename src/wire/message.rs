@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{Epoch, HubId, InstanceId, JobId, Lane, SessionId, StreamId};
+use crate::id::{Epoch, HubId, InstanceId, JobId, KeyId, Lane, SessionId, StreamId};
 use crate::time::{ClockOffset, HubTime, WallTime};
 
 use super::error::ErrorCode;
@@ -49,6 +49,12 @@ pub enum Message {
     JobAck(JobAck),
     /// Ends a job (hub to agent).
     CancelJob(JobId),
+    /// Asks for a new key (hub to agent).
+    RotateKey(KeyShare),
+    /// The agent's half of it, durable there (agent to hub).
+    KeyReply(KeyShare),
+    /// The new key is good from now on (hub to agent).
+    KeyStored(KeyId),
     /// A body this version does not know: its field number, 0 where there was none. Counted, otherwise ignored.
     Unknown(u32),
 }
@@ -74,9 +80,21 @@ impl Message {
             Self::JobOffer(_) => "job_offer",
             Self::JobAck(_) => "job_ack",
             Self::CancelJob(_) => "cancel_job",
+            Self::RotateKey(_) => "rotate_key",
+            Self::KeyReply(_) => "key_reply",
+            Self::KeyStored(_) => "key_stored",
             Self::Unknown(_) => "unknown",
         }
     }
+}
+
+/// One end's half of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyShare {
+    /// The new key's id.
+    pub key_id: KeyId,
+    /// X25519, fresh.
+    pub public: [u8; 32],
 }
 
 /// Consecutive records `first .. first + count` of one stream. `batch` is their encoding, see [`super::batch`].

@@ -26,5 +26,6 @@ mod leak;
 mod memory;
 mod operator;
 mod revocation;
+mod rotation;
 mod soak;
 mod world;

@@ -17,6 +17,7 @@ import tempfile
 import grpc_tools
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.descriptor import FieldDescriptor
@@ -33,7 +34,7 @@ CONTROL, EVENTS, LOGS = 1, 2, 3
 def compile_protos():
     """Compiles proto/ into a temporary folder and imports it: the module of each file, by its name."""
     folder = tempfile.mkdtemp(prefix="outpost-proto-")
-    names = ["record", "control", "handshake", "job", "envelope"]
+    names = ["record", "control", "handshake", "job", "rotation", "envelope"]
     arguments = ["protoc", f"-I{ROOT / 'proto'}", f"--python_out={folder}"]
     arguments.append(f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}")
     if protoc.main(arguments + [f"outpost/v1/{name}.proto" for name in names]) != 0:
@@ -44,7 +45,7 @@ def compile_protos():
 
 PROTO = compile_protos()
 record_pb, control, handshake = PROTO["record"], PROTO["control"], PROTO["handshake"]
-job = PROTO["job"]
+job, rotation = PROTO["job"], PROTO["rotation"]
 Envelope = PROTO["envelope"].Envelope
 
 # --- keys ---------------------------------------------------------------------------------------------------------
@@ -101,6 +102,16 @@ DOCUMENT = b"{}"
 JOB_SIGNATURE = IDENTITY.sign(b"outpost/v1 job\0" + SPEC)
 CONFIG_SIGNATURE = IDENTITY.sign(b"outpost/v1 config\0" + DOCUMENT)
 
+HUB_HALF = X25519PrivateKey.from_private_bytes(counting(0xD0, 32))
+AGENT_HALF = X25519PrivateKey.from_private_bytes(counting(0x50, 32))
+HUB_PUBLIC = HUB_HALF.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+AGENT_PUBLIC = AGENT_HALF.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+NEXT_KEY_ID = "k2"
+ROTATED_KEY = derive(
+    AGENT_HALF.exchange(HUB_HALF.public_key()), MAC_ROOT,
+    b"outpost/v1 rotate" + HUB_ID + AGENT_ID + bytes([len(NEXT_KEY_ID)]) + NEXT_KEY_ID.encode()
+    + HUB_PUBLIC + AGENT_PUBLIC)
+
 
 def base64url(raw):
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
@@ -110,7 +121,7 @@ def key_vectors():
     inputs = {
         "agent_key": AGENT_KEY, "hub_id": HUB_ID, "agent_id": AGENT_ID, "session_id": SESSION_ID,
         "agent_nonce": AGENT_NONCE, "hub_nonce": HUB_NONCE, "tls_binding": TLS_BINDING,
-        "identity_seed": IDENTITY_SEED,
+        "identity_seed": IDENTITY_SEED, "hub_half": counting(0xD0, 32), "agent_half": counting(0x50, 32),
     }
     sample = b"outpost"
     tag = lambda key: hmac.new(key, sample, hashlib.sha256).digest()
@@ -127,6 +138,9 @@ def key_vectors():
         "challenge_digest_tls": challenge_digest(TLS_BINDING),
         "identity_public": IDENTITY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw),
         "challenge_signature": SIGNATURE,
+        "hub_public": HUB_PUBLIC,
+        "agent_public": AGENT_PUBLIC,
+        "rotated_key": ROTATED_KEY,
     }
     # The Rust side never shows a MAC key, so each key is also given as its MAC over the ASCII text `outpost`.
     macs = {name: tag(outputs[name]) for name in ["challenge_key", "a2h", "h2a", "a2h_tls", "h2a_tls"]}
@@ -201,6 +215,9 @@ def bodies():
         ("job_ack", A2H, 9, dict(job_ack=job.JobAck(
             job_id=JOB_ID, refusal=job.JOB_REFUSAL_BUSY, detail="32 jobs wait"))),
         ("cancel_job", H2A, 9, dict(cancel_job=job.CancelJob(job_id=JOB_ID))),
+        ("rotate_key", H2A, 10, dict(rotate_key=rotation.RotateKey(key_id=NEXT_KEY_ID, public=HUB_PUBLIC))),
+        ("key_reply", A2H, 10, dict(key_reply=rotation.KeyReply(key_id=NEXT_KEY_ID, public=AGENT_PUBLIC))),
+        ("key_stored", H2A, 11, dict(key_stored=rotation.KeyStored(key_id=NEXT_KEY_ID))),
     ]
 
 

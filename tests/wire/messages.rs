@@ -47,7 +47,15 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         job_offer().prop_map(Message::JobOffer),
         job_ack().prop_map(Message::JobAck),
         job().prop_map(Message::CancelJob),
+        share().prop_map(Message::RotateKey),
+        share().prop_map(Message::KeyReply),
+        share().prop_map(|share| Message::KeyStored(share.key_id)),
     ]
+}
+
+fn share() -> impl Strategy<Value = KeyShare> {
+    ("[a-z0-9]{1,32}", any::<[u8; 32]>())
+        .prop_map(|(key_id, public)| KeyShare { key_id: key_id.parse().unwrap(), public })
 }
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {

@@ -33,8 +33,14 @@ impl Pair {
                     let answer = Answer::Accepted(JobState::Accepted);
                     self.agent.answer_offer(id, JobAck { job: offer.job, answer });
                 }
+                AgentEvent::RotateKey(share) => {
+                    if self.agent.agree_key(&share, [5; 32]).is_some() {
+                        self.agent.key_is_durable();
+                    }
+                }
                 AgentEvent::Closed(_) => self.agent_seen.closed = true,
                 AgentEvent::HubError(_)
+                | AgentEvent::KeyStored(_)
                 | AgentEvent::GoAway(_)
                 | AgentEvent::CancelJob(_)
                 | AgentEvent::Unknown(_) => {}

@@ -14,8 +14,9 @@ use outpost::wire::job::{Answer, JobAck, JobOffer, JobState};
 use outpost::wire::key::Direction;
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
-    Challenge, ChannelBinding, Codec, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway, Limits, Listing,
-    Message, Record, RecordKind, Records, Register, RegisterAck, SignatureMode, StreamMark, StreamState,
+    Challenge, ChannelBinding, Codec, ConfigSnapshot, ErrorMessage, Gap, GapReason, GoAway, KeyShare, Limits,
+    Listing, Message, Record, RecordKind, Records, Register, RegisterAck, SignatureMode, StreamMark,
+    StreamState,
 };
 
 use super::{End, Pair, payload};
@@ -99,6 +100,9 @@ enum Body {
     Ping,
     Pong,
     Heartbeat,
+    RotateKey(u8, [u8; 32]),
+    KeyReply(u8, [u8; 32]),
+    KeyStored(u8),
 }
 
 impl Number {
@@ -223,6 +227,9 @@ fn message(body: Body) -> Message {
             retry_after: None,
         }),
         Body::Heartbeat => Message::Heartbeat(Default::default()),
+        Body::RotateKey(key, public) => Message::RotateKey(KeyShare { key_id: ends::key_id(key), public }),
+        Body::KeyReply(key, public) => Message::KeyReply(KeyShare { key_id: ends::key_id(key), public }),
+        Body::KeyStored(key) => Message::KeyStored(ends::key_id(key)),
     }
 }
 

@@ -19,6 +19,7 @@ impl Pair {
                     assert!(gap.to >= gap.from);
                     *received = gap.to;
                 }
+                HubEvent::KeyAgreed { .. } => self.hub.key_stored(),
                 HubEvent::Closed(_) => self.hub_seen.closed = true,
                 HubEvent::Heartbeat(_) | HubEvent::JobAck(_) | HubEvent::Unknown(_) => {}
             }

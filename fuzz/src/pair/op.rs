@@ -89,6 +89,8 @@ pub enum Op {
     Raw(End, Vec<u8>),
     /// A frame of somebody who has the keys comes.
     Forge(Forgery),
+    /// The hub wants a new key.
+    Rotate(u8),
 }
 
 impl Pair {
@@ -123,6 +125,7 @@ impl Pair {
                     self.hub.offer_job(JobOffer { job, created_at, spec, signature });
                 }
             }
+            Op::Rotate(key) => self.hub.rotate_key(crate::ends::key_id(key), [key; 32]),
             Op::Cancel(job) => {
                 if self.hub.takes_orders() {
                     self.hub.cancel_job(JobId::from_bytes([job; 16]));
@@ -178,6 +181,7 @@ impl Pair {
             | Op::Heartbeat
             | Op::Offer(_)
             | Op::Cancel(_)
+            | Op::Rotate(_)
             | Op::Activity(_) => {}
         }
     }

@@ -31,6 +31,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 self.with.jobs.offer(id, offer, self.with.parties, hub_now, &self.answers.0);
             }
             AgentEvent::CancelJob(job) => self.with.jobs.cancel(job),
+            AgentEvent::RotateKey(hub) => return self.on_rotate_key(&hub).await,
+            AgentEvent::KeyStored(_) => self.on_key_stored(),
             AgentEvent::Unknown(number) => self.on_unknown(number),
             AgentEvent::Closed(closed) => {
                 self.outcome.closed(&closed);

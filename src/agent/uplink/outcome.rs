@@ -18,7 +18,7 @@ pub(crate) enum Again {
     /// After the usual delay.
     #[default]
     Later,
-    /// At once: a lane began a new epoch.
+    /// At once: a lane began a new epoch, or the agent has a new key.
     AtOnce,
 }
 
@@ -107,6 +107,11 @@ impl Outcome {
             "a lane begins a new epoch because this agent's disk went back in time",
             None,
         );
+    }
+
+    pub(super) fn rotated(&mut self) {
+        self.again = Again::AtOnce;
+        self.ended("rotated", "this agent has a new key", None);
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {

@@ -21,6 +21,7 @@ impl Connection {
             HubEvent::Gap(gap) => self.handle_gap(gap),
             HubEvent::Heartbeat(heartbeat) => self.handle_heartbeat(heartbeat),
             HubEvent::JobAck(ack) => self.handle_job_ack(&ack).await,
+            HubEvent::KeyAgreed { key_id, key } => self.keep_key(&key_id, &key).await,
             HubEvent::Unknown(field) => self.handle_unknown(field),
             HubEvent::Closed(closed) => return Some(closed),
         };

@@ -55,7 +55,7 @@ impl Denied {
 }
 
 /// An id that no key of any agent had before.
-pub(super) fn fresh_id() -> Result<KeyId, StoreError> {
+pub(in crate::hub) fn fresh_id() -> Result<KeyId, StoreError> {
     let text = format!("k{}", hex::encode(random::bytes::<8>()));
     text.parse().map_err(|_| StoreError::Damaged("key id"))
 }

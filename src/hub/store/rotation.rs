@@ -59,12 +59,16 @@ impl Store {
     /// As [`Self::ask_for_rotation`].
     pub async fn keep_rotated(
         &self,
-        name: &AgentName,
+        agent: &AgentRow,
         key_id: &KeyId,
         key: &AgentKey,
     ) -> Result<Kept, StoreError> {
         let mut transaction = self.write().await?;
-        let row = active(&mut transaction, name).await?;
+        let row = active(&mut transaction, &agent.name).await?;
+        if row.agent != agent.agent {
+            // Removed, and another has its name.
+            return Ok(Kept::No);
+        }
         let Some(overlap) = asked(&mut transaction, row.agent).await? else { return Ok(Kept::No) };
         self.put_beside(&mut transaction, &row, key_id, key, overlap).await?;
         transaction.commit().await?;

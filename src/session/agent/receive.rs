@@ -60,6 +60,7 @@ impl AgentSession {
                 self.port.tell(AgentEvent::CancelJob(job));
                 Ok(())
             }
+            message @ (Message::RotateKey(_) | Message::KeyStored(_)) => self.handle_rotation(message),
             other => self.port.handle_other(id, &other),
         }
     }

@@ -46,6 +46,7 @@ impl HubSession {
                 self.port.tell(HubEvent::JobAck(ack));
                 Ok(())
             }
+            Message::KeyReply(share) => self.handle_key_reply(share),
             other => self.port.handle_other(id, &other),
         }
     }

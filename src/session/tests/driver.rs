@@ -34,6 +34,7 @@ impl World {
                     }
                 }
                 AgentEvent::JobOffer { .. } | AgentEvent::CancelJob(_) => {}
+                AgentEvent::RotateKey(_) | AgentEvent::KeyStored(_) => {}
                 AgentEvent::HubError(_) | AgentEvent::GoAway(_) | AgentEvent::Unknown(_) => {}
                 AgentEvent::Closed(_) => {}
             }
@@ -67,7 +68,8 @@ impl World {
                     self.commit(gap.stream);
                 }
                 HubEvent::Heartbeat(_) => self.heartbeats += 1,
-                HubEvent::JobAck(_) | HubEvent::Unknown(_) | HubEvent::Closed(_) => {}
+                HubEvent::JobAck(_) | HubEvent::KeyAgreed { .. } => {}
+                HubEvent::Unknown(_) | HubEvent::Closed(_) => {}
             }
             if !matches!(event, HubEvent::Records { .. }) {
                 self.hub_events.push(event);

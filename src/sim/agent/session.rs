@@ -165,6 +165,7 @@ impl Agent {
                     return Ok(Flow::End(REPLACED_WAIT));
                 }
             }
+            AgentEvent::RotateKey(_) | AgentEvent::KeyStored(_) => panic!("no hub here asks for a new key"),
             AgentEvent::Unknown(number) => panic!("message {number} is unknown"),
             AgentEvent::Closed(closed) => {
                 around.say(|| format!("agent {}: {closed:?}", self.folder));

@@ -125,6 +125,7 @@ impl Connection {
                     hub.store.answer(&ack);
                     Ok(())
                 }
+                HubEvent::KeyAgreed { .. } => panic!("no agent here was asked for a new key"),
                 HubEvent::Unknown(field) => panic!("message {field} is unknown"),
                 HubEvent::Closed(closed) => {
                     around.say(|| format!("hub, line {line}: {closed:?}"));

@@ -240,6 +240,7 @@ impl Serve {
                 let mark = StreamMark { stream: gap.stream, acked: gap.to, acked_crc: 0 };
                 session.handle_committed(boot_now(), mark);
             }
+            HubEvent::KeyAgreed { .. } => panic!("this hub asks for no key"),
             HubEvent::Unknown(_) => {}
             HubEvent::Closed(closed) => {
                 self.see(|seen| seen.told.extend(closed.error));

@@ -193,7 +193,11 @@ async fn a_rotation_is_asked_for_until_a_new_key_was_registered_with() {
         assert_eq!(log_in(&world, "edge-2", &old.key_id).await, Ok(Welcome::Rotate));
         let key =
             KeyFile { key_id: keys::fresh_id().unwrap(), key: AgentKey::new(random::bytes()), ..old.clone() };
-        let kept = world.store.keep_rotated(&name("edge-2"), &key.key_id, &key.key).await.unwrap();
+        let kept = world
+            .store
+            .keep_rotated(&world.store.agent(&name("edge-2")).await.unwrap(), &key.key_id, &key.key)
+            .await
+            .unwrap();
         assert_eq!(kept, Kept::Yes);
         agreed.push(key);
     }
@@ -204,7 +208,11 @@ async fn a_rotation_is_asked_for_until_a_new_key_was_registered_with() {
     assert_eq!(opens(&world, &old).await, Ok(()));
     assert_eq!(log_in(&world, "edge-2", &third.key_id).await, Ok(Welcome::In));
     assert_eq!(opens(&world, &old).await, Err(Denied::KeyUnknown));
-    let late = world.store.keep_rotated(&name("edge-2"), &first.key_id, &first.key).await.unwrap();
+    let late = world
+        .store
+        .keep_rotated(&world.store.agent(&name("edge-2")).await.unwrap(), &first.key_id, &first.key)
+        .await
+        .unwrap();
     assert_eq!(late, Kept::No, "nobody asks for one any more");
 }
 
