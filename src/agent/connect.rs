@@ -24,7 +24,7 @@ use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
-use super::uplink::{Again, Outcome, SessionKey, Surroundings, Uplink};
+use super::uplink::{self, Again, Outcome, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
@@ -211,6 +211,10 @@ impl Connector {
         let error =
             LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)());
         match self.state.failed(error, outcome.error) {
+            // The agent ended the session itself, and the new key was told of.
+            Repeat::New if outcome.code == uplink::ROTATED => {
+                tracing::debug!(hub = %self.hub.url, "the session begins anew with the new key")
+            }
             Repeat::New => {
                 tracing::warn!(code = outcome.code, reason = text, verified, hub = %self.hub.url, "no link to the hub; the agent goes on trying");
             }

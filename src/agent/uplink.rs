@@ -38,7 +38,7 @@ use super::heartbeat;
 use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
 pub(crate) use outcome::Again;
-pub(super) use outcome::Outcome;
+pub(super) use outcome::{Outcome, ROTATED};
 pub(super) use rotation::SessionKey;
 
 /// The machine's deadlines are in boot time, the timers' clock stops in suspend: look at least this often.

@@ -22,6 +22,9 @@ pub(crate) enum Again {
     AtOnce,
 }
 
+/// The code of a session that ended because the agent has a new key.
+pub(in crate::agent) const ROTATED: &str = "rotated";
+
 /// What one session leaves.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Outcome {
@@ -111,7 +114,7 @@ impl Outcome {
 
     pub(super) fn rotated(&mut self) {
         self.again = Again::AtOnce;
-        self.ended("rotated", "this agent has a new key", None);
+        self.ended(ROTATED, "this agent has a new key", None);
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
