@@ -155,7 +155,7 @@ impl Connection {
                 Wake::Room(Err(error)) => self.close_for(&error),
                 Wake::Rung => {
                     self.orders.ring();
-                    self.look_for_rotation();
+                    self.look_for_rotation().await;
                 }
                 Wake::Orders => self.give_orders().await,
                 Wake::Timer => {

@@ -59,6 +59,12 @@ impl Eavesdropper {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter_map(|one| session_keys(&one.lock().unwrap(), key)).flatten().collect()
     }
+
+    /// The tokens that the agent bought.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        let heard = self.heard.lock().unwrap();
+        heard.iter().filter_map(|one| token(&one.lock().unwrap().down)).collect()
+    }
 }
 
 fn pass(
@@ -80,6 +86,13 @@ fn pass(
         }
         let _ = to.shutdown(Shutdown::Write);
     });
+}
+
+/// What `POST /v1/agents/token` answered.
+fn token(down: &[u8]) -> Option<String> {
+    let answer = String::from_utf8_lossy(down);
+    let (_, rest) = answer.split_once("\"token\":\"")?;
+    rest.split_once('"').map(|(token, _)| token.to_owned())
 }
 
 /// The key schedule once more, from what was heard and the agent's key.

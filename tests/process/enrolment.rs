@@ -36,12 +36,7 @@ impl World {
     }
 
     fn counter(&self, name: &str) -> Value {
-        let token = std::fs::read_to_string(self.path("hub/admin.token")).unwrap();
-        let mut answer = ureq::get(format!("{}/v1/status", self.hub_url()))
-            .header("Authorization", format!("Bearer {}", token.trim()))
-            .call()
-            .unwrap();
-        answer.body_mut().read_json::<Value>().unwrap()["counters"][name].clone()
+        self.hub_status()["counters"][name].clone()
     }
 }
 

@@ -13,11 +13,11 @@ use crate::world::{Process, World, wait_for};
 
 const TOKEN: &str = "hunter2-tr0ub4dor&3";
 const CERTIFICATE: &str = "-----BEGIN-----\nbGVhaw-of-line-one\nbGVhaw-of-line-two\n-----END-----";
-/// Says its secrets in every way a process has, waits, and fails.
+/// Says its secrets in every way a process has, waits (not for a test that is gone), and fails.
 const SCRIPT: &str = r#"
     test -n "$TOKEN" && test -n "$CERTIFICATE" || exit 9
     echo "out $TOKEN"; echo "err $TOKEN" >&2; printf '%s' "$TOKEN"; echo; echo "$CERTIFICATE"
-    : > began; while [ ! -e go ]; do sleep 0.05; done
+    : > began; while [ ! -e go ] && [ -d "$PWD" ]; do sleep 0.05; done
     echo "again $TOKEN"; exit 3
 "#;
 
@@ -64,33 +64,57 @@ impl Session {
         self.sessions += 1;
     }
 
+    /// A new key in the middle of the job, whose spec is sealed anew for it.
+    fn rotate(&mut self) {
+        self.world.run(&format!("hub agent rotate edge-1 {}", self.world.remote()));
+        wait_for("the new key", || self.world.path("edge-1/agent.key.previous").exists().then_some(()));
+        wait_for("the old key to go", || {
+            let shown = self.world.show_agent("edge-1");
+            let only = shown["keys"].as_array().is_some_and(|keys| keys.len() == 1);
+            (only && shown["rotation_asked_at_ms"].is_null()).then_some(())
+        });
+        self.sessions += 1;
+    }
+
+    /// The key files of the agent by their names: the present one, and the one before where there is one.
+    fn keys(&self) -> Vec<(&'static str, KeyFile)> {
+        let files =
+            [("the agent key", "edge-1/agent.key"), ("the previous key", "edge-1/agent.key.previous")];
+        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).ok();
+        files.iter().filter_map(|(what, name)| Some((*what, read(name)?.parse().unwrap()))).collect()
+    }
+
     /// What may not be seen, by what it is.
     fn secrets(&self) -> Vec<Hidden> {
         let read = |name: &str| std::fs::read_to_string(self.world.path(name)).unwrap().trim().to_owned();
-        let key: KeyFile = read("edge-1/agent.key").parse().unwrap();
-        let last = |line: String| line.rsplit('.').next().unwrap().to_owned();
+        let last = |line: &str| line.rsplit('.').next().unwrap().to_owned();
         let mut hidden = vec![
             Hidden::text("the token of the job", TOKEN),
             Hidden::text("a line of the job's certificate", "bGVhaw-of-line-one"),
             Hidden::text("the admin token", &read("hub/admin.token")),
-            Hidden::text("the bearer", key.bearer().to_text().expose()),
-            Hidden::key("the agent key", &last(read("edge-1/agent.key"))),
-            Hidden::key("the bearer's secret", &last(key.bearer().to_text().expose().clone())),
-            Hidden::key("the identity", &last(read("edge-1/agent.identity"))),
+            Hidden::key("the identity", &last(&read("edge-1/agent.identity"))),
             Hidden::key("the invite", read("edge-1.token").split('.').nth(2).unwrap()),
-            Hidden::key("the outbox's key", &last(read("outbox.key"))),
+            Hidden::key("the outbox's key", &last(&read("outbox.key"))),
             Hidden::bytes("the hub's key", &std::fs::read(self.world.path("hub/hub.key")).unwrap()),
-            Hidden::bytes("the MAC root", key.key.mac_root().expose()),
-            Hidden::bytes("the key that seals specs", key.key.mac_root().job_secret_key().expose()),
         ];
-        let keys = self.wire.session_keys(&key);
-        assert!(
-            keys.len() >= 2 * self.sessions,
-            "{} keys of {} sessions were heard",
-            keys.len(),
-            self.sessions
-        );
-        hidden.extend(keys.iter().map(|key| Hidden::bytes("a session key", key)));
+        let mut heard = 0;
+        for (what, key) in self.keys() {
+            let (bearer, root) = (key.bearer().to_text(), key.key.mac_root());
+            hidden.extend([
+                Hidden::key(what, &last(key.to_line().expose())),
+                Hidden::text("a bearer", bearer.expose()),
+                Hidden::key("a bearer's secret", &last(bearer.expose())),
+                Hidden::bytes("a MAC root", root.expose()),
+                Hidden::bytes("a key that seals specs", root.job_secret_key().expose()),
+            ]);
+            let keys = self.wire.session_keys(&key);
+            heard += keys.len();
+            hidden.extend(keys.iter().map(|key| Hidden::bytes("a session key", key)));
+        }
+        assert!(heard >= 2 * self.sessions, "{heard} keys of {} sessions were heard", self.sessions);
+        let tokens = self.wire.tokens();
+        assert!(!tokens.is_empty(), "no token was heard");
+        hidden.extend(tokens.iter().map(|token| Hidden::text("a token", token)));
         hidden
     }
 
@@ -118,6 +142,7 @@ impl Session {
             format!("job logs --no-wait --json {job} {remote}"),
             format!("hub agent show edge-1 --json {remote}"),
             format!("hub agent list --json {remote}"),
+            format!("hub agent audit --json {remote}"),
             format!("records list --json --agent edge-1 {remote}"),
             "agent status --json --socket edge-1.sock".to_owned(),
             "outbox ls --json --socket edge-1.sock".to_owned(),
@@ -131,6 +156,7 @@ impl Session {
         })
         .collect();
         shown.push(("/readyz".to_owned(), self.world.ready().1.into_bytes()));
+        shown.push(("/v1/status".to_owned(), self.world.hub_status().to_string().into_bytes()));
         shown
     }
 
@@ -144,6 +170,7 @@ impl Session {
         let own =
             |place: &str, what: &Hidden| match Path::new(place).file_name().and_then(|name| name.to_str()) {
                 Some("agent.key") => what.name() == "the agent key",
+                Some("agent.key.previous") => what.name() == "the previous key",
                 Some("edge-1.token") => what.name() == "the invite",
                 Some("agent.identity") => what.name() == "the identity",
                 Some("outbox.key") => what.name() == "the outbox's key",
@@ -162,13 +189,13 @@ impl Session {
                 }
             }
         }
-        assert_eq!(at_home, 7, "{at}: each file with a secret was looked into");
+        assert_eq!(at_home, 6 + self.keys().len(), "{at}: each file with a secret was looked into");
     }
 }
 
 fn start_agent(world: &World, wire: &Eavesdropper) -> Process {
     let _gone = std::fs::remove_file(world.path("edge-1.ready"));
-    let config = "[outbox]\nkey_file = \"outbox.key\"\n";
+    let config = "[hub]\njwt = \"on\"\n[outbox]\nkey_file = \"outbox.key\"\n";
     std::fs::write(world.path("agent.toml"), config).unwrap();
     let words = format!(
         "agent run -vv --config agent.toml --hub http://{} --data edge-1 --socket edge-1.sock --ready-file edge-1.ready",
@@ -237,7 +264,10 @@ fn no_secret_of_a_session_is_seen_anywhere_but_where_it_belongs() {
     let shown = format!("job logs --no-wait {job} {}", session.world.remote());
     let lines = || session.world.run(&shown).iter().filter(|byte| **byte == b'\n').count();
     wait_for("its output", || (lines() == 4).then_some(()));
+    wait_for("a token", || (!session.wire.tokens().is_empty()).then_some(()));
     session.assert_hidden("while the job runs", &job);
+    session.rotate();
+    session.assert_hidden("after a rotation", &job);
 
     // Killed with the job running: its spec is read from the disk again, secrets included.
     std::fs::remove_file(session.world.path("began")).unwrap();
@@ -269,6 +299,7 @@ fn no_secret_of_a_session_is_seen_anywhere_but_where_it_belongs() {
     let leaks = |place: &str| {
         ![
             "agent.key",
+            "agent.key.previous",
             "agent.identity",
             "edge-1.token",
             "outbox.key",

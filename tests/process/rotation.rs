@@ -72,6 +72,31 @@ fn a_running_agent_gets_a_new_key_and_goes_on() {
     assert_eq!(refused["counters"]["registrations"], 0);
 }
 
+/// The hub hears of what its API did once more, from the audit.
+#[test]
+fn a_rotation_that_is_done_is_not_begun_again() {
+    let mut world = World::new();
+    let _hub = world.start_hub();
+    for name in ["edge-1", "edge-2"] {
+        world.add_agent(name);
+    }
+    let first = world.key("edge-1.key");
+    let _agent = world.start_agent_with("edge-1", "edge-1", &world.soon());
+    let _other = world.start_agent_with("edge-2", "edge-2", &world.soon());
+    for name in ["edge-1", "edge-2"] {
+        world.wait_state(name, "connected");
+    }
+    world.run(&format!("hub agent rotate edge-1 {}", world.remote()));
+    let rotated = world.wait_rotated("edge-1", &first);
+    // Who hears of this has read everything before it.
+    world.run("hub agent revoke edge-2 --data hub");
+    world.wait_state("edge-2", "revoked");
+    world.emit("edge-1", "events", &numbered_lines(5));
+    world.wait_drained("edge-1");
+    assert_eq!(world.key("edge-1.key"), rotated);
+    assert_eq!(world.key("edge-1.key.previous"), first);
+}
+
 #[test]
 fn an_agent_that_was_away_is_asked_when_it_comes() {
     let mut world = World::new();

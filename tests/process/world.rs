@@ -157,6 +157,16 @@ impl World {
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    /// What the hub says of itself to its operator.
+    pub(crate) fn hub_status(&self) -> Value {
+        let token = std::fs::read_to_string(self.path("hub/admin.token")).unwrap();
+        let mut answer = ureq::get(format!("{}/v1/status", self.hub_url()))
+            .header("Authorization", format!("Bearer {}", token.trim()))
+            .call()
+            .unwrap();
+        answer.body_mut().read_json().unwrap()
+    }
+
     /// Issues a key for an agent; the hub need not run.
     pub(crate) fn add_agent(&self, name: &str) {
         self.run(&format!("hub agent add {name} --data hub --key-out {name}.key"));

@@ -10,10 +10,18 @@ use super::Connection;
 use super::ending::for_peer;
 
 impl Connection {
-    /// Asks the agent for a new key where that is wanted.
-    pub(super) fn look_for_rotation(&mut self) {
+    /// Asks the agent for a new key where that is wanted, and still so: what told of it may be older than this session.
+    pub(super) async fn look_for_rotation(&mut self) {
         if !self.entry.as_ref().is_some_and(|entry| entry.take_rotation()) {
             return;
+        }
+        match self.shared.store.is_rotation_asked(self.credential.agent.agent).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                // The next session asks again.
+                return tracing::warn!(%error, agent = %self.credential.agent.name, "a rotation could not be looked up");
+            }
         }
         match fresh_key_id() {
             Ok(key_id) => {

@@ -38,6 +38,15 @@ impl Store {
         Ok(row)
     }
 
+    /// Whether a rotation was asked for and is not done.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn is_rotation_asked(&self, agent: AgentRef) -> Result<bool, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(asked(&mut connection, agent).await?.is_some())
+    }
+
     /// Issues a new key as a file.
     ///
     /// # Errors
