@@ -236,3 +236,20 @@ async fn the_old_key_is_good_beside_an_unused_new_one_for_the_overlap() {
     let revoked = world.store.issue_key(&name("edge-2"), DAY).await;
     assert!(matches!(revoked, Err(StoreError::NotActive(_))), "{revoked:?}");
 }
+
+#[tokio::test]
+async fn an_unused_key_stays_where_the_overlap_of_all_used_ones_is_over() {
+    let world = World::new().await;
+    let old = world.store.add_agent(&name("edge-2"), None).await.unwrap().key_file;
+    log_in(&world, "edge-2", &old.key_id).await.unwrap();
+    // The agent holds this one; its link went before it could come back with it.
+    let held = world.store.issue_key(&name("edge-2"), DAY).await.unwrap().key_file;
+    sqlx::query("update agent_keys set expires_at = 1 where expires_at is not null")
+        .execute(&world.store.pool)
+        .await
+        .unwrap();
+    let next = world.store.issue_key(&name("edge-2"), DAY).await.unwrap().key_file;
+    assert_eq!(opens(&world, &old).await, Err(Denied::KeyUnknown));
+    assert_eq!((opens(&world, &held).await, opens(&world, &next).await), (Ok(()), Ok(())));
+    assert_eq!(log_in(&world, "edge-2", &held.key_id).await, Ok(Welcome::In));
+}
