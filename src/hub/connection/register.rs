@@ -20,6 +20,7 @@ impl Connection {
         let since = hub_time();
         let entry = Arc::new(Entry::new(
             agent.id,
+            self.credential.key_id.clone(),
             self.session_id,
             register.instance,
             self.address,
