@@ -221,3 +221,21 @@ async fn numbers_the_database_cannot_hold_end_their_own_session_alone() {
     assert_eq!(world.get("/readyz").await.0, 200, "an agent's nonsense is no fault of the database");
     world.hub.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_register_that_cannot_be_noted_opens_a_session_but_not_for_who_was_revoked_meanwhile() {
+    use sqlx::Connection as _;
+
+    let world = World::new().await;
+    let database = world.hub.data().join("hub.db");
+    let mut database =
+        sqlx::SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
+    sqlx::query("drop table instances").execute(&mut database).await.unwrap();
+    let (welcome, _) = world.register().await;
+    let mut revoked = world.connect().await;
+    world.hub.store().revoke_agent(&"edge-1".parse().unwrap()).await.unwrap();
+    revoked.say(register()).await;
+    assert_eq!(revoked.closed().await, (1008, "revoked".to_owned()));
+    drop(welcome);
+    world.hub.shutdown().await;
+}
