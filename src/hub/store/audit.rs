@@ -149,10 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn departures_after(
-        &self,
-        seen: i64,
-    ) -> Result<(i64, Vec<(AgentId, Departure)>), StoreError> {
+    pub async fn departures_after(&self, seen: i64) -> Result<(i64, Vec<(AgentId, Departure)>), StoreError> {
         let rows: Vec<(i64, String, String)> = sqlx::query_as(
             "select entry, action, detail from audit where entry > $1 order by entry limit $2",
         )

@@ -93,8 +93,9 @@ impl Store {
         .fetch_all(&mut *connection)
         .await?;
         let over = |expires_at: Option<i64>| expires_at.is_some_and(|at| at <= now());
-        let used =
-            columns.iter().any(|(_, registered_at, expires_at)| registered_at.is_some() && !over(*expires_at));
+        let used = columns
+            .iter()
+            .any(|(_, registered_at, expires_at)| registered_at.is_some() && !over(*expires_at));
         let gone: Vec<String> = columns
             .iter()
             // An agent none of whose used keys is good may hold one that was not used: that one stays as well.

@@ -253,3 +253,24 @@ async fn an_unused_key_stays_where_the_overlap_of_all_used_ones_is_over() {
     assert_eq!((opens(&world, &held).await, opens(&world, &next).await), (Ok(()), Ok(())));
     assert_eq!(log_in(&world, "edge-2", &held.key_id).await, Ok(Welcome::In));
 }
+
+#[tokio::test]
+async fn the_processes_of_an_agent_that_starts_again_and_again_are_bounded() {
+    let world = World::new().await;
+    let key_id = "k1".parse().unwrap();
+    let agent = &world.store.agent(&name("edge-1")).await.unwrap();
+    for number in 0..30 {
+        let (session, instance) = (SessionId::from_bytes([1; 16]), InstanceId::from_bytes([number; 16]));
+        let login = Login { agent, key_id: &key_id, session, instance, hostname: "h", agent_version: "v" };
+        world.store.log_in(login).await.unwrap().unwrap();
+        sqlx::query("update instances set last_seen = last_seen - 1000")
+            .execute(&world.store.pool)
+            .await
+            .unwrap();
+    }
+    let (kept,): (i64,) =
+        sqlx::query_as("select count(*) from instances").fetch_one(&world.store.pool).await.unwrap();
+    assert_eq!(kept, limit::INSTANCES_PER_AGENT);
+    let newest = world.store.instance_rows(agent.agent).await.unwrap();
+    assert_eq!(newest.first().unwrap().instance, InstanceId::from_bytes([29; 16]));
+}
