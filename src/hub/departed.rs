@@ -78,7 +78,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_revocation_ends_what_came_in_before_it_and_not_what_was_welcomed_since_whatever_the_clock_says() {
+    async fn a_revocation_ends_what_came_in_before_it_and_not_what_was_welcomed_since_whatever_the_clock_says()
+     {
         let folder = tempfile::tempdir().unwrap();
         let (store, _writer) = Store::open(folder.path(), Creation::Allowed).await.unwrap();
         let registry = Registry::default();
