@@ -230,12 +230,18 @@ async fn a_register_that_cannot_be_noted_opens_a_session_but_not_for_who_was_rev
     let database = world.hub.data().join("hub.db");
     let mut database =
         sqlx::SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
-    sqlx::query("drop table instances").execute(&mut database).await.unwrap();
-    let (welcome, _) = world.register().await;
+    // A login reads this column and nothing else does.
+    let broken = "alter table agents rename column rotate_asked_at to gone";
+    let mended = "alter table agents rename column gone to rotate_asked_at";
+    sqlx::query(broken).execute(&mut database).await.unwrap();
+    let (_agent, _) = world.register().await;
+    sqlx::query(mended).execute(&mut database).await.unwrap();
+
     let mut revoked = world.connect().await;
     world.hub.store().revoke_agent(&"edge-1".parse().unwrap()).await.unwrap();
+    sqlx::query(broken).execute(&mut database).await.unwrap();
     revoked.say(register()).await;
     assert_eq!(revoked.closed().await, (1008, "revoked".to_owned()));
-    drop(welcome);
+    assert_eq!(world.counter("auth_failed", "revoked").await, 1, "not only a second later");
     world.hub.shutdown().await;
 }
