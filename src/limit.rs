@@ -475,5 +475,7 @@ pub const ENROLL_BODY_BYTES_MAX: usize = 4096;
 pub const ENROLL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an agent waits for its disk to take a new key; its session stands still for that time.
 pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Processes of one agent that a hub remembers, the newest; an agent that dies at each start is another one each time.
+pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;

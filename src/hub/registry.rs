@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::id::{AgentId, InstanceId, SessionId};
+use crate::id::{AgentId, InstanceId, KeyId, SessionId};
 use crate::time::{BootTime, ClockOffset, HubTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::Heartbeat;
@@ -20,6 +20,8 @@ use super::clones::{Clones, Replaced};
 pub struct Entry {
     /// The agent.
     pub agent_id: AgentId,
+    /// What it came in with.
+    pub key_id: KeyId,
     /// The session.
     pub session_id: SessionId,
     /// The agent's process.
@@ -43,6 +45,7 @@ impl Entry {
     /// A session that is about to log in.
     pub(super) fn new(
         agent_id: AgentId,
+        key_id: KeyId,
         session_id: SessionId,
         instance: InstanceId,
         address: SocketAddr,
@@ -51,6 +54,7 @@ impl Entry {
     ) -> Self {
         Self {
             agent_id,
+            key_id,
             session_id,
             instance,
             address,
@@ -206,6 +210,7 @@ mod tests {
     fn entry(session: u8, instance: u8) -> Arc<Entry> {
         Arc::new(Entry::new(
             AGENT,
+            "k1".parse().unwrap(),
             SessionId::from_bytes([session; 16]),
             InstanceId::from_bytes([instance; 16]),
             ([127, 0, 0, 1], session.into()).into(),

@@ -79,7 +79,7 @@ error_table! {
     BadRequest = 20, "bad_request", 1008, 400, Capped, "the upgrade request lacks a header or has a malformed one; check that nothing between changes headers";
     Unauthorized = 21, "unauthorized", 1008, 401, Capped, "the credential is missing or wrong; use the key file that `outpost hub agent add` wrote";
     UnknownAgent = 22, "unknown_agent", 1008, 401, Capped, "the hub does not know this agent; add it with `outpost hub agent add`";
-    KeyUnknown = 23, "key_unknown", 1008, 401, Capped, "the hub does not know this key of the agent; use the newest key file, or add the agent anew";
+    KeyUnknown = 23, "key_unknown", 1008, 401, Capped, "the hub does not know this key of the agent; use the newest key file, or invite the agent again";
     Revoked = 24, "revoked", 1008, 403, Capped, "the agent was revoked; if it is to come back, let it enrol again with `outpost hub agent invite`";
     UnsupportedVersion = 25, "unsupported_version", 1008, 426, Capped, "the peer does not speak outpost.v1; install versions that do at both ends";
     Busy = 26, "busy", 1013, 503, Soon, "the hub takes no more sessions now";

@@ -108,12 +108,15 @@ async fn agents_that_were_here_and_operators_pass_though_their_neighbours_fail()
     let world = World::with(allow(2)).await;
     let (agent, _) = world.register().await;
     drop(agent);
+    let token = crate::token::bought(&world).await;
     for _ in 0..5 {
         upgrade_from(&world, 1, WRONG, "").await;
     }
     assert_eq!(upgrade_from(&world, 1, WRONG, "").await.status, 429);
     assert_eq!(world.get("/v1/status").await.0, 200, "who has the admin token is held up by nothing");
     assert_eq!(world.get_with("/v1/status", "wrong").await.0, 429);
+    let answer = upgrade_from(&world, 1, &format!("Bearer {token}"), "").await;
+    assert_eq!(answer.status, 101, "with a token as well");
     let (_agent, _) = world.register().await;
     world.hub.shutdown().await;
 }

@@ -221,3 +221,27 @@ async fn numbers_the_database_cannot_hold_end_their_own_session_alone() {
     assert_eq!(world.get("/readyz").await.0, 200, "an agent's nonsense is no fault of the database");
     world.hub.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_register_that_cannot_be_noted_opens_a_session_but_not_for_who_was_revoked_meanwhile() {
+    use sqlx::Connection as _;
+
+    let world = World::new().await;
+    let database = world.hub.data().join("hub.db");
+    let mut database =
+        sqlx::SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
+    // A login reads this column and nothing else does.
+    let broken = "alter table agents rename column rotate_asked_at to gone";
+    let mended = "alter table agents rename column gone to rotate_asked_at";
+    sqlx::query(broken).execute(&mut database).await.unwrap();
+    let (_agent, _) = world.register().await;
+    sqlx::query(mended).execute(&mut database).await.unwrap();
+
+    let mut revoked = world.connect().await;
+    world.hub.store().revoke_agent(&"edge-1".parse().unwrap()).await.unwrap();
+    sqlx::query(broken).execute(&mut database).await.unwrap();
+    revoked.say(register()).await;
+    assert_eq!(revoked.closed().await, (1008, "revoked".to_owned()));
+    assert_eq!(world.counter("auth_failed", "revoked").await, 1, "not only a second later");
+    world.hub.shutdown().await;
+}

@@ -32,7 +32,7 @@ async fn ask(world: &World, method: &str, bearer: &str) -> (u16, String, Value) 
     within(tokio::task::spawn_blocking(call)).await.unwrap()
 }
 
-async fn bought(world: &World) -> String {
+pub(crate) async fn bought(world: &World) -> String {
     let (status, _, body) = ask(world, "POST", world.key.bearer().to_text().expose()).await;
     assert_eq!((status, body["expires_in_s"].as_u64()), (200, Some(900)), "{body}");
     body["token"].as_str().unwrap().to_owned()

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::Next;
 
 use crate::hub::upgrade::{Refusal, seconds};
-use crate::hub::{Shared, api};
+use crate::hub::{Shared, api, hub_time};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
@@ -77,9 +77,13 @@ fn asking(shared: &Shared, headers: &HeaderMap) -> Asking {
     if shared.token.is(text) {
         return Asking::Operator;
     }
-    match text.parse::<Bearer>() {
-        Ok(bearer) if shared.admission.is_familiar(bearer.agent_id) => Asking::Familiar,
-        Ok(_) | Err(_) => Asking::Stranger,
+    let agent = match text.parse::<Bearer>() {
+        Ok(bearer) => Some(bearer.agent_id),
+        Err(_) => shared.jwt.verify(text, hub_time()).ok().map(|claims| claims.agent_id),
+    };
+    match agent {
+        Some(agent) if shared.admission.is_familiar(agent) => Asking::Familiar,
+        Some(_) | None => Asking::Stranger,
     }
 }
 

@@ -20,6 +20,7 @@ impl Connection {
         let since = hub_time();
         let entry = Arc::new(Entry::new(
             agent.id,
+            self.credential.key_id.clone(),
             self.session_id,
             register.instance,
             self.address,
@@ -52,16 +53,21 @@ impl Connection {
             hostname: &register.hostname,
             agent_version: &register.agent_version,
         };
-        let welcome = match self.shared.store.log_in(login).await {
-            Ok(Ok(welcome)) => welcome,
-            Ok(Err(denied)) => {
+        let welcomed = match self.shared.store.log_in(login).await {
+            Ok(welcomed) => welcomed,
+            // A database that takes nothing now keeps no agent out, but who was revoked meanwhile.
+            Err(error) => {
+                tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
+                let known = self.shared.store.credential_of(agent.id, &self.credential.key_id).await?;
+                known.map(|_| Welcome::In)
+            }
+        };
+        let welcome = match welcomed {
+            Ok(welcome) => welcome,
+            Err(denied) => {
                 let code = denied.code();
                 self.session.close(clock::boot_now(), code, code.text());
                 return Ok(());
-            }
-            Err(error) => {
-                tracing::warn!(%error, agent = %agent.name, "the agent's process could not be noted");
-                Welcome::In
             }
         };
         tracing::info!(agent = %agent.name, address = %self.address, session = %self.session_id,

@@ -4,7 +4,6 @@ use sqlx::SqliteConnection;
 
 use crate::id::{AgentId, AgentName};
 use crate::limit;
-use crate::time::HubTime;
 
 use super::{Store, StoreError, now};
 
@@ -145,17 +144,14 @@ impl Store {
         Ok(last)
     }
 
-    /// What entries above `seen` say of agents that may be connected, whichever process did it and when, and the last
-    /// entry that was read.
+    /// What entries above `seen` say of agents that may be connected, whichever process did it, and the last entry that
+    /// was read.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn departures_after(
-        &self,
-        seen: i64,
-    ) -> Result<(i64, Vec<(AgentId, Departure, HubTime)>), StoreError> {
-        let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
-            "select entry, at, action, detail from audit where entry > $1 order by entry limit $2",
+    pub async fn departures_after(&self, seen: i64) -> Result<(i64, Vec<(AgentId, Departure)>), StoreError> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+            "select entry, action, detail from audit where entry > $1 order by entry limit $2",
         )
         .bind(seen)
         .bind(ROWS_MAX)
@@ -163,7 +159,7 @@ impl Store {
         .await?;
         let last = rows.last().map_or(seen, |(entry, ..)| *entry);
         let mut departures = Vec::new();
-        for (_, at, name, detail) in rows {
+        for (_, name, detail) in rows {
             let departure = match Action::ALL.into_iter().find(|action| action.name() == name) {
                 Some(Action::Removed) => Departure::Removed,
                 Some(Action::Revoked) => Departure::Revoked,
@@ -181,7 +177,7 @@ impl Store {
                 | None => continue,
             };
             let id = detail.parse().map_err(|_| StoreError::Damaged("audit"))?;
-            departures.push((id, departure, HubTime(at.try_into().unwrap_or_default())));
+            departures.push((id, departure));
         }
         Ok((last, departures))
     }

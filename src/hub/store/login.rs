@@ -1,6 +1,7 @@
 //! A session that registered: the proof that its key arrived, so that older ones may go.
 
 use crate::id::{InstanceId, KeyId, SessionId};
+use crate::limit;
 
 use super::agents::{AgentRow, AgentState};
 use super::audit::{self, Action};
@@ -72,6 +73,14 @@ impl Store {
         .bind(login.hostname)
         .bind(login.agent_version)
         .bind(now())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "delete from instances where agent = $1 and instance not in
+             (select instance from instances where agent = $1 order by last_seen desc limit $2)",
+        )
+        .bind(agent.0)
+        .bind(limit::INSTANCES_PER_AGENT)
         .execute(&mut *transaction)
         .await?;
         sqlx::query("update agents set offline_since = null, session = $2 where agent = $1")

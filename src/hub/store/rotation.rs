@@ -1,7 +1,8 @@
 //! A new key for an agent that has one: agreed on in a session, or issued as a file.
 //!
 //! The old keys stay good until the new one is registered with, at most for the overlap. One that was never registered
-//! with gives way to the next: an agent whose answer was lost holds that one, not this.
+//! with gives way to the next, as long as the agent has another that is good: an agent whose answer was lost holds that
+//! one, not this.
 
 use std::time::Duration;
 
@@ -100,11 +101,13 @@ impl Store {
         .bind(row.agent.0)
         .fetch_all(&mut *connection)
         .await?;
-        let used = columns.iter().any(|(_, registered_at, _)| registered_at.is_some());
         let over = |expires_at: Option<i64>| expires_at.is_some_and(|at| at <= now());
+        let used = columns
+            .iter()
+            .any(|(_, registered_at, expires_at)| registered_at.is_some() && !over(*expires_at));
         let gone: Vec<String> = columns
             .iter()
-            // An agent that never registered may hold its first key: that one stays as well.
+            // An agent none of whose used keys is good may hold one that was not used: that one stays as well.
             .filter(|(_, registered_at, expires_at)| (used && registered_at.is_none()) || over(*expires_at))
             .map(|(key_id, ..)| key_id.clone())
             .collect();

@@ -1,6 +1,7 @@
 //! What the hub saw of an agent: marks, gaps, losses, processes.
 
 use crate::id::{Epoch, InstanceId, StreamId};
+use crate::limit;
 
 use super::{AgentRef, Store, StoreError, lane_of};
 
@@ -204,9 +205,10 @@ impl Store {
     pub async fn instance_rows(&self, agent: AgentRef) -> Result<Vec<InstanceRow>, StoreError> {
         let rows: Vec<(Vec<u8>, String, String, i64, i64)> = sqlx::query_as(
             "select instance, hostname, agent_version, first_seen, last_seen from instances
-             where agent = $1 order by last_seen desc limit 20",
+             where agent = $1 order by last_seen desc limit $2",
         )
         .bind(agent.0)
+        .bind(limit::INSTANCES_PER_AGENT)
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()

@@ -236,3 +236,41 @@ async fn the_old_key_is_good_beside_an_unused_new_one_for_the_overlap() {
     let revoked = world.store.issue_key(&name("edge-2"), DAY).await;
     assert!(matches!(revoked, Err(StoreError::NotActive(_))), "{revoked:?}");
 }
+
+#[tokio::test]
+async fn an_unused_key_stays_where_the_overlap_of_all_used_ones_is_over() {
+    let world = World::new().await;
+    let old = world.store.add_agent(&name("edge-2"), None).await.unwrap().key_file;
+    log_in(&world, "edge-2", &old.key_id).await.unwrap();
+    // The agent holds this one; its link went before it could come back with it.
+    let held = world.store.issue_key(&name("edge-2"), DAY).await.unwrap().key_file;
+    sqlx::query("update agent_keys set expires_at = 1 where expires_at is not null")
+        .execute(&world.store.pool)
+        .await
+        .unwrap();
+    let next = world.store.issue_key(&name("edge-2"), DAY).await.unwrap().key_file;
+    assert_eq!(opens(&world, &old).await, Err(Denied::KeyUnknown));
+    assert_eq!((opens(&world, &held).await, opens(&world, &next).await), (Ok(()), Ok(())));
+    assert_eq!(log_in(&world, "edge-2", &held.key_id).await, Ok(Welcome::In));
+}
+
+#[tokio::test]
+async fn the_processes_of_an_agent_that_starts_again_and_again_are_bounded() {
+    let world = World::new().await;
+    let key_id = "k1".parse().unwrap();
+    let agent = &world.store.agent(&name("edge-1")).await.unwrap();
+    for number in 0..30 {
+        let (session, instance) = (SessionId::from_bytes([1; 16]), InstanceId::from_bytes([number; 16]));
+        let login = Login { agent, key_id: &key_id, session, instance, hostname: "h", agent_version: "v" };
+        world.store.log_in(login).await.unwrap().unwrap();
+        sqlx::query("update instances set last_seen = last_seen - 1000")
+            .execute(&world.store.pool)
+            .await
+            .unwrap();
+    }
+    let (kept,): (i64,) =
+        sqlx::query_as("select count(*) from instances").fetch_one(&world.store.pool).await.unwrap();
+    assert_eq!(kept, limit::INSTANCES_PER_AGENT);
+    let newest = world.store.instance_rows(agent.agent).await.unwrap();
+    assert_eq!(newest.first().unwrap().instance, InstanceId::from_bytes([29; 16]));
+}
