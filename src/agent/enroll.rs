@@ -4,7 +4,7 @@
 //! agent.identity    made here, 0600 and synced, before the hub hears of it; kept where it is there
 //! agent.key         the hub's answer; a key of the same agent that was there becomes the previous one
 //! ```
-//! Each step may be cut off: asked again with the same identity, the hub issues a fresh key until one was used. What is
+//! Each step may be cut off: asked again with the same identity, the hub issues the same key until it was used. What is
 //! sent is the public key, never the other half. Whatever comes back is written only where it is a key of this hub, and of
 //! the agent whose folder this is.
 

@@ -11,10 +11,10 @@ use std::str::FromStr;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::id::HubId;
+use crate::id::{HubId, KeyId};
 use crate::secret::Secret;
 
-use super::key::{decode32, encode32};
+use super::key::{AgentKey, decode32, derive, encode32};
 
 /// A text that is not an invite. The text itself is a secret and is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,23 @@ impl Invite {
         hash.update(self.digest());
         hash.update(public_key.as_bytes());
         hash.finalize().into()
+    }
+}
+
+/// Who uses which token.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// [`Invite::digest`].
+    pub token: &'a [u8; 32],
+    /// The claimer's.
+    pub public_key: &'a VerifyingKey,
+}
+
+impl Claim<'_> {
+    /// The agent key that the claim is worth: the same each time, for the hub that has this `hub.key`.
+    pub fn agent_key(&self, hub_key: &Secret, key_id: &KeyId) -> AgentKey {
+        let info = [b"outpost/v1 enrolled key\0".as_slice(), self.public_key.as_bytes(), key_id.as_str().as_bytes()];
+        AgentKey::from(derive(hub_key, self.token, &info))
     }
 }
 

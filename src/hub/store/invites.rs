@@ -3,20 +3,21 @@
 //! ```text
 //! open --first public key--> claimed --first verified Register--> used
 //! ```
-//! A claimed one may be claimed again by the same public key, since an answer may be lost: each time a fresh key takes the
-//! place of the one that was never used. An agent is told apart by its row, not by its name: who enrols again is the same.
+//! A claimed one may be claimed again by the same public key, since an answer may be lost, and gets the same key again: it
+//! follows from `hub.key` and the invite. So nobody who repeats a request takes the key of the agent away that made it. An
+//! agent is told apart by its row, not by its name: who enrols again is the same.
 
 use std::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
 
-use crate::id::{AgentId, AgentName};
+use crate::id::{AgentId, AgentName, KeyId};
 use crate::obs::random;
 use crate::secret::Secret;
 use crate::time::millis;
 use crate::wire::identity::public_to_line;
-use crate::wire::invite::Invite;
-use crate::wire::key::{AgentKey, KeyFile};
+use crate::wire::invite::{Claim, Invite};
+use crate::wire::key::KeyFile;
 use crate::wire::message::SignatureMode;
 
 use super::agents::{self, AgentRow, AgentState, Particulars};
@@ -152,13 +153,19 @@ impl Store {
         }
         let row = agents::numbered(&mut transaction, agent).await?;
         let name = row.name.as_str();
+        let claim = Claim { token: &token, public_key };
+        if let (Some(true), Some(key_id)) = (claimed, &issued)
+            && let Some(key_file) = self.issued_again(&mut transaction, &row, &claim, key_id).await?
+        {
+            return Ok(Ok(Enrolled { name: row.name, key_file }));
+        }
         if claimed.is_none() {
             let public = public_to_line(public_key);
             audit::note(&mut transaction, Action::Claimed, name, &public).await?;
         }
         self.welcome(&mut transaction, &row, public_key, issued).await?;
         let key_id = keys::fresh_id()?;
-        let key = AgentKey::new(random::bytes());
+        let key = self.sealer.enrolled_key(&claim, &key_id);
         self.put_key(&mut transaction, &row, &key_id, &key).await?;
         sqlx::query("update invites set public_key = $2, key_id = $3 where token_sha256 = $1")
             .bind(token.to_vec())
@@ -169,6 +176,28 @@ impl Store {
         transaction.commit().await?;
         let key_file = KeyFile { hub_id: self.hub_id, agent_id: row.id, key_id, key };
         Ok(Ok(Enrolled { name: row.name, key_file }))
+    }
+
+    /// What the claim got before, where that is still good: the answer was lost.
+    async fn issued_again(
+        &self,
+        connection: &mut sqlx::SqliteConnection,
+        row: &AgentRow,
+        claim: &Claim<'_>,
+        key_id: &str,
+    ) -> Result<Option<KeyFile>, StoreError> {
+        let there: Option<(Vec<u8>,)> =
+            sqlx::query_as("select bearer_sha256 from agent_keys where agent = $1 and key_id = $2")
+                .bind(row.agent.0)
+                .bind(key_id)
+                .fetch_optional(connection)
+                .await?;
+        let (Some((digest,)), AgentState::Active) = (there, row.state) else { return Ok(None) };
+        let key_id: KeyId = key_id.parse().map_err(|_| StoreError::Damaged("key id"))?;
+        let key = self.sealer.enrolled_key(claim, &key_id);
+        // A key of before it followed from anything, or of another hub.key: it cannot be said again.
+        let same = key.bearer_secret().digest().as_slice() == digest;
+        Ok(same.then(|| KeyFile { hub_id: self.hub_id, agent_id: row.id, key_id, key }))
     }
 
     /// Makes the agent welcome under its public key. What it was revoked with opens nothing any more; where it was not

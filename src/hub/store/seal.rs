@@ -14,8 +14,9 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use crate::id::{AgentId, HubId, JobId, KeyId};
 use crate::obs::{random, secret_file};
 use crate::secret::Secret;
+use crate::wire::invite::Claim;
 use crate::wire::jwt::JwtKey;
-use crate::wire::key::MacRoot;
+use crate::wire::key::{AgentKey, MacRoot};
 
 use super::error::StoreError;
 
@@ -62,6 +63,11 @@ impl Sealer {
     /// What signs tokens.
     pub(super) fn jwt_key(&self, hub: HubId) -> JwtKey {
         JwtKey::new(&self.key, hub)
+    }
+
+    /// The key that an invite is worth to who claimed it.
+    pub(super) fn enrolled_key(&self, claim: &Claim<'_>, key_id: &KeyId) -> AgentKey {
+        claim.agent_key(&self.key, key_id)
     }
 
     /// Seals an agent's MAC root.
