@@ -2,7 +2,7 @@
 //! long it may take while nobody has proved anything. Afterwards: whether it failed, and when to come back.
 //!
 //! Who shows the admin token is an operator and is held up by nothing here; the agents that registered lately pass
-//! though their address is barred.
+//! though their address is barred, with their bearer or with a token it bought.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::Next;
 
 use crate::hub::upgrade::{Refusal, seconds};
-use crate::hub::{Shared, api};
+use crate::hub::{Shared, api, hub_time};
+use crate::id::AgentId;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
@@ -22,15 +23,6 @@ use super::{Admission, Place};
 
 /// The header with the client's address that proxies write.
 const FORWARDED: &str = "x-forwarded-for";
-
-/// Who asks, as far as one can tell without the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    Operator,
-    /// It names an agent that registered lately; the credential is still to be checked.
-    Familiar,
-    Stranger,
-}
 
 /// Everything that comes in at a listener comes through here.
 pub(in crate::hub) async fn pass(
@@ -45,13 +37,13 @@ pub(in crate::hub) async fn pass(
         request.headers().get_all(FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
     let client = admission.client(peer, forwarded);
     request.extensions_mut().insert(ConnectInfo(client));
-    let asking = asking(&shared, request.headers());
-    if asking == Asking::Operator {
+    let presented = presented(request.headers());
+    if presented.is_some_and(|text| shared.token.is(text)) {
         place.prove();
         return next.run(request).await;
     }
-    if asking == Asking::Stranger
-        && let Some(wait) = admission.barred_for(client.ip())
+    if let Some(wait) = admission.barred_for(client.ip())
+        && !presented.is_some_and(|text| is_familiar(&shared, text))
     {
         shared.counters.auth_failed.add(ErrorCode::RateLimited.name());
         tracing::debug!(address = %client, "an address failed too often and is not listened to for now");
@@ -71,16 +63,21 @@ pub(in crate::hub) async fn pass(
     response
 }
 
-fn asking(shared: &Shared, headers: &HeaderMap) -> Asking {
-    let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(text) = text.and_then(|text| text.strip_prefix("Bearer ")) else { return Asking::Stranger };
-    if shared.token.is(text) {
-        return Asking::Operator;
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Whether an agent that registered lately asks, as far as one can tell without the database: a bearer only names it and
+/// is still to be checked, a token is genuine.
+fn is_familiar(shared: &Shared, presented: &str) -> bool {
+    agent_of(shared, presented).is_some_and(|agent| shared.admission.is_familiar(agent))
+}
+
+fn agent_of(shared: &Shared, presented: &str) -> Option<AgentId> {
+    if let Ok(bearer) = presented.parse::<Bearer>() {
+        return Some(bearer.agent_id);
     }
-    match text.parse::<Bearer>() {
-        Ok(bearer) if shared.admission.is_familiar(bearer.agent_id) => Asking::Familiar,
-        Ok(_) | Err(_) => Asking::Stranger,
-    }
+    shared.jwt.verify(presented, hub_time()).ok().map(|claims| claims.agent_id)
 }
 
 /// What one does not get by doing everything right. A hub without room is nobody's failure.
