@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::Next;
 
 use crate::hub::upgrade::{Refusal, seconds};
@@ -33,8 +33,7 @@ pub(in crate::hub) async fn pass(
     next: Next,
 ) -> Response<Body> {
     let admission = &shared.admission;
-    let forwarded =
-        request.headers().get_all(FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
+    let forwarded = request.headers().get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
     let client = admission.client(peer, forwarded);
     request.extensions_mut().insert(ConnectInfo(client));
     let presented = presented(request.headers());
