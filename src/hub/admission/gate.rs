@@ -6,9 +6,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::Next;
@@ -23,6 +24,13 @@ use super::{Admission, Place};
 
 /// The header with the client's address that proxies write.
 const FORWARDED: &str = "x-forwarded-for";
+
+/// How much of a request was there when its head was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Whole,
+    BodyToCome,
+}
 
 /// Everything that comes in at a listener comes through here.
 pub(in crate::hub) async fn pass(
@@ -50,11 +58,9 @@ pub(in crate::hub) async fn pass(
         return Refusal { retry_after: Some(wait), ..Refusal::new(ErrorCode::RateLimited, detail) }
             .into_response();
     }
+    let arrival = if request.body().is_end_stream() { Arrival::Whole } else { Arrival::BodyToCome };
     let answer = tokio::time::timeout(admission.auth_timeout(), next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_late| {
-        let seconds = admission.auth_timeout().as_secs();
-        api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
-    });
+    let mut response = answer.unwrap_or_else(|_late| late(arrival, admission.auth_timeout()));
     if is_failure(response.status()) {
         admission.note_failure(client.ip());
     }
@@ -79,6 +85,22 @@ fn agent_of(shared: &Shared, presented: &str) -> Option<AgentId> {
     shared.jwt.verify(presented, hub_time()).ok().map(|claims| claims.agent_id)
 }
 
+/// The answer to what was not answered in time. A slow hub is nobody's failure: a fleet behind one address would have to
+/// pay for it.
+fn late(arrival: Arrival, after: Duration) -> Response<Body> {
+    let seconds = after.as_secs();
+    match arrival {
+        Arrival::Whole => {
+            tracing::warn!(seconds, "the hub did not come to an answer in time");
+            let detail = format!("the hub did not come to an answer within {seconds} s");
+            Refusal::new(ErrorCode::Busy, detail).into_response()
+        }
+        Arrival::BodyToCome => {
+            api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
+        }
+    }
+}
+
 /// What one does not get by doing everything right. A hub without room is nobody's failure.
 fn is_failure(status: StatusCode) -> bool {
     status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
@@ -95,6 +117,15 @@ fn say_when(response: &mut Response<Body>, admission: &Admission) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asked_in_whole_does_not_pay_for_a_hub_that_is_slow() {
+        let of = |arrival| late(arrival, Duration::from_secs(10)).status();
+        assert_eq!(of(Arrival::Whole), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!is_failure(of(Arrival::Whole)));
+        assert_eq!(of(Arrival::BodyToCome), StatusCode::REQUEST_TIMEOUT);
+        assert!(is_failure(of(Arrival::BodyToCome)));
+    }
 
     #[test]
     fn what_went_wrong_is_told_from_what_there_was_no_room_for() {
