@@ -1,6 +1,8 @@
 //! Who is let in, who waits and who is dropped, while others do what they should not.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use outpost::hub::config::Config;
 use outpost::limit;
@@ -209,6 +211,26 @@ async fn a_copied_bearer_holds_no_more_than_its_own_agents_places() {
     world = world.another("edge-2").await;
     let (_other, _) = world.register().await;
     world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_dropped_handshake_that_does_not_listen_holds_no_socket() {
+    let world = World::new().await;
+    let mut silent = VecDeque::new();
+    // Of a few one at least is not held up by the machine for as long as a goodbye may take.
+    for round in 0..limit::HANDSHAKES_PER_AGENT + 5 {
+        let began = Instant::now();
+        let mut peer = RawHttp::connect(world.hub.agent_addr()).await;
+        assert_eq!(peer.ask(upgrade(&bearer(&world), "")).await.status, 101);
+        silent.push_back(peer);
+        if round >= limit::HANDSHAKES_PER_AGENT {
+            silent.pop_front().unwrap().ended().await;
+            if began.elapsed() < limit::CLOSE_TIMEOUT {
+                return world.hub.shutdown().await;
+            }
+        }
+    }
+    panic!("each was waited for");
 }
 
 #[tokio::test]
