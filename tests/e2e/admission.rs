@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::time::Instant;
 
 use outpost::hub::config::Config;
 use outpost::limit;
@@ -219,13 +218,13 @@ async fn a_dropped_handshake_that_does_not_listen_holds_no_socket() {
     let mut silent = VecDeque::new();
     // Of a few one at least is not held up by the machine for as long as a goodbye may take.
     for round in 0..limit::HANDSHAKES_PER_AGENT + 5 {
-        let began = Instant::now();
+        let began = clock::boot_now();
         let mut peer = RawHttp::connect(world.hub.agent_addr()).await;
         assert_eq!(peer.ask(upgrade(&bearer(&world), "")).await.status, 101);
         silent.push_back(peer);
         if round >= limit::HANDSHAKES_PER_AGENT {
             silent.pop_front().unwrap().ended().await;
-            if began.elapsed() < limit::CLOSE_TIMEOUT {
+            if clock::boot_now().since(began) < limit::CLOSE_TIMEOUT {
                 return world.hub.shutdown().await;
             }
         }
