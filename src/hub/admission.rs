@@ -174,7 +174,7 @@ impl Admission {
     fn client<'a>(
         &self,
         peer: SocketAddr,
-        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> SocketAddr {
         origin::client(&self.0.config.trusted_proxies, peer, forwarded)
     }

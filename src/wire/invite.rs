@@ -87,8 +87,9 @@ pub struct Claim<'a> {
 impl Claim<'_> {
     /// The agent key that the claim is worth: the same each time, for the hub that has this `hub.key`.
     pub fn agent_key(&self, hub_key: &Secret, key_id: &KeyId) -> AgentKey {
-        let info = [b"outpost/v1 enrolled key\0".as_slice(), self.public_key.as_bytes(), key_id.as_str().as_bytes()];
-        AgentKey::from(derive(hub_key, self.token, &info))
+        let info =
+            [b"outpost/v1 enrolled key\0".as_slice(), self.public_key.as_bytes(), key_id.as_str().as_bytes()];
+        AgentKey::new(*derive(hub_key, self.token, &info).expose())
     }
 }
 

@@ -1,9 +1,13 @@
 //! Who is let in, who waits and who is dropped, while others do what they should not.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use outpost::hub::config::Config;
 use outpost::limit;
+use outpost::obs::clock;
+use outpost::time::HubTime;
+use outpost::wire::jwt::Claims;
 use outpost::wire::key::encode32;
 use serde_json::Value;
 use tokio::net::TcpSocket;
@@ -29,6 +33,14 @@ fn upgrade(authorization: &str, more: &str) -> String {
 
 fn bearer(world: &World) -> String {
     format!("Bearer {}", world.key.bearer().to_text().expose())
+}
+
+/// A token of the world's agent that was bought `seconds` ago and lasts a minute, as a header says it.
+fn token(world: &World, seconds: u64) -> String {
+    let issued_at = HubTime(clock::wall_now().0 - seconds * 1000);
+    let (agent_id, key_id) = (world.key.agent_id, world.key.key_id.clone());
+    let claims = Claims { agent_id, key_id, issued_at, expires_at: HubTime(issued_at.0 + 60_000) };
+    format!("Bearer {}", world.hub.store().jwt_key().sign(&claims).expose())
 }
 
 const WRONG: &str = "Bearer nonsense";
@@ -122,6 +134,25 @@ async fn agents_that_were_here_and_operators_pass_though_their_neighbours_fail()
 }
 
 #[tokio::test]
+async fn an_agent_that_was_here_passes_with_its_token_though_its_neighbours_fail() {
+    let mut world = World::with(allow(2)).await;
+    let (agent, _) = world.register().await;
+    drop(agent);
+    let familiar = token(&world, 0);
+    let expired = token(&world, 61);
+    world = world.another("edge-2").await;
+    let stranger = token(&world, 0);
+    for _ in 0..5 {
+        upgrade_from(&world, 1, WRONG, "").await;
+    }
+    for refused in [&expired, &stranger, &format!("{familiar}A")] {
+        assert_eq!(upgrade_from(&world, 1, refused, "").await.refusal(), (429, "rate_limited"), "{refused}");
+    }
+    assert_eq!(upgrade_from(&world, 1, &familiar, "").await.status, 101);
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_address_behind_a_trusted_proxy_is_the_one_that_counts() {
     let world = World::with(|config| {
         allow(2)(config);
@@ -182,6 +213,26 @@ async fn a_copied_bearer_holds_no_more_than_its_own_agents_places() {
     world = world.another("edge-2").await;
     let (_other, _) = world.register().await;
     world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_dropped_handshake_that_does_not_listen_holds_no_socket() {
+    let world = World::new().await;
+    let mut silent = VecDeque::new();
+    // Of a few one at least is not held up by the machine for as long as a goodbye may take.
+    for round in 0..limit::HANDSHAKES_PER_AGENT + 5 {
+        let began = clock::boot_now();
+        let mut peer = RawHttp::connect(world.hub.agent_addr()).await;
+        assert_eq!(peer.ask(upgrade(&bearer(&world), "")).await.status, 101);
+        silent.push_back(peer);
+        if round >= limit::HANDSHAKES_PER_AGENT {
+            silent.pop_front().unwrap().ended().await;
+            if clock::boot_now().since(began) < limit::CLOSE_TIMEOUT {
+                return world.hub.shutdown().await;
+            }
+        }
+    }
+    panic!("each was waited for");
 }
 
 #[tokio::test]

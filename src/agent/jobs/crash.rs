@@ -18,7 +18,8 @@ impl Actor {
         for (job, found) in self.journal.found(self.boot) {
             let Found::Begun { survivor, started_at } = found else { continue };
             self.end_survivor(job, survivor).await;
-            if self.is_locked(job) {
+            // One that begins no more is over whatever its spec says, and must not hold the others up for its key.
+            if self.is_locked(job) && !self.is_void(job) {
                 continue;
             }
             self.after_crash(job, started_at).await;

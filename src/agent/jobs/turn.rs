@@ -29,7 +29,7 @@ impl Actor {
         else {
             return;
         };
-        if self.latest.as_ref().is_some_and(|latest| latest.is_void(job)) {
+        if self.is_void(job) {
             let reason =
                 "the operator keys of this agent were changed since it was accepted; submit it again";
             return self.fail(job, reason).await;
@@ -46,6 +46,11 @@ impl Actor {
             // A handler that was there when the job was accepted, by an earlier process.
             Err(error) => self.fail(job, &error.to_string()).await,
         }
+    }
+
+    /// It was accepted under other operator keys, or none, and does not begin any more.
+    pub(super) fn is_void(&self, job: JobId) -> bool {
+        self.latest.as_ref().is_some_and(|latest| latest.is_void(job))
     }
 
     async fn fail(&mut self, job: JobId, reason: &str) {

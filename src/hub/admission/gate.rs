@@ -2,19 +2,21 @@
 //! long it may take while nobody has proved anything. Afterwards: whether it failed, and when to come back.
 //!
 //! Who shows the admin token is an operator and is held up by nothing here; the agents that registered lately pass
-//! though their address is barred.
+//! though their address is barred, with their bearer or with a token it bought.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::Next;
 
 use crate::hub::upgrade::{Refusal, seconds};
 use crate::hub::{Shared, api, hub_time};
+use crate::id::AgentId;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
@@ -23,13 +25,11 @@ use super::{Admission, Place};
 /// The header with the client's address that proxies write.
 const FORWARDED: &str = "x-forwarded-for";
 
-/// Who asks, as far as one can tell without the database.
+/// How much of a request was there when its head was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    Operator,
-    /// It names an agent that registered lately; the credential is still to be checked.
-    Familiar,
-    Stranger,
+enum Arrival {
+    Whole,
+    BodyToCome,
 }
 
 /// Everything that comes in at a listener comes through here.
@@ -41,17 +41,16 @@ pub(in crate::hub) async fn pass(
     next: Next,
 ) -> Response<Body> {
     let admission = &shared.admission;
-    let forwarded =
-        request.headers().get_all(FORWARDED).iter().map(|value| value.to_str().unwrap_or_default());
+    let forwarded = request.headers().get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
     let client = admission.client(peer, forwarded);
     request.extensions_mut().insert(ConnectInfo(client));
-    let asking = asking(&shared, request.headers());
-    if asking == Asking::Operator {
+    let presented = presented(request.headers());
+    if presented.is_some_and(|text| shared.token.is(text)) {
         place.prove();
         return next.run(request).await;
     }
-    if asking == Asking::Stranger
-        && let Some(wait) = admission.barred_for(client.ip())
+    if let Some(wait) = admission.barred_for(client.ip())
+        && !presented.is_some_and(|text| is_familiar(&shared, text))
     {
         shared.counters.auth_failed.add(ErrorCode::RateLimited.name());
         tracing::debug!(address = %client, "an address failed too often and is not listened to for now");
@@ -59,11 +58,9 @@ pub(in crate::hub) async fn pass(
         return Refusal { retry_after: Some(wait), ..Refusal::new(ErrorCode::RateLimited, detail) }
             .into_response();
     }
+    let arrival = if request.body().is_end_stream() { Arrival::Whole } else { Arrival::BodyToCome };
     let answer = tokio::time::timeout(admission.auth_timeout(), next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_late| {
-        let seconds = admission.auth_timeout().as_secs();
-        api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
-    });
+    let mut response = answer.unwrap_or_else(|_late| late(arrival, admission.auth_timeout()));
     if is_failure(response.status()) {
         admission.note_failure(client.ip());
     }
@@ -71,19 +68,36 @@ pub(in crate::hub) async fn pass(
     response
 }
 
-fn asking(shared: &Shared, headers: &HeaderMap) -> Asking {
-    let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(text) = text.and_then(|text| text.strip_prefix("Bearer ")) else { return Asking::Stranger };
-    if shared.token.is(text) {
-        return Asking::Operator;
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Whether an agent that registered lately asks, as far as one can tell without the database: a bearer only names it and
+/// is still to be checked, a token is genuine.
+fn is_familiar(shared: &Shared, presented: &str) -> bool {
+    agent_of(shared, presented).is_some_and(|agent| shared.admission.is_familiar(agent))
+}
+
+fn agent_of(shared: &Shared, presented: &str) -> Option<AgentId> {
+    if let Ok(bearer) = presented.parse::<Bearer>() {
+        return Some(bearer.agent_id);
     }
-    let agent = match text.parse::<Bearer>() {
-        Ok(bearer) => Some(bearer.agent_id),
-        Err(_) => shared.jwt.verify(text, hub_time()).ok().map(|claims| claims.agent_id),
-    };
-    match agent {
-        Some(agent) if shared.admission.is_familiar(agent) => Asking::Familiar,
-        Some(_) | None => Asking::Stranger,
+    shared.jwt.verify(presented, hub_time()).ok().map(|claims| claims.agent_id)
+}
+
+/// The answer to what was not answered in time. A slow hub is nobody's failure: a fleet behind one address would have to
+/// pay for it.
+fn late(arrival: Arrival, after: Duration) -> Response<Body> {
+    let seconds = after.as_secs();
+    match arrival {
+        Arrival::Whole => {
+            tracing::warn!(seconds, "the hub did not come to an answer in time");
+            let detail = format!("the hub did not come to an answer within {seconds} s");
+            Refusal::new(ErrorCode::Busy, detail).into_response()
+        }
+        Arrival::BodyToCome => {
+            api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
+        }
     }
 }
 
@@ -103,6 +117,15 @@ fn say_when(response: &mut Response<Body>, admission: &Admission) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asked_in_whole_does_not_pay_for_a_hub_that_is_slow() {
+        let of = |arrival| late(arrival, Duration::from_secs(10)).status();
+        assert_eq!(of(Arrival::Whole), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!is_failure(of(Arrival::Whole)));
+        assert_eq!(of(Arrival::BodyToCome), StatusCode::REQUEST_TIMEOUT);
+        assert!(is_failure(of(Arrival::BodyToCome)));
+    }
 
     #[test]
     fn what_went_wrong_is_told_from_what_there_was_no_room_for() {

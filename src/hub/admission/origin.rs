@@ -31,26 +31,29 @@ pub(super) fn is_trusted(networks: &[Network], address: IpAddr) -> bool {
 }
 
 /// The client behind `peer`: `forwarded` are the values of all `X-Forwarded-For` headers, in their order. Where a proxy
-/// wrote something that is no address, that proxy itself is the client.
+/// wrote something that is no address, that proxy itself is the client. Bytes: what a client wrote need not be text, and
+/// must not hide what a proxy wrote behind it.
 pub(super) fn client<'a>(
     trusted: &[Network],
     peer: SocketAddr,
-    forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
 ) -> SocketAddr {
     let mut client = peer;
-    let hops = forwarded.rev().flat_map(|value| value.rsplit(',')).take(limit::FORWARDED_MAX);
+    let hops =
+        forwarded.rev().flat_map(|value| value.rsplit(|byte| *byte == b',')).take(limit::FORWARDED_MAX);
     for hop in hops {
         if !is_trusted(trusted, client.ip()) {
             break;
         }
-        let Some(address) = address(hop.trim()) else { break };
+        let Some(address) = address(hop.trim_ascii()) else { break };
         client = address;
     }
     client
 }
 
 /// `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1` or `[2001:db8::1]:5678`; port 0 where there is none.
-fn address(text: &str) -> Option<SocketAddr> {
+fn address(hop: &[u8]) -> Option<SocketAddr> {
+    let text = str::from_utf8(hop).ok()?;
     let bare = || text.trim_matches(['[', ']']).parse().ok().map(|address| SocketAddr::new(address, 0));
     text.parse().ok().or_else(bare)
 }
@@ -69,7 +72,7 @@ mod tests {
 
     fn behind(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
         let peer = SocketAddr::new(ip(peer), 7);
-        client(&networks(trusted), peer, forwarded.iter().copied()).ip().to_string()
+        client(&networks(trusted), peer, forwarded.iter().map(|value| value.as_bytes())).ip().to_string()
     }
 
     #[test]
@@ -100,6 +103,9 @@ mod tests {
         assert_eq!(behind(&["10.0.0.0/8"], "10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(behind(&["10.0.0.0/8"], "10.0.0.1", &["203.0.113.9, unknown"]), "10.0.0.1");
         assert_eq!(behind(&["10.0.0.0/8"], "10.0.0.1", &["203.0.113.9, ,10.0.0.2"]), "10.0.0.2");
+        let peer = SocketAddr::new(ip("10.0.0.1"), 7);
+        let hidden = [b"203.0.113.9, \xff, 198.51.100.4".as_slice()].into_iter();
+        assert_eq!(client(&networks(&["10.0.0.0/8"]), peer, hidden).ip(), ip("198.51.100.4"));
         let long = "10.0.0.2,".repeat(limit::FORWARDED_MAX * 2);
         let long = format!("203.0.113.9,{}", long.trim_end_matches(','));
         assert_eq!(behind(&["10.0.0.0/8"], "10.0.0.1", &[&long]), "10.0.0.2", "bounded work");

@@ -151,7 +151,7 @@ async fn whole(shared: &Shared, row: &JobRow, complete: bool) -> Result<Value, F
     let (spec, payload) = shared.store.job_content(row).await?;
     let artifacts = shared.store.job_artifacts(row).await?;
     if let Value::Object(shown) = &mut shown {
-        shown.insert("spec".to_owned(), view::job::spec(&spec));
+        shown.insert("spec".to_owned(), spec.map_or(Value::Null, |spec| view::job::spec(&spec)));
         if let Some(payload) = payload {
             let mut result = Map::new();
             view::job::content(&mut result, &payload);

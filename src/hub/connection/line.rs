@@ -136,6 +136,10 @@ impl Line {
         if self.socket.ws.close(Some(frame)).await.is_err() {
             return;
         }
+        if closed.error == Some(ErrorCode::RateLimited) {
+            // A handshake whose place is another's by now: what does not listen must hold no descriptor beside the places.
+            return;
+        }
         if closed.error == Some(ErrorCode::TooLarge) {
             // What follows cannot be read as frames any more.
             if let Err(error) = self.socket.linger().await {

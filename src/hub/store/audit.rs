@@ -159,7 +159,7 @@ impl Store {
         .await?;
         let last = rows.last().map_or(seen, |(entry, ..)| *entry);
         let mut departures = Vec::new();
-        for (_, name, detail) in rows {
+        for (entry, name, detail) in rows {
             let departure = match Action::ALL.into_iter().find(|action| action.name() == name) {
                 Some(Action::Removed) => Departure::Removed,
                 Some(Action::Revoked) => Departure::Revoked,
@@ -176,7 +176,11 @@ impl Store {
                 )
                 | None => continue,
             };
-            let id = detail.parse().map_err(|_| StoreError::Damaged("audit"))?;
+            // Passed over: the entries behind it count all the same.
+            let Ok(id) = detail.parse() else {
+                tracing::error!(entry, action = name, "an entry of the audit is damaged: it names no agent");
+                continue;
+            };
             departures.push((id, departure));
         }
         Ok((last, departures))

@@ -8,6 +8,7 @@
 //! is final. A final status that the hub gave itself (`by_hub`: expired, lost, rejected, cancelled before it was
 //! accepted) yields to the agent. `offered` and back is soft: it may be forgotten in a power cut, the job is not.
 
+mod answer;
 mod apply;
 mod cancel;
 mod changes;
@@ -22,18 +23,20 @@ mod submit;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 use std::num::NonZeroU32;
 
 use crate::id::{AgentName, JobId};
 
 use super::StoreError;
+pub use answer::Answered;
 pub use apply::Fact;
 pub(in crate::hub) use apply::facts;
 pub(super) use apply::{Said, apply};
 pub use changes::Changed;
 pub(super) use changes::Changes;
-pub use inbox::{Answered, Inbox, JobOrder};
+pub use inbox::{Inbox, JobOrder};
 pub use lines::{Holes, JobLine, JobLog, LinePlace, LogQuery};
 pub use list::{JobCursor, JobFilter, JobPage};
 pub use row::JobRow;

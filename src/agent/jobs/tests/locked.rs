@@ -6,8 +6,10 @@ use crate::agent::jobs::Parties;
 use crate::agent::jobs::seal::{is_sealed, sealing_key};
 use crate::exec::{JobContext, JobHandler, Outcome};
 use crate::id::{AgentId, HubId, Lane};
+use crate::wire::identity::public_to_line;
 use crate::wire::job::{Answer, JobOffer, Refusal};
 use crate::wire::key::{AgentKey, KeyFile};
+use crate::wire::operator::OperatorKeys;
 
 const HUB: HubId = HubId::from_bytes([1; 16]);
 const AGENT: AgentId = AgentId::from_bytes([2; 16]);
@@ -48,12 +50,16 @@ impl World {
     }
 
     async fn actor_with(&self, keys: SealKeys) -> Actor {
+        self.actor_of(keys, None).await
+    }
+
+    async fn actor_of(&self, keys: SealKeys, operator_keys: Option<OperatorKeys>) -> Actor {
         let with = Surroundings {
             outbox: self.open(),
             state: State::default(),
             wall_clock: || NOW,
             keys,
-            operator_keys: None,
+            operator_keys,
         };
         let handlers = Handlers::default().with("wait", Wait);
         Actor::restore(Settings::default(), handlers, with, CancellationToken::new()).await.unwrap()
@@ -104,6 +110,19 @@ async fn what_becomes_of_a_begun_job_is_said_when_its_key_is_back() {
         assert_eq!(world.stage(&actor), expected, "{spec}");
         assert_eq!(told(&actor, Lane::Control).await, u64::from(expected == interrupted));
         assert_eq!(actor.cancellers.contains_key(&world.job), expected != interrupted);
+        actor.with.outbox.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_begun_job_whose_key_is_gone_keeps_no_agent_with_new_operator_keys_from_work() {
+    let operator = ed25519_dalek::SigningKey::from_bytes(&[9; 32]).verifying_key();
+    let operator = OperatorKeys::parse(&[public_to_line(&operator)]).unwrap();
+    for spec in [REPORTED, RERUN] {
+        let world = World::left_sealed(RUNNING, spec).await;
+        let mut actor = world.actor_of(SealKeys::default(), Some(operator.clone())).await;
+        assert_eq!(world.stage(&actor), Stage::Finished { state: JobState::Interrupted, at: NOW }, "{spec}");
+        actor.keep_time().await.unwrap();
         actor.with.outbox.close().await.unwrap();
     }
 }

@@ -1,14 +1,15 @@
-//! What waits for an agent: offers and cancels, and what becomes of its answers.
+//! What waits for an agent: offers and cancels.
 
 use crate::hub::store::{AgentRef, Store, StoreError, time};
 use crate::id::JobId;
 use crate::job::JobState;
 use crate::limit;
-use crate::time::{HubTime, millis};
-use crate::wire::job::{Answer, JobAck, JobOffer, Refusal};
+use crate::time::HubTime;
+use crate::wire::job::JobOffer;
 use crate::wire::operator::OperatorSignature;
 
 use super::JobError;
+use super::unreadable::Unreadable;
 
 /// Which offers are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,20 +32,11 @@ pub struct JobOrder<T> {
     pub order: T,
 }
 
-/// What an answer to an offer changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
-    /// The job is with the agent, or over.
-    Taken,
-    /// The agent has no room now.
-    NoRoom,
-}
-
 type OfferColumns = (i64, Vec<u8>, i64, Vec<u8>, i64, Option<Vec<u8>>);
 
 impl Store {
     /// At most `count_max` jobs to be offered now; from here on they count as offered. No more of them than
-    /// `limit::JOB_OFFERS_UNANSWERED` are without an answer.
+    /// `limit::JOB_OFFERS_UNANSWERED` are without an answer. Jobs that cannot be read are closed on the way.
     ///
     /// # Errors
     /// What the database says.
@@ -55,6 +47,33 @@ impl Store {
         count_max: u32,
         now: HubTime,
     ) -> Result<Vec<JobOrder<JobOffer>>, StoreError> {
+        loop {
+            let (mut orders, mut unreadable) = (Vec::new(), Vec::new());
+            for row in self.offer_rows(agent, inbox, count_max, now).await? {
+                let number = row.0;
+                match self.offer(row) {
+                    Ok(order) => orders.push(order),
+                    Err(error) => unreadable.push(Unreadable { number, error }),
+                }
+            }
+            if !unreadable.is_empty() {
+                self.close_unreadable(agent, &unreadable, now).await?;
+            }
+            // Where all that was found is closed there may be others behind it.
+            if unreadable.is_empty() || !orders.is_empty() {
+                self.mark_offered(agent, inbox, &mut orders, now).await?;
+                return Ok(orders);
+            }
+        }
+    }
+
+    async fn offer_rows(
+        &self,
+        agent: AgentRef,
+        inbox: Inbox,
+        count_max: u32,
+        now: HubTime,
+    ) -> Result<Vec<OfferColumns>, StoreError> {
         let (status, after) = match inbox {
             Inbox::Queued => (JobState::Queued, 0),
             Inbox::Offered { after } => (JobState::Offered, after),
@@ -63,7 +82,7 @@ impl Store {
             Inbox::Queued => i64::from(limit::JOB_OFFERS_UNANSWERED),
             Inbox::Offered { .. } => i64::from(u32::MAX),
         };
-        let rows: Vec<OfferColumns> = sqlx::query_as(
+        let rows = sqlx::query_as(
             "select job, id, created_at, spec, spec_sealed, signature from jobs
              where agent = $1 and closed_at is null and status = $2 and job > $3
              and (not_before is null or not_before <= $4) and expires_at > $4
@@ -79,7 +98,17 @@ impl Store {
         .bind(i64::from(count_max))
         .fetch_all(&self.pool)
         .await?;
-        let mut orders = rows.into_iter().map(|row| self.offer(row)).collect::<Result<Vec<_>, _>>()?;
+        Ok(rows)
+    }
+
+    /// New ones count as offered from here on.
+    async fn mark_offered(
+        &self,
+        agent: AgentRef,
+        inbox: Inbox,
+        orders: &mut Vec<JobOrder<JobOffer>>,
+        now: HubTime,
+    ) -> Result<(), StoreError> {
         if let (Inbox::Queued, Some(first), Some(last)) = (inbox, orders.first(), orders.last()) {
             let taken: Vec<(i64,)> = sqlx::query_as(
                 "update jobs set status = 'offered' where agent = $1 and job >= $2 and job <= $3
@@ -95,7 +124,7 @@ impl Store {
             // One that was cancelled meanwhile is not offered.
             orders.retain(|order| taken.contains(&(order.number,)));
         }
-        Ok(orders)
+        Ok(())
     }
 
     /// Jobs of the agent that are to be ended, the oldest first; as many as may be open at once.
@@ -136,105 +165,6 @@ impl Store {
         Ok(at.map(|at| HubTime(at.cast_unsigned())))
     }
 
-    /// An answer to an offer that came without a record. Only a job that is still offered is changed by it, but for an
-    /// acceptance, which also opens what the hub had closed by itself.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn answer_offer(
-        &self,
-        agent: AgentRef,
-        ack: &JobAck,
-        now: HubTime,
-    ) -> Result<Answered, StoreError> {
-        if let Answer::Accepted(state) = ack.answer
-            && state.is_final()
-            && state != JobState::Cancelled
-        {
-            return self.ended_before(agent, ack.job, state, now).await;
-        }
-        // (status, reason) where the job is over; a cancelled one that the agent never took is cancelled now.
-        let (closing, answered) = match &ack.answer {
-            Answer::Accepted(JobState::Cancelled) => {
-                (Some(("cancelled", "cancelled before it was accepted".to_owned())), Answered::Taken)
-            }
-            Answer::Accepted(_) => (None, Answered::Taken),
-            Answer::Refused { refusal: Refusal::Busy | Refusal::Degraded, .. } => (None, Answered::NoRoom),
-            Answer::Refused { refusal: Refusal::Expired, detail } => {
-                (Some(("expired", detail.clone())), Answered::Taken)
-            }
-            Answer::Refused { refusal: refusal @ (Refusal::TooOld | Refusal::Invalid), detail } => {
-                (Some(("rejected", format!("{}: {detail}", refusal.name()))), Answered::Taken)
-            }
-        };
-        let query = match (closing, answered) {
-            (Some((status, reason)), _) => sqlx::query(
-                "update jobs set status = $4, reason = $5, by_hub = 1, closed_at = $3, finished_at = $3
-                 where id = $1 and agent = $2 and status in ('queued', 'offered')",
-            )
-            .bind(ack.job.as_bytes().to_vec())
-            .bind(agent.0)
-            .bind(time(now))
-            .bind(status)
-            .bind(reason.replace('\0', "")),
-            (None, Answered::Taken) => sqlx::query(
-                "update jobs set status = 'accepted', accepted_at = coalesce(accepted_at, $3)
-                 where id = $1 and agent = $2 and status in ('queued', 'offered')",
-            )
-            .bind(ack.job.as_bytes().to_vec())
-            .bind(agent.0)
-            .bind(time(now)),
-            (None, Answered::NoRoom) => sqlx::query(
-                "update jobs set
-                     by_hub = case when cancel_requested_at is null then 0 else 1 end,
-                     closed_at = case when cancel_requested_at is null then null else $3 end,
-                     finished_at = case when cancel_requested_at is null then null else $3 end,
-                     reason = case when cancel_requested_at is null then '' else 'cancelled before it was accepted' end,
-                     status = case when cancel_requested_at is null then 'queued' else 'cancelled' end
-                 where id = $1 and agent = $2 and status = 'offered'",
-            )
-            .bind(ack.job.as_bytes().to_vec())
-            .bind(agent.0)
-            .bind(time(now)),
-        };
-        query.execute(&self.lazy).await?;
-        self.changes.note(agent);
-        Ok(answered)
-    }
-
-    /// The agent says that it has ended a job which is only offered here: its result is on its way, and the job stays
-    /// offered for so long. One that does not come was stored by a hub this one is an older copy of: it is not told again,
-    /// and when the agent says the same `limit::JOB_RESULT_PATIENCE` later, its word is all there is.
-    async fn ended_before(
-        &self,
-        agent: AgentRef,
-        job: JobId,
-        state: JobState,
-        now: HubTime,
-    ) -> Result<Answered, StoreError> {
-        let patient_until = HubTime(now.0.saturating_sub(millis(limit::JOB_RESULT_PATIENCE)));
-        sqlx::query(
-            "update jobs set
-                 by_hub = case when accepted_at <= $5 then 1 else by_hub end,
-                 closed_at = case when accepted_at <= $5 then $3 else closed_at end,
-                 finished_at = case when accepted_at <= $5 then $3 else finished_at end,
-                 reason = case when accepted_at <= $5 then $6 else reason end,
-                 status = case when accepted_at <= $5 then $4 else status end,
-                 accepted_at = coalesce(accepted_at, $3)
-             where id = $1 and agent = $2 and status in ('queued', 'offered')",
-        )
-        .bind(job.as_bytes().to_vec())
-        .bind(agent.0)
-        .bind(time(now))
-        .bind(state.name())
-        .bind(time(patient_until))
-        .bind("the agent had told its end before, and what it said of it is not here")
-        .execute(&self.lazy)
-        .await?;
-        self.changes.note(agent);
-        Ok(Answered::Taken)
-    }
-
     /// How many results belong to no job of their agent.
     ///
     /// # Errors
@@ -269,7 +199,7 @@ impl Store {
         let order = JobOffer {
             job,
             created_at: HubTime(created_at.cast_unsigned()),
-            spec: self.kept_spec(job, (spec, sealed))?,
+            spec: self.kept_spec(job, (spec, sealed)).ok_or(StoreError::Unsealable)?,
             signature,
         };
         Ok(JobOrder { number, order })

@@ -103,11 +103,12 @@ impl Store {
         Ok(JobPage { jobs, next })
     }
 
-    /// The job's spec as it was submitted, secrets included, and its result's payload as far as it is there.
+    /// The job's spec as it was submitted, secrets included, where it can be read, and its result's payload as far as it
+    /// is there.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn job_content(&self, job: &JobRow) -> Result<(Bytes, Option<Bytes>), StoreError> {
+    pub async fn job_content(&self, job: &JobRow) -> Result<(Option<Bytes>, Option<Bytes>), StoreError> {
         let (spec, sealed, payload): (Vec<u8>, i64, Option<Vec<u8>>) =
             sqlx::query_as("select spec, spec_sealed, payload from jobs where job = $1")
                 .bind(job.number)
@@ -128,7 +129,7 @@ impl Store {
                 }
                 (None, None) => None,
             };
-        Ok((self.kept_spec(job.id, (spec, sealed))?, payload))
+        Ok((self.kept_spec(job.id, (spec, sealed)), payload))
     }
 
     /// Names, runs and places of what a job left behind.

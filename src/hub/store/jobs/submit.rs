@@ -167,9 +167,11 @@ impl Wanted<'_> {
     fn compare(&self, found: Option<Found>) -> Result<Option<(JobId, bool)>, StoreError> {
         let Some((id, agent, spec, sealed, signature)) = found else { return Ok(None) };
         let id = JobId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job id"))?;
-        let spec = self.store.kept_spec(id, (spec, sealed))?;
-        let same =
-            agent == self.agent.agent.0 && spec == self.bytes && signature.as_deref() == self.signature;
+        // One that cannot be read is not known to be the same.
+        let spec = self.store.kept_spec(id, (spec, sealed));
+        let same = agent == self.agent.agent.0
+            && spec.is_some_and(|spec| spec == self.bytes)
+            && signature.as_deref() == self.signature;
         Ok(Some((id, same)))
     }
 }

@@ -53,6 +53,24 @@ async fn the_first_register_with_a_key_deletes_those_before_it() {
 }
 
 #[tokio::test]
+async fn a_damaged_entry_of_the_audit_hides_no_revocation_behind_it() {
+    let world = World::new().await;
+    let before = world.store.last_audited().await.unwrap();
+    sqlx::query(
+        "insert into audit (entry, at, action, subject, detail) values ($1, 1, 'agent_revoked', 'x', 'nobody')",
+    )
+    .bind(before + 1)
+    .execute(&world.store.pool)
+    .await
+    .unwrap();
+    let agent = world.store.add_agent(&name("edge-2"), None).await.unwrap().id;
+    world.store.revoke_agent(&name("edge-2")).await.unwrap();
+    let (last, departures) = world.store.departures_after(before).await.unwrap();
+    assert_eq!(departures, [(agent, Departure::Revoked)]);
+    assert_eq!(last, world.store.last_audited().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_key_whose_time_is_over_opens_nothing() {
     let world = World::new().await;
     let key = world.store.add_agent(&name("edge-2"), None).await.unwrap().key_file;

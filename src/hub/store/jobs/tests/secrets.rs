@@ -1,7 +1,6 @@
 //! Specs with secrets lie sealed in the database, and leave it as they came.
 
 use super::*;
-use crate::hub::store::StoreError;
 
 const SECRET: &str = "hunter2-in-the-database";
 const SPEC: &str = r#"{"kind": "exec", "job_id": "01938c5e-7b1a-7fff-bfff-ffffffffffff",
@@ -46,7 +45,7 @@ async fn a_spec_with_secrets_is_sealed_in_the_database_and_offered_as_it_came() 
     assert_eq!(specs, [(open, EXEC.as_bytes()), (job, SPEC.as_bytes())]);
     assert!(!format!("{offers:?}").contains(SECRET));
     let row = world.store.job(job).await.unwrap();
-    assert_eq!(world.store.job_content(&row).await.unwrap().0, SPEC);
+    assert_eq!(world.store.job_content(&row).await.unwrap().0.unwrap(), SPEC);
 }
 
 #[tokio::test]
@@ -77,6 +76,56 @@ async fn a_sealed_spec_opens_as_its_own_job_alone() {
     .await
     .unwrap();
     let row = world.store.job(other).await.unwrap();
-    let moved = world.store.job_content(&row).await.unwrap_err();
-    assert!(matches!(moved, StoreError::Unsealable), "{moved}");
+    assert_eq!(world.store.job_content(&row).await.unwrap().0, None);
+}
+
+impl World {
+    async fn damage(&self, job: JobId, set: &str) {
+        sqlx::query(sqlx::AssertSqlSafe(format!("update jobs set {set} where id = $1")))
+            .bind(job.as_bytes().to_vec())
+            .execute(&self.store.pool)
+            .await
+            .unwrap();
+    }
+
+    async fn offered(&self, inbox: Inbox, count_max: u32) -> Vec<JobId> {
+        let offers = self.store.take_offers(self.agent.agent, inbox, count_max, NOW).await.unwrap();
+        offers.into_iter().map(|offer| offer.order.job).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_is_closed_and_those_behind_it_are_offered() {
+    let world = World::new().await;
+    let sealed = world.store.submit_job(world.bytes_of(SPEC, "k"), NOW).await.unwrap().job();
+    let signed = world.submit(EXEC).await;
+    let good = world.submit(EXEC).await;
+    world.damage(sealed, "spec = zeroblob(40)").await;
+    world.damage(signed, "signature = zeroblob(63)").await;
+    // One at a time: what is found first is all closed.
+    assert_eq!(world.offered(Inbox::Queued, 1).await, [good]);
+    for (job, says) in [(sealed, "does not open with hub.key"), (signed, "job signature")] {
+        let row = world.store.job(job).await.unwrap();
+        assert_eq!((row.status, row.by_hub), (JobState::Rejected, true));
+        assert!(row.reason.contains(says) && row.reason.contains("submit it again"), "{}", row.reason);
+    }
+    let again = world.store.submit_job(world.bytes_of(SPEC, "k"), NOW).await.unwrap_err();
+    assert!(matches!(again, JobError::KeyReused { job, .. } if job == sealed), "{again}");
+    // The same for one that was offered before.
+    assert_eq!(world.offered(Inbox::Offered { after: 0 }, 9).await, [good]);
+    world.damage(good, "spec_sealed = 1").await;
+    assert_eq!(world.offered(Inbox::Offered { after: 0 }, 9).await, []);
+    assert_eq!(world.status(good).await, JobState::Rejected);
+}
+
+#[tokio::test]
+async fn an_agent_that_has_a_job_the_hub_cannot_read_has_the_last_word() {
+    let mut world = World::new().await;
+    let job = world.store.submit_job(world.bytes_of(SPEC, "k"), NOW).await.unwrap().job();
+    assert_eq!(world.offered(Inbox::Queued, 9).await, [job]);
+    world.damage(job, "spec = zeroblob(40)").await;
+    assert_eq!(world.offered(Inbox::Offered { after: 0 }, 9).await, []);
+    assert_eq!(world.status(job).await, JobState::Rejected);
+    world.say(JobRecord::Ack(JobAck { job, answer: Answer::Accepted(JobState::Accepted) })).await;
+    assert_eq!(world.status(job).await, JobState::Accepted, "its answer was on its way");
 }
