@@ -38,7 +38,7 @@ pub struct Config {
     pub agent_listen: Option<SocketAddr>,
     /// What is asked of agents without a bound key; those with one always sign.
     pub signature: SignatureMode,
-    /// The hub's URLs as agents dial them, in [`HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
+    /// The hub's URLs as agents dial them, in [`crate::wire::url::HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
     /// bound key have to be signed for one of them.
     pub public_urls: Vec<String>,
     /// How long a token opens upgrades: 1 minute to 24 hours.

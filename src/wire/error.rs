@@ -90,7 +90,7 @@ error_table! {
     RecordTooLarge = 31, "record_too_large", 1008, 0, Capped, "a record is larger than 1 MiB; split it";
     UpgradeSignature = 34, "upgrade_signature", 1008, 401, Capped, "the upgrade is not signed by the bound key for one of the hub's URLs; give the agent that key with --identity-file, and name the URL it dials in the hub's public_urls";
     UpgradeReplayed = 35, "upgrade_replayed", 1008, 401, Soon, "the nonce of the signed upgrade was used before; connect anew, which draws another";
-    QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise [quota] bytes in the hub's config";
+    QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise `bytes` under `[quota]` in the hub's config";
 }
 
 impl ErrorCode {
