@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
+use crate::net::dial::Dialer;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
@@ -148,6 +149,7 @@ impl Agent {
                     config,
                     tokens,
                     hub,
+                    dialer: Dialer::default(),
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,

@@ -1,7 +1,10 @@
-//! The shells around sockets: dialling, and a WebSocket as a source and sink of binary frames.
+//! The shells around sockets: connections and what runs over them.
 
-#[cfg(feature = "agent")]
 pub mod dial;
 #[cfg(feature = "agent")]
 pub mod http;
+pub mod meter;
+pub mod stream;
+pub mod tls;
+pub mod upgrade;
 pub mod ws;

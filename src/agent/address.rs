@@ -1,6 +1,6 @@
 //! A hub's address, from what the operator wrote to what is dialled.
 
-use crate::net::dial::Endpoint;
+use crate::net::dial::{Endpoint, Route, Security};
 use crate::wire::url::{AllowInsecure, HubUrl};
 
 use super::config::Hub;
@@ -17,13 +17,8 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
         Some(other) => return Err(format!("allow_insecure = `{other}` is not true, false or \"any\"")),
     };
     let parsed = HubUrl::parse(url, allow).map_err(|error| error.to_string())?;
-    if parsed.scheme_is_tls() {
-        return Err(
-            "https is not supported by this build yet; put the hub on loopback or a trusted network and \
-                    use http with allow_insecure"
-                .to_owned(),
-        );
-    }
+    let (security, scheme) =
+        if parsed.scheme_is_tls() { (Security::Tls, "wss") } else { (Security::Plain, "ws") };
     let warning = parsed.is_exposed().then(|| {
         format!("the link to {parsed} is not encrypted: who can listen on the way can read every record")
     });
@@ -32,9 +27,8 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
         canonical: parsed.canonical(),
         token_url: parsed.token_url(),
         endpoint: Endpoint {
-            host: parsed.host(),
-            port: parsed.port(),
-            connect_url: format!("ws://{}{}", parsed.authority(), parsed.connect_path()),
+            route: Route { host: parsed.host(), port: parsed.port(), security },
+            connect_url: format!("{scheme}://{}{}", parsed.authority(), parsed.connect_path()),
         },
         api: parsed.http_base(),
         warning,
@@ -55,8 +49,8 @@ mod tests {
     #[test]
     fn an_address_becomes_what_is_dialled() {
         let hub = hub("http://[::1]:8440/outpost/", None).unwrap();
-        assert_eq!(hub.endpoint.host, "::1");
-        assert_eq!(hub.endpoint.port, 8440);
+        assert_eq!(hub.endpoint.route.host, "::1");
+        assert_eq!(hub.endpoint.route.port, 8440);
         assert_eq!(hub.canonical, "http://[::1]:8440/outpost");
         assert_eq!(hub.token_url, "http://[::1]:8440/outpost/v1/agents/token");
         assert_eq!(hub.endpoint.connect_url, "ws://[::1]:8440/outpost/v1/agents/connect");
@@ -73,9 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn tls_says_that_it_is_not_there_yet() {
-        for url in ["https://hub.example", "wss://127.0.0.1"] {
-            assert!(hub(url, None).unwrap_err().contains("https is not supported by this build yet"));
+    fn https_and_wss_are_dialled_over_tls() {
+        for url in ["https://hub.example", "wss://hub.example"] {
+            let endpoint = hub(url, None).unwrap().endpoint;
+            assert_eq!((endpoint.route.security, endpoint.route.port), (Security::Tls, 443));
+            assert_eq!(endpoint.connect_url, "wss://hub.example/v1/agents/connect");
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
-use crate::net::dial::DialError;
+use crate::net::dial::{DialError, Dialer};
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
@@ -33,6 +33,7 @@ pub(super) struct Connector {
     /// Where tokens are presented.
     pub(super) tokens: Option<Keeper>,
     pub(super) hub: Hub,
+    pub(super) dialer: Dialer,
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) jobs: Jobs,

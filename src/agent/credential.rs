@@ -10,7 +10,7 @@
 //! | any other 401 to a token | the same with the bearer |
 //! | `key_unknown` to the bearer of the current key | the previous key, where there is one |
 
-use crate::net::dial::Refusal;
+use crate::net::upgrade::Refusal;
 use crate::time::{ClockOffset, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::KeyFile;

@@ -31,13 +31,19 @@ use crate::wire::message::ChannelBinding;
 use super::admission::Handshake;
 use super::ingest::Intake;
 use super::registry::Entry;
-use super::socket::Socket;
+use super::socket::{Channel, Socket};
 use super::store::{Credential, IngestReply, StoreError};
 use super::{Shared, hub_time};
 use ending::{for_peer, gone, of_socket};
 use line::{Incoming, Line, Reading};
 use orders::Orders;
 use stage::Stage;
+
+/// Who is at the other end.
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) channel: Channel,
+}
 
 /// Serves one admitted agent until its session ends.
 pub(super) async fn serve(
@@ -46,14 +52,15 @@ pub(super) async fn serve(
     handshake: Handshake,
     credential: Credential,
     agent_nonce: [u8; 32],
-    address: SocketAddr,
+    peer: Peer,
 ) {
+    let Peer { address, channel } = peer;
     let upgraded = match tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
         Ok(Err(error)) => return tracing::debug!(%error, %address, "the upgrade failed"),
         Err(_) => return tracing::debug!(%address, "the upgrade took too long"),
     };
-    let socket = Socket::new(upgraded, shared.config.message_bytes_max()).await;
+    let socket = Socket::new(upgraded, channel, shared.config.message_bytes_max()).await;
     let mut connection = Connection::new(shared, socket, handshake, credential, agent_nonce, address);
     let closed = connection.run().await;
     connection.leave();
@@ -100,6 +107,10 @@ impl Connection {
         address: SocketAddr,
     ) -> Self {
         let session_id = SessionId::from_bytes(random::bytes());
+        let (binding, channel_binding) = match socket.binding() {
+            Some(exported) => (ChannelBinding::TlsExporter, exported),
+            None => (ChannelBinding::None, [0; 32]),
+        };
         let config = HubConfig {
             hub_id: shared.store.hub_id(),
             agent_id: credential.agent.id,
@@ -109,8 +120,8 @@ impl Connection {
             agent_nonce,
             hub_nonce: random::bytes(),
             session_id,
-            binding: ChannelBinding::None,
-            channel_binding: [0; 32],
+            binding,
+            channel_binding,
             limits: shared.config.limits(),
             heartbeat_interval: limit::HEARTBEAT_INTERVAL,
             message_id_seed: random::bytes(),

@@ -15,9 +15,12 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use crate::limit;
+use crate::net::meter::Metered;
+use crate::net::stream::Stream;
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
 
 use super::admission::{Place, gate};
+use super::socket::Channel;
 use super::{Shared, StartError, api, enroll, upgrade};
 
 /// What each listener answers.
@@ -108,7 +111,12 @@ async fn one(stream: TcpStream, address: SocketAddr, place: Place, router: Route
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "an option of the socket was refused");
     }
-    let router = router.layer(Extension(ConnectInfo(address))).layer(Extension(place.clone()));
+    let stream = Stream::Plain(Metered::new(stream));
+    let channel = Channel { meter: stream.meter(), binding: stream.binding() };
+    let router = router
+        .layer(Extension(ConnectInfo(address)))
+        .layer(Extension(channel))
+        .layer(Extension(place.clone()));
     let service = TowerToHyperService::new(router);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

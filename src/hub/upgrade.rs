@@ -23,6 +23,8 @@ use crate::wire::error::ErrorCode;
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, SUBPROTOCOL, TOKEN_PATH};
 
 use super::admission::Handshake;
+use super::connection::Peer;
+use super::socket::Channel;
 use super::store::Credential;
 use super::{Shared, api, connection, enroll};
 pub(super) use nonces::Nonces;
@@ -67,14 +69,17 @@ pub(super) async fn connect(
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&shared, address, refusal),
     };
-    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+    let extensions = request.extensions_mut();
+    let (Some(upgrade), Some(channel)) = (extensions.remove::<OnUpgrade>(), extensions.remove::<Channel>())
+    else {
         let refusal = Refusal::new(ErrorCode::BadRequest, "the connection cannot be upgraded");
         return refuse(&shared, address, refusal);
     };
     let Admitted { handshake, wanted: Wanted { agent_nonce, accept }, credential, proof } = admitted;
     shared.counters.auth_ok.add(1);
     shared.counters.credentials.add(proof.name());
-    let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, address);
+    let peer = Peer { address, channel };
+    let serve = connection::serve(Arc::clone(&shared), upgrade, handshake, credential, agent_nonce, peer);
     shared.tasks.spawn(serve);
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::limit;
 use crate::secret::Secret;
 
-use super::dial::{ERROR_HEADER, Refusal, TIME_HEADER};
+use super::upgrade::{ERROR_HEADER, Refusal, TIME_HEADER};
 
 /// Why a request brought nothing.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,6 @@
 //!   has nothing to send (14 to 20 times the rate of a flush per message).
 //! * Time-outs count bytes moved, not messages: on a slow link a large frame may take long as long as it moves.
 
-mod counted;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +25,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::limit;
 use crate::time::BootTime;
 
-pub use counted::Counted;
+use super::meter::Meter;
 
 /// How long a polite close may take before the socket is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +86,8 @@ pub enum Turn {
 /// One WebSocket.
 #[derive(Debug)]
 pub struct Link<S> {
-    socket: WebSocketStream<Counted<S>>,
+    socket: WebSocketStream<S>,
+    meter: Meter,
     flush: Flush,
     stall: Option<Stall>,
 }
@@ -105,9 +105,9 @@ struct Stall {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Takes an upgraded socket over.
-    pub fn new(socket: WebSocketStream<Counted<S>>) -> Self {
-        Self { socket, flush: Flush::Clean, stall: None }
+    /// Takes an upgraded socket over, whose bytes `meter` counts.
+    pub fn new(socket: WebSocketStream<S>, meter: Meter) -> Self {
+        Self { socket, meter, flush: Flush::Clean, stall: None }
     }
 
     /// The next thing that happens. Cancel-safe.
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.stall = None;
             return None;
         }
-        let written = self.socket.get_ref().written;
+        let written = self.meter.written();
         let stall = match self.stall {
             Some(stall) if stall.written == written => stall,
             Some(_) | None => Stall { written, since: now },
@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Bytes received so far: any of them is a sign of life.
     pub fn received(&self) -> u64 {
-        self.socket.get_ref().read
+        self.meter.read()
     }
 
     /// Sends a close frame and waits a moment for the peer's, so that what was sent before arrives.

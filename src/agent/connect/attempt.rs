@@ -1,10 +1,10 @@
 //! One attempt to reach the hub: dials, and again at once where another credential may be taken.
 
-use tokio::net::TcpStream;
-
 use crate::agent::credential::{Choice, Means, Next, Proof};
 use crate::agent::identity::Identity;
-use crate::net::dial::{self, DialError, Greeting};
+use crate::net::dial::DialError;
+use crate::net::stream::Stream;
+use crate::net::upgrade::{Greeting, upgrade};
 use crate::net::ws::Link;
 use crate::obs::random;
 use crate::wire::key::KeyFile;
@@ -14,7 +14,7 @@ use super::Connector;
 
 /// An upgrade that was answered.
 pub(super) struct Dialled {
-    pub(super) link: Link<TcpStream>,
+    pub(super) link: Link<Stream>,
     pub(super) nonce: [u8; 32],
     /// What it was made with, and so what the session runs with.
     pub(super) key: KeyFile,
@@ -46,7 +46,7 @@ impl Connector {
             };
             let signed = identity.signing.as_ref().map(|signing| self.claim(key, choice).sign(signing));
             let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
-            let refusal = match dial::dial(&self.hub.endpoint, greeting).await {
+            let refusal = match self.reach(greeting).await {
                 Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
                 Err(DialError::Refused(refusal)) => refusal,
                 Err(error) => return Err(error),
@@ -62,6 +62,12 @@ impl Connector {
                 Next::Later => return Err(DialError::Refused(refusal)),
             }
         }
+    }
+
+    async fn reach(&self, greeting: Greeting<'_>) -> Result<Link<Stream>, DialError> {
+        let endpoint = &self.hub.endpoint;
+        let connected = self.dialer.connect(&endpoint.route).await?;
+        upgrade(connected.stream, endpoint, greeting).await
     }
 
     /// What a signed upgrade vouches for.

@@ -3,12 +3,20 @@
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
+use crate::net::meter::Metered;
 
-async fn pair(buffer: usize) -> (Link<tokio::io::DuplexStream>, Link<tokio::io::DuplexStream>) {
+async fn pair(
+    buffer: usize,
+) -> (Link<Metered<tokio::io::DuplexStream>>, Link<Metered<tokio::io::DuplexStream>>) {
     let (left, right) = tokio::io::duplex(buffer);
     let side = async |stream, role| {
         let config = config(limit::SOCKET_READ_BUFFER_IDLE);
-        Link::new(WebSocketStream::from_raw_socket(Counted::new(stream), role, Some(config)).await)
+        let (stream, meter) = {
+            let stream = Metered::new(stream);
+            let meter = stream.meter();
+            (stream, meter)
+        };
+        Link::new(WebSocketStream::from_raw_socket(stream, role, Some(config)).await, meter)
     };
     (side(left, Role::Client).await, side(right, Role::Server).await)
 }

@@ -1,0 +1,80 @@
+//! Certificates and private keys from PEM files, with an error for everything that can be wrong with one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A file without what was looked for in it.
+#[derive(Debug, thiserror::Error)]
+pub enum PemError {
+    /// It cannot be read.
+    #[error("cannot read {}: {reason}; check the path and who may read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No certificate, or a damaged one.
+    #[error("{} has no usable certificate: {reason}; expected PEM, `-----BEGIN CERTIFICATE-----`", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No private key, or a damaged one.
+    #[error("{} has no usable private key: {reason}; expected PEM, `-----BEGIN PRIVATE KEY-----`", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A passphrase would be needed.
+    #[error("the private key in {} is protected by a passphrase; write it without one (openssl pkey -in OLD -out NEW) and keep the file at mode 0600", path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// All certificates of a file, in its order; at least one.
+///
+/// # Errors
+/// Where it cannot be read, holds none, or a damaged one.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let bytes = read(path)?;
+    let wrong = |reason: String| PemError::NoCertificate { path: path.to_owned(), reason };
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("there is none in it".to_owned()));
+    }
+    Ok(found)
+}
+
+/// The first private key of a file: PKCS#8, PKCS#1 or SEC1.
+///
+/// # Errors
+/// Where it cannot be read, holds none, a damaged one, or one with a passphrase.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
+    let bytes = read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("ENCRYPTED") {
+        return Err(PemError::Passphrase { path: path.to_owned() });
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let reason = match error {
+            pem::Error::NoItemsFound => "there is none in it".to_owned(),
+            other => other.to_string(),
+        };
+        PemError::NoKey { path: path.to_owned(), reason }
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PemError> {
+    fs::read(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+}
