@@ -30,6 +30,7 @@ use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::Dialer;
+use crate::net::http::Target;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
@@ -143,13 +144,16 @@ impl Agent {
                 if let Some(warning) = &hub.warning {
                     tracing::warn!("{warning}");
                 }
-                let tokens = (config.jwt == JwtMode::On)
-                    .then(|| Keeper::new(hub.token_url.clone(), config.identity_files(), state.clone()));
+                let dialer = Dialer::default();
+                let tokens = (config.jwt == JwtMode::On).then(|| {
+                    let target = Target::new(hub.endpoint.route.clone(), &hub.api);
+                    Keeper::new(dialer.clone(), target, config.identity_files(), state.clone())
+                });
                 let connector = connect::Connector {
                     config,
                     tokens,
                     hub,
-                    dialer: Dialer::default(),
+                    dialer,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,

@@ -176,8 +176,6 @@ pub struct Hub {
     pub url: String,
     /// The one way to write that, which goes under the signature of an upgrade.
     pub canonical: String,
-    /// Where tokens are asked for.
-    pub token_url: String,
     /// What is dialled.
     pub endpoint: Endpoint,
     /// `http://` and what the paths of plain requests stand behind.

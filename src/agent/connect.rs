@@ -11,7 +11,7 @@ use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::{DialError, Dialer};
 use crate::obs::clock::boot_now;
-use crate::obs::random;
+use crate::obs::{machine, random};
 use crate::outbox::{OpenError, Outbox};
 use crate::session::{AgentConfig, AgentSession, RegisterInfo};
 use crate::wire::error::{ErrorCode, Retry};
@@ -250,7 +250,5 @@ fn refused(error: &DialError) -> Outcome {
 
 /// The machine's name, for the hub's lists only.
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
-        .unwrap_or_default()
+    machine::host_name().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect()
 }

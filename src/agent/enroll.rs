@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::id::{AgentId, HubId};
 use crate::limit;
-use crate::net::http::{self, HttpError};
+use crate::net::dial::Dialer;
+use crate::net::http::{self, HttpError, Target};
 use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
 use crate::wire::ENROLL_PATH;
@@ -87,6 +88,9 @@ pub enum EnrollError {
         /// Its hub.
         hub: HubId,
     },
+    /// The system has nothing left to ask with.
+    #[error("starting the runtime: {0}")]
+    Runtime(io::Error),
     /// No answer, or none that lets the agent in. Asking again does no harm.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -119,7 +123,8 @@ pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
     folder::make(data).map_err(|source| EnrollError::File { path: data.to_path_buf(), source })?;
     let identity_file = data.join("agent.identity");
     let signing = identity(&identity_file)?;
-    let answer = ask(&format!("{}{ENROLL_PATH}", hub.api), invite, &signing)?;
+    let target = Target::new(hub.endpoint.route, &hub.api);
+    let answer = ask(&Dialer::default(), &target, invite, &signing)?;
     let Answer { name, key } = answer;
     if key.hub_id != invite.hub_id {
         return Err(EnrollError::WrongHub(key.hub_id));
@@ -171,15 +176,21 @@ struct Answer {
     key: KeyFile,
 }
 
-fn ask(url: &str, invite: &Invite, signing: &SigningKey) -> Result<Answer, EnrollError> {
+fn ask(
+    dialer: &Dialer,
+    target: &Target,
+    invite: &Invite,
+    signing: &SigningKey,
+) -> Result<Answer, EnrollError> {
     let signature = URL_SAFE_NO_PAD.encode(invite.sign(signing));
     let body = json!({
         "token": invite.to_line().expose(),
         "public_key": public_to_line(&signing.verifying_key()),
         "signature": signature,
     });
-    let answer = http::post(url, None, &body, limit::ENROLL_TIMEOUT)?;
-    let strange = |reason: String| EnrollError::NotAHub { url: url.to_owned(), reason };
+    let asked = http::post(dialer, target, ENROLL_PATH, None, &body, limit::ENROLL_TIMEOUT);
+    let answer = http::wait_for(asked).map_err(EnrollError::Runtime)??;
+    let strange = |reason: String| EnrollError::NotAHub { url: target.base().to_owned(), reason };
     let field = |key: &str| answer.get(key).and_then(Value::as_str);
     let key = field("key").ok_or_else(|| strange("it has no key".to_owned()))?;
     let key = key.parse().map_err(|error: KeyError| strange(error.to_string()))?;

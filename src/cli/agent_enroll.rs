@@ -71,7 +71,9 @@ fn read(path: &Path) -> Result<Invite, CliError> {
 fn exit(error: &EnrollError) -> Exit {
     match error {
         EnrollError::Address(_) | EnrollError::NeedsTls => Exit::Config,
-        EnrollError::File { .. } | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
+        EnrollError::File { .. }
+        | EnrollError::Runtime(_)
+        | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
         EnrollError::OtherKey { .. } => Exit::Folder,
         EnrollError::Http(HttpError::Away { .. }) => Exit::Unavailable,
         EnrollError::Http(HttpError::Refused { refusal, .. }) => match refusal.status {
