@@ -144,7 +144,9 @@ fn arrive(to: &Tun, from: &Receiver<(Instant, Vec<u8>)>, controls: &Controls, wa
     loop {
         match from.recv_timeout(LOOK) {
             Ok((due, packet)) => {
-                while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                while let Some(left) =
+                    due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+                {
                     if controls.stop.load(Ordering::Relaxed) {
                         return;
                     }

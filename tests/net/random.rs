@@ -24,7 +24,8 @@ pub(crate) fn log(bytes: usize) -> Vec<u8> {
     let mut number = 0_u32;
     while text.len() < bytes {
         number += 1;
-        let line = format!("{number:06} sensor {} reads {} hPa, {} C\n", number % 7, 900 + number % 99, number % 31);
+        let line =
+            format!("{number:06} sensor {} reads {} hPa, {} C\n", number % 7, 900 + number % 99, number % 31);
         text.extend(line.into_bytes());
     }
     text

@@ -18,7 +18,8 @@ fn a_dead_line_is_noticed_by_both_ends_within_ninety_seconds() {
     site.wait("the link", Duration::from_secs(30), || site.is_connected().then_some(()));
     site.wait_drained(Duration::from_secs(30));
     // Nothing is on its way any more.
-    let quiet = |link: &crate::link::Link| link.quiet_for().is_some_and(|quiet| quiet > Duration::from_secs(1));
+    let quiet =
+        |link: &crate::link::Link| link.quiet_for().is_some_and(|quiet| quiet > Duration::from_secs(1));
     site.wait("a quiet line", Duration::from_secs(60), || quiet(&site.link).then_some(()));
     site.link.go_dark();
     let begin = now();

@@ -62,7 +62,8 @@ pub(crate) struct Site {
 impl Site {
     /// The line's shape up and down, and the seed of what it loses.
     pub(crate) fn new(shapes: [Shape; 2], security: Security) -> Self {
-        let seed = std::env::var("OUTPOST_NET_SEED").map_or_else(|_| fastrand::u64(..1 << 32), |text| text.parse().unwrap());
+        let seed = std::env::var("OUTPOST_NET_SEED")
+            .map_or_else(|_| fastrand::u64(..1 << 32), |text| text.parse().unwrap());
         println!("the line's seed: OUTPOST_NET_SEED={seed}");
         let (hub_side, agent_side) = (Namespace::new(), Namespace::new());
         let link = Link::new(&agent_side, &hub_side, shapes, seed);
@@ -176,7 +177,8 @@ impl Site {
 
     /// How the agent is, if it answers.
     pub(crate) fn status(&self) -> Option<Value> {
-        let output = self.command(&self.agent_side, "agent status --json --socket edge.sock").output().ok()?;
+        let output =
+            self.command(&self.agent_side, "agent status --json --socket edge.sock").output().ok()?;
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -210,7 +212,12 @@ impl Site {
     pub(crate) fn assert_arrived(&self, text: &[u8]) {
         let arrived = self.arrived();
         let differs = arrived.iter().zip(text).position(|(left, right)| left != right);
-        assert!(arrived == text, "{} bytes instead of {}, the first that differs is {differs:?}", arrived.len(), text.len());
+        assert!(
+            arrived == text,
+            "{} bytes instead of {}, the first that differs is {differs:?}",
+            arrived.len(),
+            text.len()
+        );
     }
 
     /// Gives the agent another address; the one before gets nothing through any more.
@@ -226,7 +233,12 @@ impl Site {
     }
 
     /// Waits until `condition` gives something; what hub and agent said last, where it does not.
-    pub(crate) fn wait<T>(&self, what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn wait<T>(
+        &self,
+        what: &str,
+        within: Duration,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> T {
         let begin = now();
         loop {
             if let Some(found) = condition() {
@@ -244,7 +256,13 @@ impl Site {
             format!("\n{name}: ...\n{}", lines[lines.len().saturating_sub(12)..].join("\n"))
         };
         let status = self.status().unwrap_or_default();
-        format!("; seed {}, {} bytes went up, {status}{}{}", self.seed, self.link.carried_up(), end("hub.log"), end("edge.log"))
+        format!(
+            "; seed {}, {} bytes went up, {status}{}{}",
+            self.seed,
+            self.link.carried_up(),
+            end("hub.log"),
+            end("edge.log")
+        )
     }
 }
 

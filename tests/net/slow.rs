@@ -31,3 +31,9 @@ fn a_backlog_arrives(security: Security) {
 fn a_backlog_arrives_over_2400_bits_a_second_in_one_session() {
     a_backlog_arrives(Security::Plain);
 }
+
+#[test]
+#[ignore = "needs network namespaces and minutes: scripts/test"]
+fn a_backlog_arrives_over_2400_bits_a_second_with_tls_in_one_session() {
+    a_backlog_arrives(Security::Tls);
+}

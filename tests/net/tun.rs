@@ -53,7 +53,10 @@ impl Tun {
     }
 }
 
-#[expect(unsafe_code, reason = "neither the standard library nor rustix without its thread feature enters a namespace")]
+#[expect(
+    unsafe_code,
+    reason = "neither the standard library nor rustix without its thread feature enters a namespace"
+)]
 fn enter(namespace: &File) {
     // SAFETY: takes a descriptor that is open and concerns this thread only (setns(2)).
     let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
