@@ -30,6 +30,8 @@ use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::Dialer;
+use crate::net::tls::client::{ClientTls, SettingsError};
+use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] SettingsError),
 }
 
 /// A running agent.
@@ -98,12 +103,15 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
         identity::warn_of(&config.identity_files());
+        let floor = TimeFloor::default();
+        let tls = ClientTls::with_time(&config.tls, config.wall_clock, floor.clone())?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let identity = identity::load(&config.identity_files()).ok();
         let agent = identity.as_ref().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox, config.operator_keys.as_ref()).await?;
+        floor.rise(state.time_floor());
         let listener = match intake::bind(&config.socket).await {
             Ok(listener) => listener,
             Err(error) => {
@@ -149,7 +157,8 @@ impl Agent {
                     config,
                     tokens,
                     hub,
-                    dialer: Dialer::default(),
+                    dialer: Dialer { tls: Some(tls) },
+                    floor,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,

@@ -479,3 +479,10 @@ pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
+
+/// A PEM file of certificates or of a key: a system's whole bundle of authorities has some 220 KiB.
+pub const PEM_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Hosts a certificate is for that a message lists, of at most this many.
+pub const CERTIFICATE_NAMES_SHOWN: usize = 8;
+/// Letters of one text out of a certificate in a message.
+pub const CERTIFICATE_TEXT_CHARS_MAX: usize = 128;

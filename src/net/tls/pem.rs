@@ -1,13 +1,16 @@
 //! Certificates and private keys from PEM files, with an error for everything that can be wrong with one.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::limit;
+
 /// A file without what was looked for in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum PemError {
     /// It cannot be read.
     #[error("cannot read {}: {reason}; check the path and who may read it", path.display())]
@@ -76,5 +79,13 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    fs::read(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+    let unreadable = |reason: String| PemError::Unreadable { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut file = file.take(limit::PEM_FILE_BYTES_MAX.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > limit::PEM_FILE_BYTES_MAX {
+        return Err(unreadable(format!("it is larger than {} bytes", limit::PEM_FILE_BYTES_MAX)));
+    }
+    Ok(bytes)
 }
