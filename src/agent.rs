@@ -112,14 +112,7 @@ impl Agent {
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox, config.operator_keys.as_ref()).await?;
         floor.rise(state.time_floor());
-        let listener = match intake::bind(&config.socket).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                // A dropped handle gives the folder back only some time later: the next start would find it locked.
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        let listener = or_close(&outbox, intake::bind(&config.socket).await).await?;
         let with = jobs::Surroundings {
             outbox: outbox.clone(),
             state: state.clone(),
@@ -128,13 +121,7 @@ impl Agent {
             operator_keys: config.operator_keys.clone(),
         };
         let handlers = handlers.only(config.kinds.clone());
-        let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
-            Ok(started) => started,
-            Err(error) => {
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        let (jobs, running_jobs) = or_close(&outbox, jobs::start(config.jobs, handlers, with).await).await?;
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {
@@ -250,6 +237,15 @@ async fn joined(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task of the agent ended badly");
     }
+}
+
+/// What a start goes on with. A dropped handle gives the folder back only some time later: the next start would find it
+/// locked.
+async fn or_close<T, E: Into<StartError>>(outbox: &Outbox, done: Result<T, E>) -> Result<T, StartError> {
+    if done.is_err() {
+        outbox.clone().close().await?;
+    }
+    done.map_err(Into::into)
 }
 
 async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
