@@ -496,3 +496,10 @@ pub const SERVER_CERT_DAYS: u32 = 397;
 pub const CERT_BEFORE_S: i64 = 24 * 3600;
 /// 2026-01-01: a clock that says less was never set.
 pub const CLOCK_PLAUSIBLE_FROM: i64 = 1_767_225_600;
+
+/// A PEM file of certificates or of a key: a system's whole bundle of authorities has some 220 KiB.
+pub const PEM_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Hosts a certificate is for that a message lists, of at most this many.
+pub const CERTIFICATE_NAMES_SHOWN: usize = 8;
+/// Letters of one text out of a certificate in a message.
+pub const CERTIFICATE_TEXT_CHARS_MAX: usize = 128;

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::{DialError, Dialer};
+use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::obs::clock::boot_now;
 use crate::obs::{machine, random};
 use crate::outbox::{OpenError, Outbox};
-use crate::session::{AgentConfig, AgentSession, RegisterInfo};
+use crate::session::{AgentConfig, AgentSession, Condition, RegisterInfo};
 use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
@@ -34,11 +35,20 @@ pub(super) struct Connector {
     pub(super) tokens: Option<Keeper>,
     pub(super) hub: Hub,
     pub(super) dialer: Dialer,
+    /// What is known to be past, for the dates of certificates.
+    pub(super) floor: TimeFloor,
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) jobs: Jobs,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
+}
+
+/// What a session is bound to.
+struct Channel {
+    nonce: [u8; 32],
+    exporter: Option<[u8; 32]>,
+    condition: Option<Condition>,
 }
 
 impl Connector {
@@ -127,7 +137,7 @@ impl Connector {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity) => dialled,
         };
-        let Dialled { link, nonce, key, token } = match dialled {
+        let Dialled { link, nonce, key, token, trust, exporter } = match dialled {
             Ok(dialled) => dialled,
             Err(error) => return refused(&error),
         };
@@ -144,7 +154,8 @@ impl Connector {
         };
         self.jobs.keys(SealKeys::of(&key, &identity));
         let parties = Parties { hub: key.hub_id, agent: key.agent_id };
-        let session = self.session(&key, identity.signing, nonce, streams);
+        let channel = Channel { nonce, exporter, condition: self.condition(trust) };
+        let session = self.session(&key, identity.signing, channel, streams);
         let with = Surroundings {
             outbox: self.outbox.clone(),
             state: self.state.clone(),
@@ -157,19 +168,34 @@ impl Connector {
             parties,
             key: SessionKey { file: self.config.key_file.clone(), key },
             operator_keys: self.config.operator_keys.clone(),
+            trust,
+            floor: self.floor.clone(),
         };
-        let outcome = Uplink::new(link, session, with).run().await;
+        let mut outcome = Uplink::new(link, session, with).run().await;
+        if outcome.is_unfit_certificate(trust) {
+            outcome.advice.retry = Retry::Capped;
+        }
         if let (true, TokenFate::Refused, Some(tokens)) = (outcome.verified(), token, &self.tokens) {
             tokens.refused();
         }
         outcome
     }
 
+    /// What the hub has to prove where its certificate is good at another time only.
+    fn condition(&self, trust: Trust) -> Option<Condition> {
+        match trust {
+            Trust::Provisional { valid, .. } => {
+                Some(Condition { host: self.hub.endpoint.route.host.clone(), valid })
+            }
+            Trust::Plain | Trust::Settled(_) => None,
+        }
+    }
+
     fn session(
         &self,
         key: &KeyFile,
         signing: Option<SigningKey>,
-        agent_nonce: [u8; 32],
+        channel: Channel,
         streams: Vec<StreamState>,
     ) -> AgentSession {
         let settings = &self.config.session;
@@ -178,8 +204,9 @@ impl Connector {
             agent_id: key.agent_id,
             mac_root: key.key.mac_root(),
             identity: signing,
-            agent_nonce,
-            channel_binding: [0; 32],
+            agent_nonce: channel.nonce,
+            exporter: channel.exporter,
+            condition: channel.condition,
             register: RegisterInfo {
                 instance: self.instance,
                 agent_version: super::VERSION.to_owned(),
@@ -234,7 +261,10 @@ fn refused(error: &DialError) -> Outcome {
             let retry = refusal.code.map_or(if soon { Retry::Soon } else { Retry::Capped }, ErrorCode::retry);
             (refusal.code, Advice { retry, retry_after: refusal.retry_after })
         }
-        DialError::NotAHub(_) => (None, Advice { retry: Retry::Capped, retry_after: None }),
+        DialError::Tls(error) => (error.code(), Advice { retry: error.retry(), retry_after: None }),
+        DialError::NotAHub(_) | DialError::NotHttp { .. } => {
+            (None, Advice { retry: Retry::Capped, retry_after: None })
+        }
         DialError::Connect { .. } | DialError::Timeout { .. } | DialError::Broken(_) => {
             (None, Advice::default())
         }

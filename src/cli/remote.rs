@@ -97,7 +97,7 @@ impl Remote {
         let security = if url.scheme_is_tls() { Security::Tls } else { Security::Plain };
         let tls = match security {
             Security::Tls => {
-                let settings = Settings { ca_file: args.ca.clone(), client: None };
+                let settings = Settings { ca_file: args.ca.clone(), ..Settings::default() };
                 Some(ClientTls::new(&settings).map_err(|error| config(&error))?)
             }
             Security::Plain => None,
@@ -192,23 +192,15 @@ impl Remote {
 
     fn failed(&self, error: ExchangeError) -> CliError {
         let base = self.target.base();
-        match error {
-            ExchangeError::Source(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                CliError::new(Exit::Failed, error)
-            }
-            ExchangeError::Source(error) => CliError::new(Exit::Io, format!("what is sent: {error}")),
-            error @ (ExchangeError::TooLong { .. } | ExchangeError::Unsendable(_)) => {
-                CliError::new(Exit::Failed, format!("{base}: {error}"))
-            }
-            error @ (ExchangeError::Dial(_)
-            | ExchangeError::Broken(_)
-            | ExchangeError::Stalled(_)
-            | ExchangeError::Slow(_)) => {
+        match (Exit::of_exchange(&error), error) {
+            (exit @ Exit::Unavailable, error) => {
                 let message = format!(
                     "no hub answers at {base}: {error}; is `outpost hub run` running? --hub names another"
                 );
-                CliError::new(Exit::Unavailable, message)
+                CliError::new(exit, message)
             }
+            (exit, ExchangeError::Source(error)) => CliError::new(exit, error),
+            (exit, error) => CliError::new(exit, format!("{base}: {error}")),
         }
     }
 

@@ -11,6 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use hyper::Method;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use crate::limit;
@@ -56,6 +57,15 @@ pub enum HttpError {
     },
 }
 
+/// What a hub said.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its JSON.
+    pub json: Value,
+    /// As in [`super::dial::Connected`].
+    pub authority: Option<CertificateDer<'static>>,
+}
+
 /// POSTs `body` to `path` below the hub's URL; the answer's JSON. `bearer` is the text after `Bearer `. `patience` is how
 /// long not one byte may move.
 ///
@@ -68,7 +78,7 @@ pub async fn post(
     bearer: Option<&Secret<String>>,
     body: &Value,
     patience: Duration,
-) -> Result<Value, HttpError> {
+) -> Result<Reply, HttpError> {
     let ask = Ask {
         method: Method::POST,
         path,
@@ -85,7 +95,8 @@ pub async fn post(
     let body = serde_json::from_slice::<Value>(&answer.body);
     let status = answer.status;
     if (200..300).contains(&status) {
-        return body.map_err(|_| HttpError::NotAHub { url: url(), status });
+        let json = body.map_err(|_| HttpError::NotAHub { url: url(), status })?;
+        return Ok(Reply { json, authority: answer.authority });
     }
     let (error, retry_after, time) =
         (answer.header(ERROR_HEADER), answer.header("Retry-After"), answer.header(TIME_HEADER));

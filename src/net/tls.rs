@@ -1,7 +1,9 @@
 //! TLS as both sides speak it: 1.3 only, ALPN http/1.1, keys of the channel that sessions can be bound to.
 
 pub mod client;
+pub mod leaf;
 pub mod pem;
+pub mod trust;
 
 use std::sync::Arc;
 

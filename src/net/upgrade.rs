@@ -20,8 +20,9 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint};
+use super::dial::{DialError, Endpoint, Route, Security};
 use super::stream::Stream;
+use super::tls::client::TlsError;
 use super::ws::{self, Link};
 
 /// The WebSocket subprotocol.
@@ -89,8 +90,9 @@ pub async fn upgrade(
     let attempt = async {
         let meter = stream.meter();
         let config = ws::config(limit::SOCKET_READ_BUFFER);
-        let (socket, _response) =
-            client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
+        let (socket, _response) = client_async_with_config(request, stream, Some(config))
+            .await
+            .map_err(|error| refused(error, &endpoint.route))?;
         Ok(Link::new(socket, meter))
     };
     tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt).await.unwrap_or_else(|_late| {
@@ -117,12 +119,22 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     Ok(request)
 }
 
-fn refused(error: WsError) -> DialError {
-    match error {
-        WsError::Http(response) => DialError::Refused(refusal(&response.map(|_body| ()))),
-        WsError::Io(error) => DialError::Broken(error.to_string()),
-        WsError::Protocol(error @ ProtocolError::HandshakeIncomplete) => DialError::Broken(error.to_string()),
-        other => DialError::NotAHub(other.to_string()),
+fn refused(error: WsError, route: &Route) -> DialError {
+    let host = route.host.clone();
+    match (error, route.security) {
+        (WsError::Http(response), _) => DialError::Refused(refusal(&response.map(|_body| ()))),
+        // A client's certificate that is missing or not taken is told of only after the handshake.
+        (WsError::Io(error), _) => match TlsError::after_handshake(&host, &error) {
+            Some(error) => DialError::Tls(error),
+            None => DialError::Broken(error.to_string()),
+        },
+        (WsError::Protocol(error @ ProtocolError::HandshakeIncomplete), _) => {
+            DialError::Broken(error.to_string())
+        }
+        (WsError::Protocol(ProtocolError::HttparseError(_)), Security::Plain) => {
+            DialError::NotHttp { host, port: route.port }
+        }
+        (other, _) => DialError::NotAHub(other.to_string()),
     }
 }
 
@@ -137,7 +149,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::net::dial::{Dialer, Route, Security};
+    use crate::net::dial::Dialer;
 
     use super::*;
 
@@ -204,7 +216,17 @@ mod tests {
     #[tokio::test]
     async fn something_that_is_no_hub_is_told_apart() {
         let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
-        assert!(matches!(error, DialError::NotAHub(_)), "{error}");
+        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
+        let (error, _) = answer_once(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(matches!(&error, DialError::Refused(Refusal { status: 200, .. })), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tls_port_that_is_dialled_without_tls_is_told_apart() {
+        // The alert of a TLS server that reads `GET`: unexpected message.
+        let (error, _) = answer_once(&[0x15, 3, 3, 0, 2, 2, 10]).await;
+        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
+        assert!(error.to_string().contains("https://"), "{error}");
     }
 
     #[tokio::test]

@@ -112,7 +112,7 @@ impl Keeper {
         let patience = limit::HANDSHAKE_TIMEOUT;
         let answer =
             http::post(&self.dialer, &self.target, TOKEN_PATH, Some(&bearer), &json!({}), patience).await;
-        let mut answer = answer.map_err(|error| error.to_string())?;
+        let mut answer = answer.map_err(|error| error.to_string())?.json;
         let url = self.target.base();
         let token = match answer.get_mut("token").map(Value::take) {
             Some(Value::String(token)) => Secret::new(token),

@@ -16,6 +16,7 @@ use x509_parser::time::ASN1Time;
 use crate::id::AgentName;
 use crate::limit;
 use crate::obs::random;
+use crate::time::HubTime;
 
 use super::{CertError, Host};
 
@@ -194,9 +195,7 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>,
     X509Certificate::from_der(certificate).map(|(_, parsed)| parsed).map_err(|error| error.to_string())
 }
 
-/// A day as people write it: 2026-11-22.
+/// A second since 1970 as people write it.
 pub(crate) fn date(seconds: i64) -> String {
-    let Ok(time) = ASN1Time::from_timestamp(seconds) else { return format!("{seconds} s since 1970") };
-    let day = time.to_datetime().date();
-    format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
+    HubTime(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)).to_second()
 }

@@ -13,12 +13,14 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
 
 use crate::limit;
-use crate::net::dial::{Connected, DialError, Dialer, Route};
+use crate::net::dial::{Connected, DialError, Dialer, Route, Security};
 use crate::net::meter::Meter;
+use crate::net::tls::client::TlsError;
 use crate::secret::Secret;
 
 use super::Outgoing;
@@ -83,6 +85,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// All of its body.
     pub body: Bytes,
+    /// As in [`Connected`].
+    pub authority: Option<CertificateDer<'static>>,
 }
 
 impl Answer {
@@ -129,16 +133,20 @@ pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<
     let (patience, timeout, answer_bytes_max) = (ask.patience, ask.timeout, ask.answer_bytes_max);
     let request = request(target, ask)?;
     let whole = async {
-        let Connected { stream, .. } = dialer.connect(target.route()).await?;
+        let Route { host, .. } = target.route();
+        // Whose certificate is good at another time only may be asked nothing here.
+        let Connected { stream, authority, .. } = dialer.connect(target.route()).await?.settled(host)?;
         let meter = stream.meter();
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(limit::REQUEST_HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(broken)?;
+            .map_err(|error| broken(error, target))?;
         let answer = async {
-            let response = sender.send_request(request).await.map_err(broken)?;
-            read(response, answer_bytes_max).await
+            let response = sender.send_request(request).await.map_err(|error| broken(error, target))?;
+            let (head, body) = response.into_parts();
+            let body = read(body, answer_bytes_max).await?;
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, authority })
         };
         tokio::select! {
             biased;
@@ -178,16 +186,15 @@ async fn stalled(meter: &Meter, patience: Duration) {
     }
 }
 
-async fn read(response: Response<Incoming>, max: usize) -> Result<Answer, ExchangeError> {
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, max).collect().await.map_err(|error| {
+async fn read(body: Incoming, max: usize) -> Result<Bytes, ExchangeError> {
+    let read = Limited::new(body, max).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             ExchangeError::TooLong { max }
         } else {
             ExchangeError::Broken(chain(error.as_ref()))
         }
-    })?;
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+    });
+    Ok(read?.to_bytes())
 }
 
 fn request(target: &Target, ask: Ask<'_>) -> Result<Request<Outgoing>, ExchangeError> {
@@ -220,11 +227,24 @@ fn request(target: &Target, ask: Ask<'_>) -> Result<Request<Outgoing>, ExchangeE
     Ok(request)
 }
 
-fn broken(error: hyper::Error) -> ExchangeError {
+fn broken(error: hyper::Error, target: &Target) -> ExchangeError {
+    let Route { host, port, security } = target.route();
     let own = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match own {
-        Some(own) if error.is_user() => ExchangeError::Source(io::Error::new(own.kind(), own.to_string())),
-        _ => ExchangeError::Broken(chain(&error)),
+        Some(own) if error.is_user() => {
+            return ExchangeError::Source(io::Error::new(own.kind(), own.to_string()));
+        }
+        // In TLS 1.3 a client learns only now that its certificate was not taken.
+        Some(own) => {
+            if let Some(error) = TlsError::after_handshake(host, own) {
+                return DialError::from(error).into();
+            }
+        }
+        None => {}
+    }
+    match security {
+        Security::Plain if error.is_parse() => DialError::NotHttp { host: host.clone(), port: *port }.into(),
+        Security::Plain | Security::Tls => ExchangeError::Broken(chain(&error)),
     }
 }
 

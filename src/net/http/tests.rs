@@ -42,7 +42,8 @@ fn served<T>(
 fn posted(target: &Target) -> Result<Value, HttpError> {
     let bearer = Secret::new("opa1.secret".to_owned());
     let body = json!({"a": 1});
-    wait_for(post(&Dialer::default(), target, "/v1/agents/token", Some(&bearer), &body, TIMEOUT)).unwrap()
+    let asked = post(&Dialer::default(), target, "/v1/agents/token", Some(&bearer), &body, TIMEOUT);
+    wait_for(asked).unwrap().map(|reply| reply.json)
 }
 
 fn answered(answer: &'static str) -> (Result<Value, HttpError>, String) {

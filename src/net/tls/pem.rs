@@ -1,13 +1,18 @@
 //! Certificates and private keys from PEM files, with an error for everything that can be wrong with one.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::limit;
+
 /// A file without what was looked for in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum PemError {
     /// It cannot be read.
     #[error("cannot read {}: {reason}; check the path and who may read it", path.display())]
@@ -56,6 +61,21 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemErro
     Ok(found)
 }
 
+/// A certificate as a file has it.
+pub fn to_text(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    let mut lines = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (at, letter) in text.chars().enumerate() {
+        // RFC 7468: 64 letters a line.
+        if at > 0 && at % 64 == 0 {
+            lines.push('\n');
+        }
+        lines.push(letter);
+    }
+    lines.push_str("\n-----END CERTIFICATE-----\n");
+    lines
+}
+
 /// The first private key of a file: PKCS#8, PKCS#1 or SEC1.
 ///
 /// # Errors
@@ -76,5 +96,13 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    fs::read(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+    let unreadable = |reason: String| PemError::Unreadable { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut file = file.take(limit::PEM_FILE_BYTES_MAX.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > limit::PEM_FILE_BYTES_MAX {
+        return Err(unreadable(format!("it is larger than {} bytes", limit::PEM_FILE_BYTES_MAX)));
+    }
+    Ok(bytes)
 }
