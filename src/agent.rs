@@ -19,6 +19,7 @@ mod shutdown;
 mod snapshot;
 pub mod state;
 mod token;
+mod turns;
 pub(crate) mod uplink;
 
 use std::path::PathBuf;
@@ -30,7 +31,6 @@ use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::Dialer;
-use crate::net::http::Target;
 use crate::net::tls::client::{ClientTls, SettingsError};
 use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random};
@@ -134,20 +134,19 @@ impl Agent {
         };
         let socket = config.socket.clone();
         let intake = tokio::spawn(intake.run(listener));
-        let link = match (config.link, config.hub.clone()) {
-            (LinkMode::On, Some(hub)) => {
-                if let Some(warning) = &hub.warning {
+        let link = match (config.link, config.hubs.first()) {
+            (LinkMode::On, Some(first)) => {
+                for warning in config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
                     tracing::warn!("{warning}");
                 }
-                let dialer = Dialer { tls: Some(tls) };
+                let dialer = Dialer { tls: Some(tls), proxies: config.proxies.clone(), ..Dialer::default() };
                 let tokens = (config.jwt == JwtMode::On).then(|| {
-                    let target = Target::new(hub.endpoint.route.clone(), &hub.api);
-                    Keeper::new(dialer.clone(), target, config.identity_files(), state.clone())
+                    let (files, state) = (config.identity_files(), state.clone());
+                    Keeper::new(dialer.clone(), first.target(), files, state)
                 });
                 let connector = connect::Connector {
                     config,
                     tokens,
-                    hub,
                     dialer,
                     floor,
                     outbox: outbox.clone(),

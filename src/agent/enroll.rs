@@ -27,6 +27,7 @@ use crate::id::{AgentId, HubId};
 use crate::limit;
 use crate::net::dial::{Dialer, Security};
 use crate::net::http::{self, HttpError, Reply, Target};
+use crate::net::proxy::{Proxies, ProxyUrlError};
 use crate::net::tls::client::{ClientFiles, ClientTls, SettingsError};
 use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
@@ -54,6 +55,8 @@ pub struct Request<'a> {
     pub ca_file: Option<&'a Path>,
     /// What is shown to a hub that asks for a certificate.
     pub client: Option<ClientFiles>,
+    /// The way there.
+    pub proxies: Proxies,
 }
 
 /// An agent that has its key.
@@ -88,6 +91,9 @@ pub enum EnrollError {
         /// What the invite names.
         expected: [u8; 32],
     },
+    /// The proxy, or what may be sent through it.
+    #[error(transparent)]
+    Proxy(#[from] ProxyUrlError),
     /// The settings of TLS.
     #[error(transparent)]
     Tls(#[from] SettingsError),
@@ -143,7 +149,9 @@ pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
         return Err(EnrollError::NeedsTls);
     }
     let known = Authority::of(request)?;
-    let dialer = Dialer { tls: Some(ClientTls::new(&known.settings(request))?) };
+    request.proxies.check(&route, hub.allow_insecure)?;
+    let tls = Some(ClientTls::new(&known.settings(request))?);
+    let dialer = Dialer { tls, proxies: request.proxies.clone(), ..Dialer::default() };
     let key_file = data.join("agent.key");
     let present = present(&key_file)?;
     check(&key_file, present.as_ref(), |present| present.hub_id == invite.hub_id)?;

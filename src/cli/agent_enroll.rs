@@ -7,13 +7,14 @@ use crate::agent::enroll::{self, EnrollError, Request};
 use crate::agent::identity::IdentityError;
 use crate::limit;
 use crate::net::http::HttpError;
+use crate::net::proxy::Proxies;
 use crate::net::tls::client::ClientFiles;
 use crate::obs::secret_file;
 use crate::secret::Secret;
 use crate::wire::invite::Invite;
 
 use super::exit::{CliError, Exit};
-use super::{Global, print_line};
+use super::{Global, print_line, variable};
 
 /// Enrols this machine with an invite.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Its private key.
     #[arg(long, value_name = "F", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
+    /// The HTTP proxy towards the hub, http://[USER:PASSWORD@]HOST[:PORT], or none (default: the environment).
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// Allows plain text to private addresses, or with =any to everywhere.
     #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_insecure: Option<String>,
@@ -54,6 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         invite: &invite,
         data: &data,
         ca_file: args.ca.as_deref(),
+        proxies: proxies(args)?,
         client: args
             .client_cert
             .clone()
@@ -78,6 +83,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     print_line(&format!("  outpost agent run --hub {} --data {}{client}", args.hub, data.display()))
 }
 
+fn proxies(args: &Args) -> Result<Proxies, CliError> {
+    let setting = args.proxy.clone().or_else(|| variable("OUTPOST_HUB_PROXY"));
+    Proxies::new(setting.as_deref(), variable).map_err(|error| CliError::new(Exit::Config, error))
+}
+
 fn read(path: &Path) -> Result<Invite, CliError> {
     let wrong =
         |error: std::io::Error| CliError::new(Exit::Io, format!("the invite {}: {error}", path.display()));
@@ -95,6 +105,7 @@ fn exit(error: &EnrollError) -> Exit {
         EnrollError::Address(_)
         | EnrollError::NeedsTls
         | EnrollError::OtherAuthority { .. }
+        | EnrollError::Proxy(_)
         | EnrollError::Tls(_) => Exit::Config,
         EnrollError::File { .. }
         | EnrollError::Runtime(_)

@@ -70,11 +70,11 @@ fn init(args: &Init, global: &Global) -> Result<(), CliError> {
     let hosts: Result<Vec<Host>, CertError> = args.hosts.iter().map(|host| host.parse()).collect();
     let request = ServerRequest {
         data: &folder(args.data.as_deref()),
-        hosts: hosts.map_err(told)?,
+        hosts: hosts.map_err(cert_error)?,
         days: args.days,
         now: clock::wall_now(),
     };
-    let Server { issued, hosts, authority } = authority::init(request).map_err(told)?;
+    let Server { issued, hosts, authority } = authority::init(request).map_err(cert_error)?;
     let hosts: Vec<String> = hosts.iter().map(Host::to_string).collect();
     if global.json {
         let mut line = described(&issued);
@@ -104,7 +104,7 @@ fn issue(args: &Issue, global: &Global) -> Result<(), CliError> {
         days: args.days,
         now: clock::wall_now(),
     };
-    let issued = authority::issue(&request).map_err(told)?;
+    let issued = authority::issue(&request).map_err(cert_error)?;
     if global.json {
         let mut line = described(&issued);
         line.insert("name".to_owned(), json!(args.name.as_str()));
@@ -141,7 +141,8 @@ fn folder(data: Option<&Path>) -> PathBuf {
     data.map_or_else(|| PathBuf::from(DATA_DEFAULT), Path::to_owned)
 }
 
-fn told(error: CertError) -> CliError {
+/// With its exit code.
+pub(super) fn cert_error(error: CertError) -> CliError {
     let exit = match &error {
         CertError::Host(_) | CertError::TooManyHosts(_) => Exit::Usage,
         CertError::File { .. } | CertError::Present(_) | CertError::Pem(_) => Exit::Io,

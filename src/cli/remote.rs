@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::net::dial::{Dialer, Route, Security};
 use crate::net::http::{self, Answer, Ask, ExchangeError, JSON, Outgoing, Target};
+use crate::net::patience::Patience;
+use crate::net::proxy::Proxies;
 use crate::net::tls::client::{ClientTls, Settings};
 use crate::obs::secret_file;
 use crate::secret::Secret;
@@ -19,12 +21,11 @@ use super::exit::{CliError, Exit};
 const HUB: &str = "http://127.0.0.1:8440";
 /// The admin token of a hub started in this folder.
 const TOKEN_FILE: &str = "./outpost-hub/admin.token";
-/// So long not one byte may move: longer than the hub keeps a request waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The same once all of a bundle is sent: the hub reads it whole before it answers.
-const BUNDLE_PATIENCE: Duration = Duration::from_secs(3600);
-/// An answer may take this long.
-const TIMEOUT: Duration = Duration::from_secs(600);
+/// The silence is longer than the hub keeps a request waiting; the whole is a page of records on a slow link.
+const PATIENCE: Patience = Patience { silence: Duration::from_secs(30), whole: Duration::from_secs(600) };
+/// The hub reads a bundle whole before it answers; one of 16 GiB takes days on a slow link.
+const BUNDLE_PATIENCE: Patience =
+    Patience { silence: Duration::from_secs(3600), whole: Duration::from_secs(30 * 24 * 3600) };
 /// An answer may be this long: a page of records in JSON's worst case.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -102,6 +103,9 @@ impl Remote {
             }
             Security::Plain => None,
         };
+        let route = Route { host: url.host(), port: url.port(), security };
+        let proxies = Proxies::new(None, super::variable).map_err(|error| config(&error))?;
+        proxies.check(&route, allow).map_err(|error| config(&error))?;
         let file = args.token_file.as_deref().unwrap_or(Path::new(TOKEN_FILE));
         let token = secret_file::read(file).map_err(|error| {
             let message = format!(
@@ -110,9 +114,8 @@ impl Remote {
             );
             CliError::new(Exit::Io, message)
         })?;
-        let route = Route { host: url.host(), port: url.port(), security };
         Ok(Self {
-            dialer: Dialer { tls },
+            dialer: Dialer { tls, proxies, ..Dialer::default() },
             target: Target::new(route, &url.http_base()),
             token: Secret::new(token.expose().trim().to_owned()),
         })
@@ -162,7 +165,7 @@ impl Remote {
         // A wrong token is told before anything is sent: a hub that refuses hangs up on the rest.
         self.get("/v1/status", &[])?;
         let body = (Outgoing::Reader(body), Some("application/octet-stream"));
-        self.exchange(Ask { timeout: None, patience: BUNDLE_PATIENCE, ..ask(Method::POST, path, &[], body) })
+        self.exchange(Ask { patience: BUNDLE_PATIENCE, ..ask(Method::POST, path, &[], body) })
     }
 
     /// DELETE `path`.
@@ -230,16 +233,7 @@ fn ask<'a>(
     headers: &'a [(&'a str, &'a str)],
     body: (Outgoing, Option<&'static str>),
 ) -> Ask<'a> {
-    Ask {
-        method,
-        path,
-        bearer: None,
-        headers,
-        body,
-        answer_bytes_max: ANSWER_BYTES_MAX,
-        patience: PATIENCE,
-        timeout: Some(TIMEOUT),
-    }
+    Ask { method, path, bearer: None, headers, body, answer_bytes_max: ANSWER_BYTES_MAX, patience: PATIENCE }
 }
 
 fn warn(line: &str) {

@@ -25,10 +25,12 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 
 use crate::id::AgentName;
 use crate::limit;
+use crate::net::tls::pem;
 use crate::obs::whole_file::Readers;
 use crate::secret::Secret;
 use crate::time::WallTime;
@@ -152,20 +154,20 @@ pub(crate) fn issue(request: &ClientRequest<'_>) -> Result<Issued, CertError> {
     Ok(issued(&folder, &authority, validity, files))
 }
 
-/// The digest of the authority that agents are to believe, where this chain of certificates ends with one: the file that a
-/// hub shows.
+/// The digest of the authority that agents are to believe, where this chain of certificates ends with one that vouches for
+/// itself: what a hub shows. An authority that the hub does not show is one that everybody knows.
+pub(crate) fn anchor(chain: &[CertificateDer<'_>]) -> Option<[u8; 32]> {
+    let last = chain.last().filter(|last| certificate::is_root(last));
+    last.map(|last| Sha256::digest(last).into())
+}
+
+/// The same of the chain that [`init`] wrote for the hub of this folder; `None` where it did not.
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub(crate) fn anchor(chain: &Path) -> Result<Option<[u8; 32]>, CertError> {
-    let certificates = crate::net::tls::pem::certificates(chain)?;
-    let last = certificates.last().filter(|last| certificate::is_root(last));
-    Ok(last.map(|last| Sha256::digest(last).into()))
-}
-
-/// The chain that `init` wrote for the hub of this folder, where it did.
-pub(crate) fn own_chain(data: &Path) -> Option<PathBuf> {
-    Some(Folder::of(data).server_files().0).filter(|path| path.exists())
+pub(crate) fn own_anchor(data: &Path) -> Result<Option<[u8; 32]>, CertError> {
+    let path = Folder::of(data).server_files().0;
+    if path.exists() { Ok(anchor(&pem::certificates(&path)?)) } else { Ok(None) }
 }
 
 fn begin(folder: &Folder, now: i64) -> Result<Authority, CertError> {
@@ -196,7 +198,7 @@ fn issued(folder: &Folder, authority: &Authority, validity: Validity, files: (Pa
 
 /// A clock that cannot be right makes certificates that nobody can use.
 fn seconds(now: WallTime) -> Result<i64, CertError> {
-    let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
+    let seconds = certificate::seconds(now);
     if seconds < limit::CLOCK_PLAUSIBLE_FROM { Err(CertError::Clock(seconds)) } else { Ok(seconds) }
 }
 

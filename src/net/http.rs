@@ -18,6 +18,7 @@ use crate::limit;
 use crate::secret::Secret;
 
 use super::dial::Dialer;
+use super::patience::Patience;
 use super::upgrade::{ERROR_HEADER, Refusal, TIME_HEADER};
 
 pub use body::Outgoing;
@@ -66,7 +67,7 @@ pub struct Reply {
     pub authority: Option<CertificateDer<'static>>,
 }
 
-/// POSTs `body` to `path` below the hub's URL; the answer's JSON. `bearer` is the text after `Bearer `. `patience` is how
+/// POSTs `body` to `path` below the hub's URL; the answer's JSON. `bearer` is the text after `Bearer `. `silence` is how
 /// long not one byte may move.
 ///
 /// # Errors
@@ -77,7 +78,7 @@ pub async fn post(
     path: &str,
     bearer: Option<&Secret<String>>,
     body: &Value,
-    patience: Duration,
+    silence: Duration,
 ) -> Result<Reply, HttpError> {
     let ask = Ask {
         method: Method::POST,
@@ -86,8 +87,7 @@ pub async fn post(
         headers: &[],
         body: (Outgoing::json(body), Some(JSON)),
         answer_bytes_max: limit::HUB_ANSWER_BYTES_MAX,
-        patience,
-        timeout: Some(limit::HTTP_TIMEOUT),
+        patience: Patience { silence, whole: limit::HTTP_TIMEOUT },
     };
     let url = || format!("{}{path}", target.base());
     let answer = exchange(dialer, target, ask).await;

@@ -1,8 +1,11 @@
 //! TLS as both sides speak it: 1.3 only, ALPN http/1.1, keys of the channel that sessions can be bound to.
 
+pub mod certificate;
 pub mod client;
-pub mod leaf;
 pub mod pem;
+#[cfg(feature = "hub")]
+pub mod server;
+mod stamp;
 pub mod trust;
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint, Route, Security};
+use super::dial::{DialError, Endpoint, Route, Security, progress};
 use super::stream::Stream;
 use super::tls::client::TlsError;
 use super::ws::{self, Link};
@@ -87,17 +87,19 @@ pub async fn upgrade(
     greeting: Greeting<'_>,
 ) -> Result<Link<Stream>, DialError> {
     let request = request(endpoint, greeting)?;
+    let meter = stream.meter();
+    let moved = meter.clone();
     let attempt = async {
-        let meter = stream.meter();
         let config = ws::config(limit::SOCKET_READ_BUFFER);
         let (socket, _response) = client_async_with_config(request, stream, Some(config))
             .await
-            .map_err(|error| refused(error, &endpoint.route))?;
+            .map_err(|error| refused(error, endpoint))?;
         Ok(Link::new(socket, meter))
     };
-    tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt).await.unwrap_or_else(|_late| {
-        Err(DialError::Timeout { host: endpoint.route.host.clone(), port: endpoint.route.port })
-    })
+    let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
+    progress::watch(&moved, attempt)
+        .await
+        .unwrap_or_else(|stalled| Err(DialError::Timeout { host, port, stalled }))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {
@@ -119,10 +121,17 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     Ok(request)
 }
 
-fn refused(error: WsError, route: &Route) -> DialError {
-    let host = route.host.clone();
-    match (error, route.security) {
-        (WsError::Http(response), _) => DialError::Refused(refusal(&response.map(|_body| ()))),
+fn refused(error: WsError, endpoint: &Endpoint) -> DialError {
+    let Route { host, port, security } = endpoint.route.clone();
+    match (error, security) {
+        (WsError::Http(response), _) => {
+            let refusal = refusal(&response.map(|_body| ()));
+            // No hub redirects, or answers an upgrade with a page; a network that wants a login does.
+            if refusal.code.is_none() && matches!(refusal.status, 200..=399 | 511) {
+                return DialError::Portal { host, port, status: refusal.status };
+            }
+            DialError::Refused(refusal)
+        }
         // A client's certificate that is missing or not taken is told of only after the handshake.
         (WsError::Io(error), _) => match TlsError::after_handshake(&host, &error) {
             Some(error) => DialError::Tls(error),
@@ -132,7 +141,7 @@ fn refused(error: WsError, route: &Route) -> DialError {
             DialError::Broken(error.to_string())
         }
         (WsError::Protocol(ProtocolError::HttparseError(_)), Security::Plain) => {
-            DialError::NotHttp { host, port: route.port }
+            DialError::NotHttp { host, port }
         }
         (other, _) => DialError::NotAHub(other.to_string()),
     }
@@ -217,8 +226,6 @@ mod tests {
     async fn something_that_is_no_hub_is_told_apart() {
         let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
         assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
-        let (error, _) = answer_once(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-        assert!(matches!(&error, DialError::Refused(Refusal { status: 200, .. })), "{error}");
     }
 
     #[tokio::test]
@@ -227,6 +234,22 @@ mod tests {
         let (error, _) = answer_once(&[0x15, 3, 3, 0, 2, 2, 10]).await;
         assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
         assert!(error.to_string().contains("https://"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_captive_portal_is_named() {
+        for (answer, status) in [
+            (
+                &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"[..],
+                200,
+            ),
+            (b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n", 302),
+            (b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n", 511),
+        ] {
+            let (error, _) = answer_once(answer).await;
+            assert!(matches!(error, DialError::Portal { status: found, .. } if found == status), "{error}");
+            assert!(error.to_string().contains("captive portal"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -30,7 +30,8 @@ pub(in crate::agent) struct Keeper {
     tokens: Mutex<Tokens>,
     wake: Notify,
     dialer: Dialer,
-    target: Target,
+    /// The hub whose turn it is.
+    target: Mutex<Target>,
     files: IdentityFiles,
     state: State,
 }
@@ -45,7 +46,12 @@ struct Fetched {
 impl Keeper {
     pub(in crate::agent) fn new(dialer: Dialer, target: Target, files: IdentityFiles, state: State) -> Self {
         let tokens = Mutex::new(Tokens::new(boot_now()));
-        Self { tokens, wake: Notify::new(), dialer, target, files, state }
+        Self { tokens, wake: Notify::new(), dialer, target: Mutex::new(target), files, state }
+    }
+
+    /// Tokens come from where the link leads.
+    pub(in crate::agent) fn follow(&self, target: Target) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -110,10 +116,10 @@ impl Keeper {
         let key = identity::load(&self.files).map_err(|error| error.to_string())?.key;
         let bearer = key.bearer().to_text();
         let patience = limit::HANDSHAKE_TIMEOUT;
-        let answer =
-            http::post(&self.dialer, &self.target, TOKEN_PATH, Some(&bearer), &json!({}), patience).await;
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = http::post(&self.dialer, &target, TOKEN_PATH, Some(&bearer), &json!({}), patience).await;
         let mut answer = answer.map_err(|error| error.to_string())?.json;
-        let url = self.target.base();
+        let url = target.base();
         let token = match answer.get_mut("token").map(Value::take) {
             Some(Value::String(token)) => Secret::new(token),
             _ => return Err(format!("the answer of {url} has no token")),

@@ -9,14 +9,14 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 use crate::id::AgentName;
 use crate::limit;
+use crate::net::tls::certificate::{Certificate, Kind, Unreadable};
 use crate::obs::random;
-use crate::time::HubTime;
+use crate::time::{HubTime, WallTime};
 
 use super::{CertError, Host};
 
@@ -57,17 +57,15 @@ impl Authority {
         pem: String,
         key: KeyPair,
     ) -> Result<Self, String> {
-        let parsed = parse(&certificate)?;
-        if !parsed.is_ca() {
+        let found = Certificate::read(&certificate).map_err(|error| error.to_string())?;
+        if found.kind != Kind::Authority {
             return Err("it is not the certificate of an authority".to_owned());
         }
+        let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|error| error.to_string())?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err("ca.key is not its key".to_owned());
         }
-        let good = Validity {
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
-        };
+        let good = Validity { not_before: seconds(found.not_before), not_after: seconds(found.not_after) };
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|error| error.to_string())?;
         Ok(Self { issuer, certificate, pem, good })
     }
@@ -170,29 +168,19 @@ fn named(name: &str, validity: Validity) -> Result<CertificateParams, CertError>
 
 /// Whether a certificate is an authority's that vouches for itself.
 pub(super) fn is_root(certificate: &CertificateDer<'_>) -> bool {
-    parse(certificate).is_ok_and(|parsed| parsed.is_ca() && parsed.subject() == parsed.issuer())
+    Certificate::read(certificate)
+        .is_ok_and(|found| found.kind == Kind::Authority && found.subject == found.issuer)
 }
 
 /// The names and addresses that a certificate is for.
-pub(super) fn hosts(certificate: &CertificateDer<'_>) -> Result<Vec<Host>, String> {
-    let parsed = parse(certificate)?;
-    let names = parsed.subject_alternative_name().map_err(|error| error.to_string())?;
-    let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
-    let host = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => name.parse().ok(),
-        GeneralName::IPAddress(bytes) => address(bytes).map(Host::Address),
-        _ => None,
-    };
-    Ok(names.iter().filter_map(host).collect())
+pub(super) fn hosts(certificate: &CertificateDer<'_>) -> Result<Vec<Host>, Unreadable> {
+    let found = Certificate::read(certificate)?;
+    Ok(found.names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {
-    let four = <[u8; 4]>::try_from(bytes).map(std::net::IpAddr::from);
-    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(std::net::IpAddr::from)).ok()
-}
-
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
-    X509Certificate::from_der(certificate).map(|(_, parsed)| parsed).map_err(|error| error.to_string())
+/// A whole second since 1970.
+pub(super) fn seconds(time: WallTime) -> i64 {
+    i64::try_from(time.0 / 1000).unwrap_or(i64::MAX)
 }
 
 /// A second since 1970 as people write it.

@@ -103,7 +103,10 @@ impl Folder {
             remedy: "say what the new one is for with --host",
         };
         let found = pem::certificates(&path).map_err(|error| damaged(error.to_string()))?;
-        found.first().map(|leaf| certificate::hosts(leaf).map_err(damaged)).transpose()
+        found
+            .first()
+            .map(|leaf| certificate::hosts(leaf).map_err(|error| damaged(error.to_string())))
+            .transpose()
     }
 
     pub(super) fn put_authority_key(&self, key: &KeyPair) -> Result<(), CertError> {

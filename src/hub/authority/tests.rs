@@ -90,10 +90,12 @@ fn a_new_authority_and_a_certificate_are_what_openssl_and_their_owner_expect() {
     assert!(!world.verified("hub.pem", "sslclient", NOW_S));
     let chain = crate::net::tls::pem::certificates(&world.file("hub.pem")).unwrap();
     assert_eq!(chain.len(), 2, "the chain has the authority");
-    assert_eq!(anchor(&world.file("hub.pem")).unwrap(), Some(server.issued.ca_sha256));
+    assert_eq!(anchor(&chain), Some(server.issued.ca_sha256));
+    assert_eq!(anchor(&chain[..1]), None, "an authority that is not shown is not named");
+    assert_eq!(own_anchor(world.0.path()).unwrap(), anchor(&chain));
+    assert_eq!(own_anchor(&world.file("agents")).unwrap(), None);
     let fingerprint = world.openssl("x509 -in ca.pem -noout -fingerprint -sha256").replace(':', "");
     assert!(fingerprint.to_lowercase().contains(&hex::encode(server.issued.ca_sha256)), "{fingerprint}");
-    assert_eq!(own_chain(world.0.path()), Some(world.file("hub.pem")));
 }
 
 #[test]

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -19,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::limit;
 use crate::net::dial::{Connected, DialError, Dialer, Route, Security};
-use crate::net::meter::Meter;
+use crate::net::patience::{Late, Patience};
 use crate::net::tls::client::TlsError;
 use crate::secret::Secret;
 
@@ -70,10 +69,8 @@ pub struct Ask<'a> {
     pub body: (Outgoing, Option<&'static str>),
     /// The longest answer that is read.
     pub answer_bytes_max: usize,
-    /// How long not one byte may move in either direction.
-    pub patience: Duration,
-    /// How long all of it may take.
-    pub timeout: Option<Duration>,
+    /// How long it may take once the connection is there.
+    pub patience: Patience,
 }
 
 /// What a hub, or whoever is there, answered.
@@ -105,12 +102,9 @@ pub enum ExchangeError {
     /// The connection ended in between, or whoever answers does not speak HTTP.
     #[error("the connection broke off: {0}")]
     Broken(String),
-    /// Nothing moved.
-    #[error("not one byte moved for {} s", .0.as_secs())]
-    Stalled(Duration),
-    /// Bytes move, too few of them.
-    #[error("the answer was not there after {} s", .0.as_secs())]
-    Slow(Duration),
+    /// The time was up.
+    #[error("no whole answer: {0}")]
+    Late(Late),
     /// More than is read.
     #[error("the answer is longer than the {max} bytes that are read")]
     TooLong {
@@ -130,13 +124,13 @@ pub enum ExchangeError {
 /// # Errors
 /// See [`ExchangeError`].
 pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<Answer, ExchangeError> {
-    let (patience, timeout, answer_bytes_max) = (ask.patience, ask.timeout, ask.answer_bytes_max);
+    let (patience, answer_bytes_max) = (ask.patience, ask.answer_bytes_max);
     let request = request(target, ask)?;
-    let whole = async {
-        let Route { host, .. } = target.route();
-        // Whose certificate is good at another time only may be asked nothing here.
-        let Connected { stream, authority, .. } = dialer.connect(target.route()).await?.settled(host)?;
-        let meter = stream.meter();
+    let Route { host, .. } = target.route();
+    // Whose certificate is good at another time only may be asked nothing here.
+    let Connected { stream, authority, .. } = dialer.connect(target.route()).await?.settled(host)?;
+    let meter = stream.meter();
+    let answer = async {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(limit::REQUEST_HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
@@ -152,16 +146,9 @@ pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<
             biased;
             answer = answer => answer,
             never = driven(connection) => match never {},
-            () = stalled(&meter, patience) => Err(ExchangeError::Stalled(patience)),
         }
     };
-    match timeout {
-        Some(timeout) => {
-            let slow = |_late| Err(ExchangeError::Slow(timeout));
-            tokio::time::timeout(timeout, whole).await.unwrap_or_else(slow)
-        }
-        None => whole.await,
-    }
+    patience.wait(&meter, answer).await.unwrap_or_else(|late| Err(ExchangeError::Late(late)))
 }
 
 /// Moves the bytes. What goes wrong is told to whoever waits for the answer.
@@ -170,20 +157,6 @@ async fn driven(connection: impl Future<Output = hyper::Result<()>>) -> Infallib
         tracing::debug!(%error, "an HTTP connection ended");
     }
     std::future::pending().await
-}
-
-/// Returns once no byte moved for so long.
-async fn stalled(meter: &Meter, patience: Duration) {
-    let moved = || (meter.read(), meter.written());
-    let mut seen = moved();
-    loop {
-        tokio::time::sleep(patience).await;
-        let now = moved();
-        if now == seen {
-            return;
-        }
-        seen = now;
-    }
 }
 
 async fn read(body: Incoming, max: usize) -> Result<Bytes, ExchangeError> {

@@ -42,7 +42,8 @@ fn served<T>(
 fn posted(target: &Target) -> Result<Value, HttpError> {
     let bearer = Secret::new("opa1.secret".to_owned());
     let body = json!({"a": 1});
-    let asked = post(&Dialer::default(), target, "/v1/agents/token", Some(&bearer), &body, TIMEOUT);
+    let dialer = Dialer::default();
+    let asked = post(&dialer, target, "/v1/agents/token", Some(&bearer), &body, TIMEOUT);
     wait_for(asked).unwrap().map(|reply| reply.json)
 }
 
@@ -121,7 +122,7 @@ async fn a_server_that_says_nothing_is_given_up_once_nothing_moves() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = target(listener.local_addr().unwrap());
     let error = post(&Dialer::default(), &target, "/", None, &json!({}), TIMEOUT).await.unwrap_err();
-    assert!(matches!(&error, HttpError::Away { reason: ExchangeError::Stalled(_), .. }), "{error}");
+    assert!(matches!(&error, HttpError::Away { reason: ExchangeError::Late(_), .. }), "{error}");
     assert!(error.to_string().contains("10 s"), "{error}");
 }
 
@@ -148,8 +149,7 @@ fn uploaded(source: Source, target: &Target) -> Result<Answer, ExchangeError> {
         headers: &[("X-Name", "value")],
         body: (Outgoing::Reader(Box::new(source)), None),
         answer_bytes_max: 100,
-        patience: TIMEOUT,
-        timeout: None,
+        patience: Patience { silence: TIMEOUT, whole: TIMEOUT },
     };
     wait_for(exchange(&Dialer::default(), target, ask)).unwrap()
 }

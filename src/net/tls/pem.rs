@@ -1,7 +1,7 @@
 //! Certificates and private keys from PEM files, with an error for everything that can be wrong with one.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -96,13 +96,18 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    let unreadable = |reason: String| PemError::Unreadable { path: path.to_owned(), reason };
+    regular(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// A pipe would keep its reader waiting, a device would never end.
+fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut file = file.take(limit::PEM_FILE_BYTES_MAX.saturating_add(1));
-    file.read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
-    if bytes.len() as u64 > limit::PEM_FILE_BYTES_MAX {
-        return Err(unreadable(format!("it is larger than {} bytes", limit::PEM_FILE_BYTES_MAX)));
+    File::open(path)?.take(limit::PEM_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit::PEM_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {} bytes", limit::PEM_BYTES_MAX)));
     }
     Ok(bytes)
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, PeerMisbehaved};
 
 use super::settings::SettingsError;
-use crate::net::tls::leaf::Leaf;
+use crate::net::tls::certificate::Certificate;
 use crate::time::{HubTime, Validity};
 use crate::wire::error::{ErrorCode, Retry};
 
@@ -18,6 +18,14 @@ pub enum TlsError {
     /// Our own files.
     #[error(transparent)]
     Settings(SettingsError),
+    /// Nobody said whom to believe.
+    #[error(
+        "{host} is behind TLS, and TLS is not set up here; set it up, or give a URL that begins with http://"
+    )]
+    NotSetUp {
+        /// The host.
+        host: String,
+    },
     /// The host cannot stand in a certificate.
     #[error(
         "`{host}` is neither a host name nor an address that a certificate could be for; correct the URL"
@@ -33,12 +41,12 @@ pub enum TlsError {
         host: String,
     },
     /// The certificate is not believed.
-    #[error("the certificate of {host} {why} (it is for {}; {leaf})", listed(&leaf.names))]
+    #[error("the certificate of {host} {why} ({leaf})")]
     Untrusted {
         /// The host.
         host: String,
         /// What it says of itself.
-        leaf: Box<Leaf>,
+        leaf: Box<Certificate>,
         /// What speaks against it.
         why: Distrust,
     },
@@ -175,6 +183,7 @@ impl TlsError {
             Self::Untrusted { why: Distrust::Clock(_) | Distrust::Dates { .. }, .. }
             | Self::Provisional { .. } => Some(ErrorCode::Clock),
             Self::Settings(_)
+            | Self::NotSetUp { .. }
             | Self::Name { .. }
             | Self::Unreadable { .. }
             | Self::Untrusted { .. }
@@ -282,10 +291,6 @@ fn spoken(name: &str) -> String {
         before = letter;
     }
     words
-}
-
-fn listed(names: &[String]) -> String {
-    if names.is_empty() { "no host".to_owned() } else { names.join(", ") }
 }
 
 impl fmt::Display for Distrust {

@@ -5,10 +5,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -16,6 +14,7 @@ use rustls::sign::CertifiedKey;
 
 use super::settings::{ClientFiles, Settings, SettingsError};
 use super::verifier::Roots;
+use crate::net::tls::stamp::Stamp;
 use crate::net::tls::{pem, provider};
 
 static SYSTEM: OnceLock<Arc<WebPkiServerVerifier>> = OnceLock::new();
@@ -35,14 +34,6 @@ enum Believed {
     Hash([u8; 32]),
 }
 
-/// By which a change is seen. Files are replaced by a rename, or written again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
 impl Loaded {
     /// Reads all of them. An authority that was pinned `before` stays pinned: a file that goes away is no reason to
     /// believe everybody.
@@ -55,7 +46,7 @@ impl Loaded {
         let client = settings.client.as_ref();
         let own_paths = client.into_iter().flat_map(|client| [&client.cert, &client.key]);
         let paths = pinned.or(settings.ca_default.as_ref()).into_iter().chain(own_paths);
-        let stamps = paths.map(|path| (path.clone(), stamp(path))).collect();
+        let stamps = paths.map(|path| (path.clone(), Stamp::of(path))).collect();
         let believed = match (settings.ca_hash, pinned) {
             (Some(hash), _) => Believed::Hash(hash),
             (None, Some(path)) => Believed::File(path.clone(), authorities(path)?),
@@ -66,7 +57,7 @@ impl Loaded {
 
     /// Whether the files are still those that were read.
     pub(super) fn is_current(&self) -> bool {
-        self.stamps.iter().all(|(path, read)| *read == stamp(path))
+        self.stamps.iter().all(|(path, read)| *read == Stamp::of(path))
     }
 
     /// The certificate of our own, with its key.
@@ -87,11 +78,6 @@ impl Loaded {
 /// What cannot be looked at counts as there: reading it says why.
 fn is_there(path: &Path) -> bool {
     !matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let about = fs::metadata(path).ok()?;
-    Some(Stamp { modified: about.modified().ok(), bytes: about.len(), inode: about.ino() })
 }
 
 fn authorities(path: &Path) -> Result<Arc<WebPkiServerVerifier>, SettingsError> {

@@ -14,7 +14,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Distrust, Misfit, TlsError};
-use crate::net::tls::leaf::Leaf;
+use crate::net::tls::certificate::Certificate;
 use crate::net::tls::provider;
 use crate::net::tls::trust::{Times, Trust};
 use crate::time::{HubTime, Validity};
@@ -64,7 +64,8 @@ impl Verifier {
 
     fn judge(&self, chain: &Chain<'_>) -> Found {
         let host = chain.name.to_str().into_owned();
-        let Some(leaf) = Leaf::read(chain.leaf) else { return Found::Refused(TlsError::Unreadable { host }) };
+        let read = Certificate::read(chain.leaf).ok().and_then(|leaf| Some((leaf.valid()?, leaf)));
+        let Some((valid, leaf)) = read else { return Found::Refused(TlsError::Unreadable { host }) };
         let refused = |why: Distrust| {
             let leaf = Box::new(leaf.clone());
             Found::Refused(TlsError::Untrusted { host: host.clone(), leaf, why })
@@ -75,13 +76,13 @@ impl Verifier {
         };
         let present = self.times.present();
         let error = match verify(&verifier, chain, present) {
-            Ok(()) => return Found::Believed { trust: Trust::Settled(leaf.valid), authority },
+            Ok(()) => return Found::Believed { trust: Trust::Settled(valid), authority },
             Err(error) => error,
         };
         if !is_of_dates(&error) {
             return refused(self.distrust(error));
         }
-        let misfit = Misfit { valid: leaf.valid, present };
+        let misfit = Misfit { valid, present };
         let unfit = match &self.roots {
             Roots::System(_) => return refused(Distrust::Clock(misfit)),
             Roots::File(..) | Roots::Hash(_) => Distrust::Dates { misfit, floor: self.times.floor },
@@ -91,7 +92,7 @@ impl Verifier {
         };
         match verify(&verifier, chain, at) {
             Ok(()) => {
-                let trust = Trust::Provisional { valid: leaf.valid, present };
+                let trust = Trust::Provisional { valid, present };
                 Found::Believed { trust, authority }
             }
             Err(error) if is_of_dates(&error) => refused(unfit),
@@ -138,7 +139,7 @@ impl Verifier {
 /// The dates of all that was presented; `None` where one of them has none.
 fn dates(chain: &Chain<'_>) -> Option<Vec<Validity>> {
     let all = [chain.leaf].into_iter().chain(chain.others);
-    all.map(|certificate| Leaf::read(certificate).map(|leaf| leaf.valid)).collect()
+    all.map(|certificate| Certificate::read(certificate).ok()?.valid()).collect()
 }
 
 fn verify(verifier: &WebPkiServerVerifier, chain: &Chain<'_>, at: HubTime) -> Result<(), Error> {
