@@ -4,7 +4,7 @@ use tokio::net::TcpStream;
 
 use crate::limit;
 
-use super::meter::Metered;
+use super::meter::{Meter, Metered};
 use super::stream::Stream;
 use super::tls::client::ClientTls;
 use super::upgrade::Refusal;
@@ -43,6 +43,8 @@ pub struct Endpoint {
 pub struct Dialer {
     /// `None`: only plain routes can be dialled.
     pub tls: Option<ClientTls>,
+    /// Adds up the bytes of all its connections.
+    pub traffic: Meter,
 }
 
 /// A connection to whoever answers at a route.
@@ -95,7 +97,7 @@ impl Dialer {
         let attempt = async {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
-            let stream = Metered::new(stream);
+            let stream = Metered::within(stream, self.traffic.clone());
             let stream = match (security, &self.tls) {
                 (Security::Plain, _) => Stream::Plain(stream),
                 (Security::Tls, Some(tls)) => tls.handshake(host, stream).await?,
