@@ -80,6 +80,9 @@ fn ready_line(hub: &Hub) -> serde_json::Value {
     {
         line.insert("agent_listen".to_owned(), json!(hub.agent_addr().to_string()));
     }
+    if let (Some(address), Some(line)) = (hub.metrics_addr(), line.as_object_mut()) {
+        line.insert("metrics".to_owned(), json!(address.to_string()));
+    }
     line
 }
 
@@ -110,7 +113,7 @@ fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
 fn start_error(error: StartError) -> CliError {
     let exit = match &error {
         StartError::Store(error) => store_exit(error),
-        StartError::Token { .. } | StartError::Listen { .. } => Exit::Io,
+        StartError::Token { .. } | StartError::Listen { .. } | StartError::Metrics(_) => Exit::Io,
     };
     CliError::new(exit, error)
 }

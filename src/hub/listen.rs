@@ -111,7 +111,7 @@ async fn one(stream: TcpStream, address: SocketAddr, place: Place, router: Route
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "an option of the socket was refused");
     }
-    let stream = Stream::Plain(Metered::new(stream));
+    let stream = Stream::Plain(Metered::within(stream, shared.counters.traffic.clone()));
     let channel = Channel { meter: stream.meter(), binding: stream.binding() };
     let router = router
         .layer(Extension(ConnectInfo(address)))
