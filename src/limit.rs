@@ -12,6 +12,9 @@ pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A dial, an upgrade or a registration in all: on 300 byte/s a thousand streams are listed in less, and a peer that lets
+/// a byte through now and then is done with after it.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(300);
 /// From the Challenge to a verified Register.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// An answer to a Challenge older than this by the hub's own clock is not accepted: the time-outs of the handshake see

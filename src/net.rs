@@ -5,6 +5,7 @@ pub mod dial;
 pub mod http;
 pub mod meter;
 pub mod monitor;
+pub mod patience;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;

@@ -1,4 +1,5 @@
-//! A stream that counts what passes its socket, so that time-outs and rates can count bytes moved. It lies below TLS.
+//! A stream that counts what passes its socket and notes when, so that time-outs and rates can count bytes moved. It lies
+//! below TLS.
 //!
 //! What streams have in common is counted a second time where they are made [`Metered::within`] a total.
 
@@ -6,48 +7,99 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes passed so far; every clone sees the same.
-#[derive(Debug, Clone, Default)]
+use crate::obs::clock::boot_now;
+use crate::time::{BootTime, millis};
+
+/// How many bytes passed so far, and when the last did; every clone sees the same.
+#[derive(Debug, Clone)]
 pub struct Meter(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
-    read: AtomicU64,
-    written: AtomicU64,
+    read: Way,
+    written: Way,
     /// Where the same is added up over many streams.
     total: Option<Meter>,
 }
 
-impl Meter {
-    fn within(total: Self) -> Self {
-        Self(Arc::new(Counts { total: Some(total), ..Counts::default() }))
+/// One direction.
+#[derive(Debug)]
+struct Way {
+    bytes: AtomicU64,
+    /// Milliseconds of boot time.
+    last: AtomicU64,
+}
+
+impl Way {
+    fn new(now: BootTime) -> Self {
+        Self { bytes: AtomicU64::new(0), last: AtomicU64::new(millis(now.0)) }
     }
 
-    fn add_read(&self, count: u64) {
-        self.0.read.fetch_add(count, Ordering::Relaxed);
-        if let Some(total) = &self.0.total {
-            total.add_read(count);
+    fn count(&self, bytes: usize) {
+        if bytes > 0 {
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.last.store(millis(boot_now().0), Ordering::Relaxed);
         }
     }
 
-    fn add_written(&self, count: u64) {
-        self.0.written.fetch_add(count, Ordering::Relaxed);
+    fn last(&self) -> BootTime {
+        BootTime(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl Meter {
+    fn of(total: Option<Self>) -> Self {
+        let now = boot_now();
+        Self(Arc::new(Counts { read: Way::new(now), written: Way::new(now), total }))
+    }
+
+    fn count_read(&self, bytes: usize) {
+        self.0.read.count(bytes);
         if let Some(total) = &self.0.total {
-            total.add_written(count);
+            total.count_read(bytes);
+        }
+    }
+
+    fn count_written(&self, bytes: usize) {
+        self.0.written.count(bytes);
+        if let Some(total) = &self.0.total {
+            total.count_written(bytes);
         }
     }
 
     /// Bytes received.
     pub fn read(&self) -> u64 {
-        self.0.read.load(Ordering::Relaxed)
+        self.0.read.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes the system accepted for sending.
     pub fn written(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
+        self.0.written.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the last byte was received; when the connection was made, where none was.
+    pub fn last_read(&self) -> BootTime {
+        self.0.read.last()
+    }
+
+    /// When the system accepted the last byte for sending; when the connection was made, where it accepted none.
+    pub fn last_written(&self) -> BootTime {
+        self.0.written.last()
+    }
+
+    /// Bytes that passed in both directions.
+    pub fn moved(&self) -> u64 {
+        self.read().saturating_add(self.written())
     }
 }
 
@@ -66,7 +118,7 @@ impl<S> Metered<S> {
 
     /// Counts from zero, and into `total`, too.
     pub fn within(inner: S, total: Meter) -> Self {
-        Self { inner, meter: Meter::within(total) }
+        Self { inner, meter: Meter::of(Some(total)) }
     }
 
     /// Sees what this stream counts.
@@ -88,8 +140,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let count = buffer.filled().len().saturating_sub(before) as u64;
-        self.meter.add_read(count);
+        self.meter.count_read(buffer.filled().len().saturating_sub(before));
         result
     }
 }
@@ -102,7 +153,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     ) -> Poll<std::io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &result {
-            self.meter.add_written(*count as u64);
+            self.meter.count_written(*count);
         }
         result
     }
