@@ -33,7 +33,8 @@ impl Front {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                let (mut target, mut cut, mut freeze) = (target.subscribe(), cut.subscribe(), freeze.subscribe());
+                let (mut target, mut cut, mut freeze) =
+                    (target.subscribe(), cut.subscribe(), freeze.subscribe());
                 let refuses = Arc::clone(&refuses);
                 connections.spawn(async move {
                     tokio::select! {
