@@ -20,6 +20,7 @@ mod shutdown;
 mod snapshot;
 pub mod state;
 mod token;
+mod turns;
 pub(crate) mod uplink;
 
 use std::net::SocketAddr;
@@ -169,18 +170,18 @@ impl Agent {
             wall_clock: config.wall_clock,
         };
         let monitor = monitor.map(|monitor| Watch::start(monitor, gauges));
-        let link = match (config.link, config.hub.clone()) {
-            (LinkMode::On, Some(hub)) => {
-                if let Some(warning) = &hub.warning {
+        let link = match (config.link, config.hubs.first()) {
+            (LinkMode::On, Some(first)) => {
+                for warning in config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
                     tracing::warn!("{warning}");
                 }
                 let tokens = (config.jwt == JwtMode::On)
-                    .then(|| Keeper::new(hub.token_url.clone(), config.identity_files(), state.clone()));
+                    .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
+                let dialer = Dialer { proxies: config.proxies.clone(), traffic, ..Dialer::default() };
                 let connector = connect::Connector {
                     config,
                     tokens,
-                    hub,
-                    dialer: Dialer { traffic, ..Dialer::default() },
+                    dialer,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,
