@@ -86,7 +86,11 @@ impl Site {
     }
 
     fn config(&self) -> Config {
-        let mut config = Config::new(self.folder.path()).with_hub(&self.front.url, None).unwrap();
+        self.config_for(&self.front.url)
+    }
+
+    fn config_for(&self, url: &str) -> Config {
+        let mut config = Config::new(self.folder.path()).with_hub(url, None).unwrap();
         identity::put(&config.key_file, &self.world.key).unwrap();
         config.metrics_listen = Some(([127, 0, 0, 1], 0).into());
         for delay in [&mut config.reconnect.min, &mut config.reconnect.fast, &mut config.reconnect.max] {
@@ -230,14 +234,13 @@ async fn after_a_scripted_run_every_figure_is_what_was_done() {
 #[tokio::test]
 async fn what_waits_what_was_lost_and_a_hub_that_is_away_are_seen() {
     let site = Site::new().await;
-    let mut config = site.config();
-    config.reconnect.max = Duration::from_secs(600);
-    config.reconnect.min = Duration::from_secs(600);
-    config.reconnect.fast = Duration::from_secs(600);
-    config.wall_clock = || WallTime(65_005);
-    // Nobody is there.
+    // Nobody is there, and it is asked once.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = config.with_hub(&format!("http://{away}"), None).unwrap();
+    let mut config = site.config_for(&format!("http://{away}"));
+    for delay in [&mut config.reconnect.min, &mut config.reconnect.fast, &mut config.reconnect.max] {
+        *delay = Duration::from_secs(600);
+    }
+    config.wall_clock = || WallTime(65_005);
     let agent = Agent::start(config).await.unwrap();
     status(&agent, "an attempt", |status| status.last_error.is_some()).await;
     emit(&agent, Lane::Logs, 9).await;
