@@ -4,6 +4,7 @@ pub mod dial;
 #[cfg(any(feature = "agent", feature = "hub"))]
 pub mod http;
 pub mod meter;
+pub mod monitor;
 pub mod patience;
 pub mod proxy;
 pub mod stream;

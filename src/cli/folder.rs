@@ -114,9 +114,10 @@ pub(super) fn start_error(error: &StartError) -> CliError {
             CliError::new(Exit::Config, error)
         }
         StartError::Tls(_) => CliError::new(Exit::Config, error),
-        StartError::Data { .. } | StartError::Store(_) | StartError::Socket(SocketError::Io { .. }) => {
-            CliError::new(Exit::Io, error)
-        }
+        StartError::Data { .. }
+        | StartError::Store(_)
+        | StartError::Socket(SocketError::Io { .. })
+        | StartError::Metrics(_) => CliError::new(Exit::Io, error),
     }
 }
 

@@ -28,5 +28,6 @@ mod memory;
 mod operator;
 mod revocation;
 mod rotation;
+mod secure;
 mod soak;
 mod world;

@@ -57,6 +57,11 @@ impl Outcome {
         is_clock && !self.verified() && matches!(trust, Trust::Provisional { .. })
     }
 
+    /// Why it ended, in a word.
+    pub(in crate::agent) fn reason(&self) -> &str {
+        if self.code.is_empty() { "closed" } else { &self.code }
+    }
+
     pub(super) fn registered(&mut self, now: BootTime, hints: Option<RetryHints>) {
         self.registered_at = Some(now);
         self.hints = hints;
