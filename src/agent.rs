@@ -15,6 +15,7 @@ pub mod intake;
 pub mod jobs;
 pub mod pace;
 pub mod record;
+pub mod relay;
 mod shutdown;
 mod snapshot;
 pub mod state;
@@ -27,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exec::{Exec, Handlers, JobHandler};
-use crate::id::InstanceId;
+use crate::id::{HandlerName, InstanceId, ParseIdError};
 use crate::limit;
 use crate::net::dial::Dialer;
 use crate::obs::{folder, random};
@@ -36,8 +37,10 @@ use crate::wire::operator::OperatorKeys;
 
 use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
+use relay::{Inbox, Line, RelayClient, RelayHandler, RelayHandlers};
 use state::{SAVED_ROW, Saved, State, Status};
 use token::keeper::Keeper;
+use uplink::Relaying;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -62,6 +65,12 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The name of a handler of relayed messages.
+    #[error(transparent)]
+    HandlerName(ParseIdError),
+    /// Too many of them.
+    #[error("{0} handlers of relayed messages, the limit is {most}; let one take several kinds of messages", most = limit::RELAY_HANDLERS_MAX)]
+    Handlers(usize),
 }
 
 /// A running agent.
@@ -75,13 +84,15 @@ pub struct Agent {
     jobs: jobs::Running,
     link: Option<JoinHandle<()>>,
     socket: PathBuf,
+    relaying: Relaying,
 }
 
 impl Agent {
     /// An agent with handlers of its own, besides `exec`.
     pub fn builder(config: Config) -> Builder {
         let exec = Exec::new(config.exec.clone());
-        Builder { handlers: Handlers::new().with(EXEC, exec), config }
+        let handlers = Handlers::new().with(EXEC, exec);
+        Builder { handlers, config, relay: Ok(RelayHandlers::default()) }
     }
 
     /// Starts an agent that runs jobs of the kind `exec` only. Needs a tokio runtime.
@@ -92,7 +103,11 @@ impl Agent {
         Self::builder(config).start().await
     }
 
-    async fn start_with(config: Config, handlers: Handlers) -> Result<Self, StartError> {
+    async fn start_with(
+        config: Config,
+        handlers: Handlers,
+        relay: RelayHandlers,
+    ) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
@@ -127,6 +142,7 @@ impl Agent {
                 return Err(error.into());
             }
         };
+        let relaying = Relaying { line: Line::default(), inbox: Inbox::start(relay) };
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {
@@ -153,6 +169,7 @@ impl Agent {
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,
+                    relaying: relaying.clone(),
                     stop: stop_link.clone(),
                     instance: InstanceId::from_bytes(random::bytes()),
                 };
@@ -160,7 +177,8 @@ impl Agent {
             }
             (LinkMode::On | LinkMode::Off, _) => None,
         };
-        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, socket })
+        let jobs = running_jobs;
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs, link, socket, relaying })
     }
 
     /// The local socket's path.
@@ -171,6 +189,11 @@ impl Agent {
     /// The outbox, for records of this program.
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Sends messages to other agents.
+    pub fn relay(&self) -> RelayClient {
+        RelayClient::new(self.relaying.line.clone())
     }
 
     /// What `agent status` shows.
@@ -198,6 +221,7 @@ impl Agent {
         if let Some(link) = self.link {
             shutdown::step("link", limit, joined(link)).await;
         }
+        shutdown::step("handlers of relayed messages", limit, self.relaying.inbox.stop()).await;
         match tokio::time::timeout(limit, self.outbox.close()).await {
             Ok(closed) => closed,
             Err(_late) => Err(StoreError::Degraded { reason: "the outbox did not close in time".to_owned() }),
@@ -210,6 +234,8 @@ impl Agent {
 pub struct Builder {
     config: Config,
     handlers: Handlers,
+    /// Or the first name that is none.
+    relay: Result<RelayHandlers, ParseIdError>,
 }
 
 impl Builder {
@@ -220,12 +246,27 @@ impl Builder {
         self
     }
 
+    /// Gives messages that other agents send to `name` (1 to 64 of a-z, 0-9, `-`, `_` and `.`) to `handler`, in place of an
+    /// earlier one for it.
+    #[must_use]
+    pub fn relay_handler(mut self, name: &str, handler: impl RelayHandler) -> Self {
+        self.relay = self.relay.and_then(|known| {
+            let name: HandlerName = name.parse()?;
+            Ok(known.with(name, handler))
+        });
+        self
+    }
+
     /// Starts the agent. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self) -> Result<Agent, StartError> {
-        Agent::start_with(self.config, self.handlers).await
+        let relay = self.relay.map_err(StartError::HandlerName)?;
+        if relay.len() > limit::RELAY_HANDLERS_MAX {
+            return Err(StartError::Handlers(relay.len()));
+        }
+        Agent::start_with(self.config, self.handlers, relay).await
     }
 }
 

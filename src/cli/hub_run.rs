@@ -109,6 +109,7 @@ fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
 
 fn start_error(error: StartError) -> CliError {
     let exit = match &error {
+        StartError::Config(_) => Exit::Config,
         StartError::Store(error) => store_exit(error),
         StartError::Token { .. } | StartError::Listen { .. } => Exit::Io,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ pub(super) struct Counters {
     pub(super) records_in: Counter,
     pub(super) bundles_in: Counter,
     pub(super) unknown_messages: Counter,
+    /// Messages between agents, by what became of them.
+    pub(super) relays: Arc<ByName>,
+    /// Those that the store kept, by what their agents said when they got them.
+    pub(super) relays_kept: ByName,
+    pub(super) relays_expired: Counter,
 }
 
 /// A number that only grows.
@@ -48,6 +53,11 @@ impl ByName {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&self, name: &str) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or_default()
+    }
+
     fn value(&self) -> Value {
         json!(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -69,6 +79,9 @@ impl Counters {
             "records_in": self.records_in.value(),
             "bundles_in": self.bundles_in.value(),
             "unknown_messages": self.unknown_messages.value(),
+            "relays": self.relays.value(),
+            "relays_kept": self.relays_kept.value(),
+            "relays_expired": self.relays_expired.value(),
         })
     }
 }

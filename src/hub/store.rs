@@ -15,6 +15,7 @@ mod keys;
 mod lock;
 mod login;
 mod records;
+mod relays;
 mod rotation;
 mod seal;
 mod status;
@@ -51,6 +52,7 @@ pub use keys::{Credential, Denied};
 pub use lock::FolderLock;
 pub use login::{Login, Welcome};
 pub use records::{Cursor, Item, ItemContent, Page};
+pub use relays::{KeptMessage, KeptRelay, NewRelay};
 pub use rotation::Kept;
 pub use status::{Access, GapRow, InstanceRow, KeyRow, LossRow, StreamRow};
 

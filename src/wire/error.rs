@@ -91,6 +91,11 @@ error_table! {
     UpgradeSignature = 34, "upgrade_signature", 1008, 401, Capped, "the upgrade is not signed by the bound key for one of the hub's URLs; give the agent that key with --identity-file, and name the URL it dials in the hub's public_urls";
     UpgradeReplayed = 35, "upgrade_replayed", 1008, 401, Soon, "the nonce of the signed upgrade was used before; connect anew, which draws another";
     QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise `bytes` under `[quota]` in the hub's config";
+    RelayDenied = 40, "relay_denied", 1008, 0, Capped, "no rule of the hub lets this agent send to that one; add one to `allow` under `[relay]` in the hub's config";
+    RelaySender = 41, "relay_sender", 1008, 0, Capped, "the message names another sender than the agent whose session it came in; leave the sender out";
+    RelayOffline = 42, "relay_offline", 1013, 0, Soon, "the agent it is for is not connected; send it later, or have it queued";
+    RelayFull = 43, "relay_full", 1013, 0, Soon, "as much waits for the agent it is for as may; send it later";
+    RelayHandler = 44, "relay_handler", 1008, 0, Capped, "the agent it is for has no such handler, or its handler refused; check the handler's name at both ends";
 }
 
 impl ErrorCode {

@@ -91,6 +91,8 @@ pub enum Op {
     Forge(Forgery),
     /// The hub wants a new key.
     Rotate(u8),
+    /// The end has a message for the other's program.
+    Relay(End, u8),
 }
 
 impl Pair {
