@@ -12,6 +12,9 @@ pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A dial, an upgrade or a registration in all: on 300 byte/s a thousand streams are listed in less, and a peer that lets
+/// a byte through now and then is done with after it.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(300);
 /// From the Challenge to a verified Register.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// An answer to a Challenge older than this by the hub's own clock is not accepted: the time-outs of the handshake see
@@ -518,3 +521,29 @@ pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
+
+/// How long a name's addresses are waited for: the resolver's own two attempts of 5 s, as resolv.conf(5) has them.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Lookups under way at once: one for each hub of an agent, and for its proxies.
+pub const LOOKUPS_MAX: usize = HUBS_MAX + 4;
+/// Addresses of one name that are tried, however many there are; both families have their turn.
+pub const ADDRESSES_TRIED_MAX: usize = 16;
+/// Addresses that an error names.
+pub const ADDRESSES_SHOWN: usize = 4;
+/// How long the next address waits for the one before (RFC 8305, "Connection Attempt Delay").
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// From the first SYN to the connection, for one address: a round trip of 10 s, and room for SYNs that are lost.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Without one byte moved for this long while a connection is made ready (proxy, TLS, upgrade) it is given up: a round
+/// trip of 10 s, twice.
+pub const DIAL_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// And each of these steps is done within this, though bytes move: 30 KiB at 2,400 bit/s.
+pub const DIAL_STEP_MAX: Duration = Duration::from_secs(120);
+/// How often it is looked whether bytes moved.
+pub const DIAL_LOOK: Duration = Duration::from_secs(1);
+/// Head of a proxy's answer. A longer one is none.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// A proxy's URL: a name of 253 bytes, a user and a password.
+pub const PROXY_URL_BYTES_MAX: usize = 2048;
+/// Hubs of one agent.
+pub const HUBS_MAX: usize = 16;

@@ -4,6 +4,8 @@ pub mod dial;
 #[cfg(feature = "agent")]
 pub mod http;
 pub mod meter;
+pub mod patience;
+pub mod proxy;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;

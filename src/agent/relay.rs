@@ -24,8 +24,8 @@ use bytes::Bytes;
 use crate::id::{HandlerName, MessageId};
 use crate::wire::relay::{Delivery, Sender};
 
-pub use client::{RelayClient, RelayError};
 pub(super) use client::{Line, Outgoing, Said};
+pub use client::{RelayClient, RelayError};
 pub(super) use inbox::Inbox;
 
 /// A message for a handler.

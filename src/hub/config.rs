@@ -237,7 +237,10 @@ impl Config {
     /// Payload bytes of one relayed message: a frame has to hold it.
     pub(super) fn relay_bytes_max(&self) -> usize {
         let frame = self.message_bytes_max().saturating_sub(limit::RELAY_OVERHEAD_BYTES_MAX);
-        usize::try_from(self.relay.bytes).unwrap_or(limit::RELAY_BYTES_MAX).min(limit::RELAY_BYTES_MAX).min(frame)
+        usize::try_from(self.relay.bytes)
+            .unwrap_or(limit::RELAY_BYTES_MAX)
+            .min(limit::RELAY_BYTES_MAX)
+            .min(frame)
     }
 
     pub(super) fn message_bytes_max(&self) -> usize {

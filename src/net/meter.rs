@@ -1,31 +1,83 @@
-//! A stream that counts what passes its socket, so that time-outs and rates can count bytes moved. It lies below TLS.
+//! A stream that counts what passes its socket and notes when, so that time-outs and rates can count bytes moved. It lies
+//! below TLS.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes passed so far; every clone sees the same.
-#[derive(Debug, Clone, Default)]
+use crate::obs::clock::boot_now;
+use crate::time::{BootTime, millis};
+
+/// How many bytes passed so far, and when the last did; every clone sees the same.
+#[derive(Debug, Clone)]
 pub struct Meter(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
-    read: AtomicU64,
-    written: AtomicU64,
+    read: Way,
+    written: Way,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Way {
+    bytes: AtomicU64,
+    /// Milliseconds of boot time.
+    last: AtomicU64,
+}
+
+impl Way {
+    fn new(now: BootTime) -> Self {
+        Self { bytes: AtomicU64::new(0), last: AtomicU64::new(millis(now.0)) }
+    }
+
+    fn count(&self, bytes: usize) {
+        if bytes > 0 {
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.last.store(millis(boot_now().0), Ordering::Relaxed);
+        }
+    }
+
+    fn last(&self) -> BootTime {
+        BootTime(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        let now = boot_now();
+        Self(Arc::new(Counts { read: Way::new(now), written: Way::new(now) }))
+    }
 }
 
 impl Meter {
     /// Bytes received.
     pub fn read(&self) -> u64 {
-        self.0.read.load(Ordering::Relaxed)
+        self.0.read.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes the system accepted for sending.
     pub fn written(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
+        self.0.written.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the last byte was received; when the connection was made, where none was.
+    pub fn last_read(&self) -> BootTime {
+        self.0.read.last()
+    }
+
+    /// When the system accepted the last byte for sending; when the connection was made, where it accepted none.
+    pub fn last_written(&self) -> BootTime {
+        self.0.written.last()
+    }
+
+    /// Bytes that passed in both directions.
+    pub fn moved(&self) -> u64 {
+        self.read().saturating_add(self.written())
     }
 }
 
@@ -61,8 +113,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let count = buffer.filled().len().saturating_sub(before) as u64;
-        self.meter.0.read.fetch_add(count, Ordering::Relaxed);
+        self.meter.0.read.count(buffer.filled().len().saturating_sub(before));
         result
     }
 }
@@ -75,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     ) -> Poll<std::io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &result {
-            self.meter.0.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.meter.0.written.count(*count);
         }
         result
     }

@@ -127,6 +127,7 @@ impl Pair {
                     self.hub.offer_job(JobOffer { job, created_at, spec, signature });
                 }
             }
+            Op::Relay(from, number) => self.relay(from, number),
             Op::Rotate(key) => self.hub.rotate_key(crate::ends::key_id(key), [key; 32]),
             Op::Cancel(job) => {
                 if self.hub.takes_orders() {
@@ -184,6 +185,7 @@ impl Pair {
             | Op::Offer(_)
             | Op::Cancel(_)
             | Op::Rotate(_)
+            | Op::Relay(..)
             | Op::Activity(_) => {}
         }
     }

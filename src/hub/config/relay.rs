@@ -79,8 +79,7 @@ impl FromStr for NamePattern {
     type Err = ParsePatternError;
 
     fn from_str(text: &str) -> Result<Self, ParsePatternError> {
-        let letters =
-            text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'*'));
+        let letters = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'*'));
         if letters && (1..=63).contains(&text.len()) {
             Ok(Self(text.to_owned()))
         } else {
@@ -129,9 +128,9 @@ impl RelayFile {
         if let Some(list) = variable("OUTPOST_RELAY_ALLOW") {
             let rules = list.split(',').map(str::trim).filter(|rule| !rule.is_empty());
             let rule = |text: &str| {
-                let (from, to) = text
-                    .split_once(':')
-                    .ok_or_else(|| wrong("relay.allow", text, "rules like edge-*:control, separated by commas"))?;
+                let (from, to) = text.split_once(':').ok_or_else(|| {
+                    wrong("relay.allow", text, "rules like edge-*:control, separated by commas")
+                })?;
                 Ok(RuleFile { from: from.to_owned(), to: to.to_owned() })
             };
             self.allow = Some(rules.map(rule).collect::<Result<_, _>>()?);
@@ -146,9 +145,7 @@ impl RelayFile {
             let expected = "a pattern of agents' names: 1 to 63 of a-z, 0-9, `-` and `*`";
             text.parse().map_err(|_| wrong("relay.allow", text, expected))
         };
-        let rule = |rule: &RuleFile| {
-            Ok(RelayRule { from: pattern(&rule.from)?, to: pattern(&rule.to)? })
-        };
+        let rule = |rule: &RuleFile| Ok(RelayRule { from: pattern(&rule.from)?, to: pattern(&rule.to)? });
         let rate = |value: &Scalar| {
             let count = value.count().and_then(|number| u32::try_from(number).ok()).and_then(NonZeroU32::new);
             count.ok_or_else(|| wrong("relay.rate", &value.to_string(), RATE))

@@ -99,7 +99,14 @@ impl Connection {
             Ok(None) => Kept::None,
             Ok(Some(KeptMessage { number, id, sender, handler, payload })) => {
                 let until = clock::boot_now().after(limit::RELAY_ANSWER_TIMEOUT);
-                self.session.send_relay(Relay { id, sender, to: None, handler, payload, delivery: Delivery::Queued });
+                self.session.send_relay(Relay {
+                    id,
+                    sender,
+                    to: None,
+                    handler,
+                    payload,
+                    delivery: Delivery::Queued,
+                });
                 Kept::Sent { number, id, until }
             }
             Err(error) => self.retry_kept(&error),

@@ -19,11 +19,7 @@ pub(in crate::hub) struct Answer {
 
 impl Answer {
     /// An answer to the message that its sender gave this id. `to` has to have room for each one that is owed.
-    pub(in crate::hub) fn new(
-        id: MessageId,
-        to: mpsc::Sender<RelayReply>,
-        outcomes: Arc<ByName>,
-    ) -> Self {
+    pub(in crate::hub) fn new(id: MessageId, to: mpsc::Sender<RelayReply>, outcomes: Arc<ByName>) -> Self {
         Self { id, to, outcomes: Some(outcomes) }
     }
 

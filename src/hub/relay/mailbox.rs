@@ -36,11 +36,7 @@ pub(in crate::hub) struct Mailbox {
 impl Default for Mailbox {
     /// Open and empty; the store may keep messages from before.
     fn default() -> Self {
-        Self {
-            parcels: Mutex::new(Some(VecDeque::new())),
-            kept: AtomicBool::new(true),
-            bell: Notify::new(),
-        }
+        Self { parcels: Mutex::new(Some(VecDeque::new())), kept: AtomicBool::new(true), bell: Notify::new() }
     }
 }
 

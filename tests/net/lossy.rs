@@ -1,0 +1,26 @@
+//! Three packets of ten are lost, in each direction.
+
+use std::time::Duration;
+
+use crate::link::Shape;
+use crate::random;
+use crate::site::{Security, Site};
+
+const LOSSY: Shape = Shape { delay: Duration::from_millis(20), loss_percent: 30, ..Shape::CLEAN };
+
+fn a_backlog_arrives(security: Security) {
+    let mut site = Site::new([LOSSY; 2], security);
+    site.start_hub();
+    let text = random::lines(site.seed(), 200_000, 200);
+    site.fill(&text);
+    site.start_agent("");
+    let took = site.wait_drained(Duration::from_secs(220));
+    println!("{} bytes with 30 % loss, {security:?}: {took:?}", text.len());
+    site.assert_arrived(&text);
+}
+
+#[test]
+#[ignore = "needs network namespaces and minutes: scripts/test"]
+fn a_backlog_arrives_with_thirty_percent_loss() {
+    a_backlog_arrives(Security::Plain);
+}
