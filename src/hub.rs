@@ -16,11 +16,13 @@ pub mod import;
 pub(crate) mod ingest;
 mod jobs;
 mod listen;
+mod metrics;
 mod quota;
 mod registry;
 mod relay;
 mod socket;
 pub mod store;
+mod tls;
 pub mod token;
 mod upgrade;
 pub mod view;
@@ -35,6 +37,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
+use crate::net::monitor::{BindError, Monitor};
+use crate::net::tls::server::{ClientCertificate, ServerTls, ServerTlsError};
 use crate::obs::{clock, descriptors, folder};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
@@ -64,6 +68,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The files of `[tls]`.
+    #[error("[tls] {0}")]
+    Tls(#[from] ServerTlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -72,6 +79,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The metrics' listener.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
 }
 
 /// What all tasks of one hub share.
@@ -83,6 +93,8 @@ struct Shared {
     quota: Quota,
     relays: relay::Relays,
     config: Config,
+    /// Where it is on, on all listeners.
+    tls: Option<Arc<ServerTls>>,
     token: AdminToken,
     jwt: JwtKey,
     /// Of signed upgrades.
@@ -103,6 +115,7 @@ pub struct Hub {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     agent_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     first_start: bool,
     /// `None` once it is closed. Held while it is.
     held: tokio::sync::Mutex<Option<Held>>,
@@ -124,12 +137,13 @@ impl Hub {
     /// Starts a hub in `config.data`, which is made where it is not there.
     ///
     /// # Errors
-    /// Where a setting, the folder, the database, the token file or an address cannot be used.
+    /// Where a setting, the folder, the database, the token file, an address or the files of TLS cannot be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         Self::builder(config).start().await
     }
 
     async fn start_with(config: Config) -> Result<Self, StartError> {
+        let tls = config.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
         store.note_start(hub_time()).await?;
@@ -138,6 +152,11 @@ impl Hub {
             Some(address) => Some(listen::bind(address).await?),
             None => None,
         };
+        let monitor = match config.metrics_listen {
+            Some(address) => Some(Monitor::bind(address).await?),
+            None => None,
+        };
+        let metrics_addr = monitor.as_ref().map(Monitor::address);
         let bound = |listener: &tokio::net::TcpListener| {
             listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })
         };
@@ -158,6 +177,7 @@ impl Hub {
             quota: Quota::new(config.quota),
             relays: relay::Relays::new(config.relay.clone(), config.relay_bytes_max()),
             config,
+            tls,
             token,
             importing: tokio::sync::Mutex::new(()),
             stop: CancellationToken::new(),
@@ -167,12 +187,22 @@ impl Hub {
         let routers = listen::routers(&shared, agents.is_some());
         shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
         shared.tasks.spawn(relay::sweep(Arc::clone(&shared)));
-        shared.tasks.spawn(listen::serve(api, routers.api, Arc::clone(&shared)));
+        if let Some(tls) = &shared.tls {
+            let told = tls::announce(tls);
+            shared.tasks.spawn(tls::watch(Arc::clone(&shared), Arc::clone(tls), told));
+        }
+        let operators =
+            if agents.is_some() { ClientCertificate::NotAsked } else { ClientCertificate::Required };
+        shared.tasks.spawn(listen::serve(api, routers.api, operators, Arc::clone(&shared)));
         if let Some(listener) = agents {
-            shared.tasks.spawn(listen::serve(listener, routers.agents, Arc::clone(&shared)));
+            let clients = ClientCertificate::Required;
+            shared.tasks.spawn(listen::serve(listener, routers.agents, clients, Arc::clone(&shared)));
+        }
+        if let Some(monitor) = monitor {
+            shared.tasks.spawn(monitor.serve(Arc::clone(&shared), shared.stop.clone()));
         }
         let held = tokio::sync::Mutex::new(Some(Held { writer: Some(writer), _lock: lock }));
-        Ok(Self { shared, local_addr, agent_addr, first_start, held })
+        Ok(Self { shared, local_addr, agent_addr, metrics_addr, first_start, held })
     }
 
     /// Where the API answers (and the agents, unless they have a listener of their own).
@@ -183,6 +213,35 @@ impl Hub {
     /// Where agents connect.
     pub fn agent_addr(&self) -> SocketAddr {
         self.agent_addr
+    }
+
+    /// Where metrics are answered without a token, where they are.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// Where the API answers, as a URL on this machine.
+    pub fn url(&self) -> String {
+        self.url_of(self.local_addr)
+    }
+
+    /// Where agents connect, as a URL on this machine.
+    pub fn agent_url(&self) -> String {
+        self.url_of(self.agent_addr)
+    }
+
+    fn url_of(&self, address: SocketAddr) -> String {
+        let Some(tls) = &self.shared.tls else { return format!("http://{address}") };
+        let certificate = tls.certificate();
+        // A peer believes a certificate for the name it dials only.
+        let name = certificate.names.iter().find(|name| !name.starts_with('*'));
+        match name {
+            Some(name) if !certificate.is_for(address.ip()) => match name.parse() {
+                Ok(ip) => format!("https://{}", SocketAddr::new(ip, address.port())),
+                Err(_) => format!("https://{name}:{}", address.port()),
+            },
+            Some(_) | None => format!("https://{address}"),
+        }
     }
 
     /// Which installation this is.

@@ -115,9 +115,10 @@ pub(super) fn start_error(error: &StartError) -> CliError {
         }
         // Only programs that embed an agent have handlers.
         StartError::HandlerName(_) | StartError::Handlers(_) => CliError::new(Exit::Config, error),
-        StartError::Data { .. } | StartError::Store(_) | StartError::Socket(SocketError::Io { .. }) => {
-            CliError::new(Exit::Io, error)
-        }
+        StartError::Data { .. }
+        | StartError::Store(_)
+        | StartError::Socket(SocketError::Io { .. })
+        | StartError::Metrics(_) => CliError::new(Exit::Io, error),
     }
 }
 

@@ -7,6 +7,7 @@ mod quota;
 mod relay;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::limit;
+use crate::net::tls::server::Files;
 use crate::obs::log::Format;
 use crate::wire::message::{Limits, SignatureMode};
 
@@ -26,6 +28,7 @@ pub use quota::QuotaConfig;
 use quota::QuotaFile;
 use relay::RelayFile;
 pub use relay::{NamePattern, ParsePatternError, RelayConfig, RelayRule};
+use tls::TlsFile;
 
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
@@ -39,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A listener for the agents alone.
     pub agent_listen: Option<SocketAddr>,
+    /// TLS on every listener; a client certificate is asked for where agents connect.
+    pub tls: Option<Files>,
     /// What is asked of agents without a bound key; those with one always sign.
     pub signature: SignatureMode,
     /// The hub's URLs as agents dial them, in [`crate::wire::url::HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
@@ -56,8 +61,17 @@ pub struct Config {
     pub quota: QuotaConfig,
     /// What agents may send to each other.
     pub relay: RelayConfig,
+    /// Where metrics are answered; `None`: nowhere but to operators, at the API.
+    pub metrics_listen: Option<SocketAddr>,
     /// The `[log]` section.
     pub log: LogConfig,
+}
+
+/// The `[metrics]` section as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsFile {
+    listen: Option<String>,
 }
 
 /// How the log looks.
@@ -123,6 +137,8 @@ struct File {
     agent_listen: Option<String>,
     public_urls: Option<Vec<String>>,
     #[serde(default)]
+    tls: TlsFile,
+    #[serde(default)]
     auth: Auth,
     trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
@@ -131,6 +147,8 @@ struct File {
     quota: QuotaFile,
     #[serde(default)]
     relay: RelayFile,
+    #[serde(default)]
+    metrics: MetricsFile,
     #[serde(default)]
     log: LogConfig,
 }
@@ -141,6 +159,7 @@ impl Default for Config {
             data: PathBuf::from("./outpost-hub"),
             listen: LISTEN,
             agent_listen: None,
+            tls: None,
             signature: SignatureMode::Optional,
             public_urls: Vec::new(),
             jwt_ttl: limit::JWT_TTL,
@@ -149,6 +168,7 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             quota: QuotaConfig::default(),
             relay: RelayConfig::default(),
+            metrics_listen: None,
             log: LogConfig::default(),
         }
     }
@@ -181,7 +201,9 @@ impl Config {
         if let Some(urls) = variable("OUTPOST_PUBLIC_URLS") {
             settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
         }
+        set("OUTPOST_METRICS_LISTEN", &mut settings.metrics.listen);
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
+        settings.tls.overlay_environment(&variable);
         settings.limits.overlay_environment(&variable);
         settings.quota.overlay_environment(&variable);
         settings.relay.overlay_environment(&variable)?;
@@ -260,6 +282,7 @@ impl File {
             data: self.data.unwrap_or(defaults.data),
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
+            tls: self.tls.check()?,
             public_urls: auth::public_urls(&self.public_urls.unwrap_or_default())?,
             jwt_ttl: self.auth.jwt_ttl()?,
             signature: self.auth.signature()?,
@@ -268,6 +291,7 @@ impl File {
             admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,
             quota: self.quota.check()?,
             relay: self.relay.check(self.limits.relay()?)?,
+            metrics_listen: address("metrics.listen", self.metrics.listen)?,
             log: self.log,
         })
     }

@@ -21,6 +21,7 @@ mod seal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use records::{Cursor, Item, ItemContent, Page};
 pub use relays::{KeptMessage, KeptRelay, NewRelay};
 pub use rotation::Kept;
 pub use status::{Access, GapRow, InstanceRow, KeyRow, LossRow, StreamRow};
+pub use totals::Totals;
 
 use seal::Sealer;
 
