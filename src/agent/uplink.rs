@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::limit;
+use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::net::ws::{Link, Want};
 use crate::obs::clock::boot_now;
 use crate::outbox::{Outbox, Reading, Stat, StoreError};
@@ -64,6 +65,10 @@ pub(super) struct Surroundings {
     pub(super) hub: String,
     pub(super) key: SessionKey,
     pub(super) relaying: Relaying,
+    /// How far the connection is believed.
+    pub(super) trust: Trust,
+    /// What is known to be past, for the dates of certificates.
+    pub(super) floor: TimeFloor,
 }
 
 /// One session under way.

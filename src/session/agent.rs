@@ -5,6 +5,7 @@
 //! ```
 //! Every state has a deadline; `Closed` is final and is entered from everywhere.
 
+mod binding;
 mod config;
 mod deadline;
 mod handshake;
@@ -25,7 +26,7 @@ use crate::outbox::Batch;
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobAck;
-use crate::wire::message::{Gap, Heartbeat, Message, StreamState};
+use crate::wire::message::{ChannelBinding, Gap, Heartbeat, Message, StreamState};
 
 use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, Transmit};
 use super::inbound::Inbound;
@@ -33,7 +34,7 @@ use super::listing;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
 use super::relay::Relays;
-pub use config::AgentConfig;
+pub use config::{AgentConfig, Condition};
 use handshake::PendingAck;
 use relay::Flow;
 use rotation::Rotation;
@@ -61,6 +62,7 @@ struct Link {
     session_id: SessionId,
     inbound: Inbound,
     outbound: Outbound,
+    binding: ChannelBinding,
 }
 
 #[derive(Debug)]
