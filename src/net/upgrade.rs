@@ -20,7 +20,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint, Route, progress};
+use super::dial::{DialError, Endpoint, PATIENCE, Route};
 use super::stream::Stream;
 use super::ws::{self, Link};
 
@@ -96,9 +96,7 @@ pub async fn upgrade(
         Ok(Link::new(socket, meter))
     };
     let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
-    progress::watch(&moved, attempt)
-        .await
-        .unwrap_or_else(|stalled| Err(DialError::Timeout { host, port, stalled }))
+    PATIENCE.wait(&moved, attempt).await.unwrap_or_else(|late| Err(DialError::Timeout { host, port, late }))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {

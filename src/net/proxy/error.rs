@@ -1,6 +1,7 @@
 //! Why a proxy opens no tunnel.
 
-use crate::net::dial::{DialError, Stalled};
+use crate::net::dial::DialError;
+use crate::net::patience::Late;
 use crate::wire::error::Retry;
 
 /// What a proxy that wants a user offers.
@@ -26,11 +27,11 @@ pub enum ProxyError {
         source: Box<DialError>,
     },
     /// It takes too long.
-    #[error("the proxy {proxy} {stalled}; is it an HTTP proxy?")]
-    Stalled {
+    #[error("the proxy {proxy} is too slow to answer ({late}); is it an HTTP proxy?")]
+    Late {
         proxy: String,
         /// How.
-        stalled: Stalled,
+        late: Late,
     },
     /// The connection to it broke.
     #[error("the connection to the proxy {proxy} broke: {source}")]
@@ -118,7 +119,7 @@ impl ProxyError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Away { source, .. } => source.retry(),
-            Self::Stalled { .. } | Self::Broken { .. } | Self::Closed { .. } | Self::Unreached { .. } => {
+            Self::Late { .. } | Self::Broken { .. } | Self::Closed { .. } | Self::Unreached { .. } => {
                 Retry::Soon
             }
             Self::Status { status, .. } if *status >= 500 => Retry::Soon,
