@@ -57,13 +57,15 @@ pub enum ProxyError {
     )]
     Long { proxy: String },
     /// It wants to know who asks.
-    #[error("the proxy {proxy} answered 407: {}", match offer {
+    #[error("the proxy {proxy} answered {status}: {}", match offer {
         Offer::Basic => "it wants a user and a password; write them into its URL, http://USER:PASSWORD@HOST:PORT",
         Offer::AnotherBasic => "it refused the user and password in its URL; correct them",
         Offer::Other => "it wants a login other than user and password (Basic), the only one spoken here; let it allow this machine",
     })]
     Login {
         proxy: String,
+        /// The HTTP status, 407 or 401.
+        status: u16,
         /// What it offers.
         offer: Offer,
     },
