@@ -317,6 +317,17 @@ pub const TCP_IDLE: Duration = Duration::from_secs(60);
 pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// Probes without an answer that end a connection.
 pub const TCP_PROBES: u32 = 3;
+/// One PEM file: the system's own bundle of some 140 authorities has 220 KB.
+pub const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often a hub looks whether its certificate was replaced.
+pub const TLS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A replacement is two files or three: what cannot be used for so long is no longer a replacement in the making.
+pub const TLS_REPLACING: Duration = Duration::from_secs(5);
+/// A hub says that its certificate expires when so much of its time is left, from the first on.
+pub const TLS_EXPIRY_WARNINGS: [Duration; 3] =
+    [Duration::from_secs(30 * 24 * 3600), Duration::from_secs(7 * 24 * 3600), Duration::from_secs(24 * 3600)];
+/// What a hub reads of a plain request on its TLS port before it has said so and closes.
+pub const PLAIN_REQUEST_BYTES_MAX: usize = REQUEST_HEAD_BYTES_MAX;
 /// How long a hub waits that has no descriptor left to accept a connection with.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// The least `[quota] rate`, bytes a second: a full message then keeps its agent waiting for 32 s, below the idle time-out.
@@ -482,6 +493,17 @@ pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
+
+/// Connections to the metrics' listener at once: some scrapers and a person; one more takes the oldest one's place.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// From the accepted connection to the last byte of its answer: the time-out that Prometheus itself has for a scrape.
+pub const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head of one request for metrics: the least that hyper takes.
+pub const METRICS_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// What a page of metrics waits for the database or the outbox; then it comes without their figures.
+pub const METRICS_STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reasons that one of an agent's counters tells apart; what comes beyond counts as `other`. The error table has 36.
+pub const METRICS_REASONS_MAX: usize = 80;
 
 /// How long a name's addresses are waited for: the resolver's own two attempts of 5 s, as resolv.conf(5) has them.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Counters of one hub, shown by `GET /v1/status`.
+//! Counters of one hub, shown by `GET /v1/status` and, under their Prometheus names, by `metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::net::meter::Meter;
+
 /// All of them; they only grow.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    pub(super) tls_ok: Counter,
+    /// By the reasons of [`crate::net::tls::server::HandshakeError::name`], and `timeout`.
+    pub(super) tls_failed: ByName,
     pub(super) auth_ok: Counter,
     pub(super) auth_failed: ByName,
     /// What upgrades that were let in presented: bearer or token.
@@ -23,6 +28,10 @@ pub(super) struct Counters {
     pub(super) records_in: Counter,
     pub(super) bundles_in: Counter,
     pub(super) unknown_messages: Counter,
+    /// Upgrades and tokens that were refused with a status.
+    pub(super) requests_refused: ByName,
+    /// Bytes through the listeners.
+    pub(super) traffic: Meter,
 }
 
 /// A number that only grows.
@@ -48,14 +57,20 @@ impl ByName {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
     }
 
+    pub(super) fn values(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn value(&self) -> Value {
-        json!(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        json!(self.values())
     }
 }
 
 impl Counters {
     pub(super) fn to_json(&self) -> Value {
         json!({
+            "tls_ok": self.tls_ok.value(),
+            "tls_failed": self.tls_failed.value(),
             "auth_ok": self.auth_ok.value(),
             "auth_failed": self.auth_failed.value(),
             "credentials": self.credentials.value(),
