@@ -171,7 +171,7 @@ fn enrolment_says_what_is_wrong_with_certificate_clock_and_address() {
     world.secure_invite();
     let expired = Between::start(Forgery::Expired, &world.path("hub/tls"));
     let (exit, said) = world.fail(&enroll(&format!("https://{}", expired.address()), ""));
-    assert!(exit == 77 && said.contains("clock"), "{exit} {said}");
+    assert!(exit == 77 && said.contains("expired at") && said.contains("set its clock"), "{exit} {said}");
     let heard = expired.stop();
     assert!(heard.connections > 0 && heard.requests.is_empty(), "no provisional trust for an enrolment");
     // The certificate is for 127.0.0.1 and localhost; this leads to the same port by another name.

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme,
 };
+use x509_parser::time::ASN1Time;
 
 /// How long it listens to one that says nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -164,8 +165,10 @@ fn forged(forgery: Forgery, tls: &Path) -> (Vec<CertificateDer<'static>>, Vec<u8
     let host = if forgery == Forgery::OtherHost { "other.example" } else { "127.0.0.1" };
     let mut leaf = CertificateParams::new([host.to_owned()]).unwrap();
     if forgery == Forgery::Expired {
-        leaf.not_after = rcgen::date_time_ymd(2026, 1, 2);
-        leaf.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        // The authority is good since a day ago: the two were good together.
+        let hour = Duration::from_secs(3600);
+        leaf.not_after = ASN1Time::now().to_datetime() - hour;
+        leaf.not_before = leaf.not_after - 10 * hour;
     }
     let chain = match forgery {
         Forgery::OwnAuthority => {
