@@ -307,6 +307,5 @@ async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
 pub async fn restore(outbox: &Outbox, keys: Option<&OperatorKeys>) -> Result<State, StoreError> {
     let saved: Saved =
         outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
-    let config_version = snapshot::load(outbox, keys).await?.map_or(0, |snapshot| snapshot.version);
-    Ok(State::restored(saved, config_version))
+    Ok(State::restored(saved, snapshot::known(outbox, keys).await?))
 }

@@ -170,11 +170,28 @@ pub struct RefusedConfig {
     pub reason: String,
 }
 
+/// What the agent had of the hub's configs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownConfig {
+    /// The version it has, 0 where none.
+    pub version: u64,
+    /// The lowest that may come next, where they are signed.
+    pub least: u64,
+}
+
+impl KnownConfig {
+    /// It has this one.
+    pub const fn held(version: u64) -> Self {
+        let least = if version == 0 { 0 } else { version.saturating_add(1) };
+        Self { version, least }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     link: LinkState,
     saved: Saved,
-    config_version: u64,
+    config: KnownConfig,
     config_refused: Option<RefusedConfig>,
     last_error: Option<LastError>,
     /// The last error of each hub since the last session: what is the same again is not worth a warning.
@@ -192,8 +209,8 @@ pub struct State {
 
 impl State {
     /// What an earlier process left.
-    pub fn restored(saved: Saved, config_version: u64) -> Self {
-        let inner = Inner { saved, config_version, ..Inner::default() };
+    pub fn restored(saved: Saved, config: KnownConfig) -> Self {
+        let inner = Inner { saved, config, ..Inner::default() };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -272,7 +289,7 @@ impl State {
     /// A config snapshot is kept.
     pub fn configured(&self, version: u64) {
         let mut inner = self.lock();
-        inner.config_version = version;
+        inner.config = KnownConfig::held(version);
         inner.config_refused = None;
     }
 
@@ -298,7 +315,12 @@ impl State {
 
     /// Version of the config snapshot.
     pub fn config_version(&self) -> u64 {
-        self.lock().config_version
+        self.lock().config.version
+    }
+
+    /// The same, and which version may come next.
+    pub fn known_config(&self) -> KnownConfig {
+        self.lock().config
     }
 
     /// Everything, with the outbox's figures.
@@ -317,7 +339,7 @@ impl State {
             outbox,
             jobs: inner.jobs.clone(),
             version: super::VERSION.to_owned(),
-            config_version: inner.config_version,
+            config_version: inner.config.version,
             config_refused: inner.config_refused.clone(),
             last_error: inner.last_error.clone(),
             counters: inner.counters,
