@@ -36,7 +36,8 @@ impl Watched for Arc<Shared> {
         page.gauge("outpost_hub_ready", "Whether the database commits, as /readyz says it.")
             .is(matches!(self.readiness().await, Readiness::Ready(_)));
         fleet(&mut page, &self.registry, totals.as_ref());
-        let expiry = page.gauge("outpost_hub_tls_expiry_timestamp_seconds", "When the hub's certificate expires.");
+        let expiry =
+            page.gauge("outpost_hub_tls_expiry_timestamp_seconds", "When the hub's certificate expires.");
         if let Some(tls) = &self.tls {
             expiry.is(Figure::Millis(i64::try_from(tls.expires().0).unwrap_or(i64::MAX)));
         }
