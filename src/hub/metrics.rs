@@ -45,6 +45,7 @@ impl Watched for Arc<Shared> {
         self.admission.metrics(&mut page);
         traffic(&mut page, &self.counters);
         stored(&mut page, &self.counters, totals.as_ref());
+        relay(&mut page, &self.counters);
         jobs(&mut page, totals.as_ref());
         page
     }
@@ -139,6 +140,18 @@ fn stored(page: &mut Page, counters: &Counters, totals: Option<&Totals>) {
     totals.into_iter().flat_map(|totals| &totals.lost).fold(lost, |family, (lane, reason, records)| {
         family.with(&[("lane", lane.name()), ("reason", reason)], *records)
     });
+}
+
+fn relay(page: &mut Page, counters: &Counters) {
+    page.counter("outpost_hub_relays_total", "Messages between agents, by what became of them.")
+        .by("outcome", counters.relays.values());
+    page.counter(
+        "outpost_hub_relays_kept_total",
+        "Messages that were kept for their agents, by what these said of them.",
+    )
+    .by("outcome", counters.relays_kept.values());
+    page.counter("outpost_hub_relays_expired_total", "Messages that were kept and not fetched in time.")
+        .is(counters.relays_expired.value());
 }
 
 fn jobs(page: &mut Page, totals: Option<&Totals>) {
