@@ -566,8 +566,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub const DIAL_STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// And each of these steps is done within this, though bytes move: 30 KiB at 2,400 bit/s.
 pub const DIAL_STEP_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether bytes moved.
-pub const DIAL_LOOK: Duration = Duration::from_secs(1);
 /// Head of a proxy's answer. A longer one is none.
 pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// A proxy's URL: a name of 253 bytes, a user and a password.
