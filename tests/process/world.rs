@@ -206,6 +206,12 @@ impl World {
         process
     }
 
+    /// Where a running agent answers for metrics, if it does.
+    pub(crate) fn metrics_address(&self, data: &str) -> Option<String> {
+        let ready = ready_event(&self.path(&format!("{data}.ready")))?;
+        Some(ready["metrics"].as_str()?.to_owned())
+    }
+
     pub(crate) fn start_agent(&self, name: &str) -> Process {
         self.start_agent_on(name, name)
     }
