@@ -1,0 +1,51 @@
+//! The hub as other people's programs see it. `scripts/test` runs these where the programs are installed.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::authority::Authority;
+use crate::world::{Process, World};
+
+mod nginx;
+mod testssl;
+
+/// A hub with TLS, as a process.
+fn secured() -> (World, Process, Authority) {
+    let mut world = World::new();
+    let authority = Authority::new("a test's authority");
+    authority.server(1).write(&world.path(""), "tls");
+    std::fs::write(world.path("ca.pem"), authority.pem()).unwrap();
+    let hub = world.start_hub_with("--tls-cert tls.pem --tls-key tls.key");
+    (world, hub, authority)
+}
+
+fn s_client(world: &World, flags: &str) -> Output {
+    Command::new("openssl")
+        .args(["s_client", "-connect", &world.hub_address().to_string(), "-servername", "localhost"])
+        .args(flags.split_whitespace())
+        .current_dir(world.path(""))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "needs openssl: scripts/test"]
+fn openssl_sees_tls_1_3_with_http_1_1_and_nothing_older() {
+    let (world, _hub, _authority) = secured();
+    let output =
+        s_client(&world, "-alpn h2,http/1.1 -CAfile ca.pem -verify_hostname localhost -verify_return_error");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for expected in
+        ["New, TLSv1.3", "ALPN protocol: http/1.1", "Verify return code: 0 (ok)", "Early data was not sent"]
+    {
+        assert!(said.contains(expected), "no `{expected}` in {said}");
+    }
+    assert!(!said.contains("Post-Handshake New Session Ticket"), "{said}");
+    for version in ["-tls1", "-tls1_1", "-tls1_2"] {
+        // Older versions are off in openssl's own defaults.
+        let output = s_client(&world, &format!("{version} -cipher ALL:@SECLEVEL=0"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("alert protocol version"), "{version}: {said}");
+    }
+}

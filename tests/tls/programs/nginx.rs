@@ -1,0 +1,1 @@
+//! nginx that ends TLS in front of a hub.
