@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use outpost::obs::clock::wall_now;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::time::ASN1Time;
 
 pub(crate) struct Authority {
     certificate: rcgen::Certificate,
@@ -30,11 +32,13 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    /// For a hub on this machine.
+    /// For a hub on this machine, with a number that ends in this.
     pub(crate) fn server(&self, serial: u8) -> Signed {
         let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(hosts).unwrap();
-        params.serial_number = Some(SerialNumber::from_slice(&[serial]));
+        let mut number = [0x6F; 16];
+        number[15] = serial;
+        params.serial_number = Some(SerialNumber::from_slice(&number));
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -45,6 +49,10 @@ impl Authority {
 
     fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Signed {
         params.distinguished_name.push(DnType::CommonName, "somebody");
+        // An hour ago, for a year: a certificate for ever is a finding.
+        let now = i64::try_from(wall_now().0 / 1000).unwrap();
+        let at = |seconds| ASN1Time::from_timestamp(seconds).unwrap().to_datetime();
+        (params.not_before, params.not_after) = (at(now - 3600), at(now + 365 * 24 * 3600));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
