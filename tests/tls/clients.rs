@@ -3,7 +3,8 @@
 use outpost::hub::config::Config;
 
 use crate::authority::Authority;
-use crate::scene::{Peer, Scene};
+use crate::peer::Peer;
+use crate::scene::Scene;
 
 /// A hub whose agents show a certificate of this authority.
 async fn asking(authority: &Authority, agent_listen: Option<&str>) -> Scene {

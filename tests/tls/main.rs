@@ -15,6 +15,7 @@
 
 mod authority;
 mod clients;
+mod peer;
 mod peers;
 mod programs;
 mod replaced;

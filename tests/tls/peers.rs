@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::authority::Authority;
-use crate::scene::{Peer, Scene, within};
+use crate::peer::{Peer, within};
+use crate::scene::Scene;
 
 /// A ClientHello of TLS 1.2, as openssl 3.0 sends it with `-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256`.
 const OLD_HELLO: &[u8] = &[

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
-use crate::scene::{Peer, get};
+use crate::peer::{Peer, get};
 use crate::world::{Process, World};
 
 mod nginx;

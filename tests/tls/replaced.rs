@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::authority::Authority;
-use crate::scene::{Peer, Scene, get, serial, within};
+use crate::peer::{Peer, get, serial, within};
+use crate::scene::Scene;
 use crate::world::{World, wait_for};
 
 /// Waits until new connections see certificate `number`.
