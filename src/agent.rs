@@ -35,6 +35,8 @@ use crate::limit;
 use crate::net::dial::Dialer;
 use crate::net::meter::Meter;
 use crate::net::monitor::{BindError, Monitor};
+use crate::net::tls::client::{ClientTls, SettingsError};
+use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
@@ -67,6 +69,9 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] SettingsError),
     /// The metrics' listener.
     #[error(transparent)]
     Metrics(#[from] BindError),
@@ -120,20 +125,16 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
         identity::warn_of(&config.identity_files());
+        let floor = TimeFloor::default();
+        let tls = ClientTls::with_time(&config.tls, config.wall_clock, floor.clone())?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let identity = identity::load(&config.identity_files()).ok();
         let agent = identity.as_ref().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox, config.operator_keys.as_ref()).await?;
-        let listener = match intake::bind(&config.socket).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                // A dropped handle gives the folder back only some time later: the next start would find it locked.
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        floor.rise(state.time_floor());
+        let listener = or_close(&outbox, intake::bind(&config.socket).await).await?;
         let with = jobs::Surroundings {
             outbox: outbox.clone(),
             state: state.clone(),
@@ -142,13 +143,7 @@ impl Agent {
             operator_keys: config.operator_keys.clone(),
         };
         let handlers = handlers.only(config.kinds.clone());
-        let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
-            Ok(started) => started,
-            Err(error) => {
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        let (jobs, running_jobs) = or_close(&outbox, jobs::start(config.jobs, handlers, with).await).await?;
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {
@@ -177,11 +172,13 @@ impl Agent {
                 }
                 let tokens = (config.jwt == JwtMode::On)
                     .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
-                let dialer = Dialer { proxies: config.proxies.clone(), traffic, ..Dialer::default() };
+                let dialer =
+                    Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
                 let connector = connect::Connector {
                     config,
                     tokens,
                     dialer,
+                    floor,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,
@@ -290,6 +287,15 @@ async fn joined(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task of the agent ended badly");
     }
+}
+
+/// What a start goes on with. A dropped handle gives the folder back only some time later: the next start would find it
+/// locked.
+async fn or_close<T, E: Into<StartError>>(outbox: &Outbox, done: Result<T, E>) -> Result<T, StartError> {
+    if done.is_err() {
+        outbox.clone().close().await?;
+    }
+    done.map_err(Into::into)
 }
 
 async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {

@@ -497,6 +497,11 @@ pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
 
+/// Hosts a certificate is for that a message lists, of however many.
+pub const CERTIFICATE_NAMES_SHOWN: usize = 8;
+/// Letters of one text out of a certificate.
+pub const CERTIFICATE_TEXT_CHARS_MAX: usize = 256;
+
 /// Connections to the metrics' listener at once: some scrapers and a person; one more takes the oldest one's place.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;
 /// From the accepted connection to the last byte of its answer: the time-out that Prometheus itself has for a scrape.

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::limit;
+use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::net::ws::{Link, Want};
 use crate::obs::clock::boot_now;
 use crate::outbox::{Outbox, Reading, Stat, StoreError};
@@ -59,6 +60,10 @@ pub(super) struct Surroundings {
     pub(super) operator_keys: Option<OperatorKeys>,
     pub(super) hub: String,
     pub(super) key: SessionKey,
+    /// How far the connection is believed.
+    pub(super) trust: Trust,
+    /// What is known to be past, for the dates of certificates.
+    pub(super) floor: TimeFloor,
 }
 
 /// One session under way.

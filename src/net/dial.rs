@@ -7,12 +7,14 @@ pub(super) mod resolve;
 
 use std::net::SocketAddr;
 
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
 use super::meter::{Meter, Metered};
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
-use super::tls::client::ClientTls;
+use super::tls::client::{ClientTls, Misfit, OwnCertificate, Secured, TlsError};
+use super::tls::trust::Trust;
 pub use error::DialError;
 pub use progress::Stalled;
 pub use race::Tried;
@@ -65,6 +67,40 @@ pub struct Dialer {
 pub struct Connected {
     /// The bytes.
     pub stream: Stream,
+    /// How far the other end is believed.
+    pub trust: Trust,
+    /// Whether it wanted a certificate of this side.
+    pub own: OwnCertificate,
+    /// The authority that vouched for it, where the invite's hash named it.
+    pub authority: Option<CertificateDer<'static>>,
+}
+
+impl Connected {
+    const fn plain(stream: Metered<TcpStream>) -> Self {
+        let (trust, own) = (Trust::Plain, OwnCertificate::NotAsked);
+        Self { stream: Stream::Plain(stream), trust, own, authority: None }
+    }
+
+    /// The same for what must not pass before the time is known: credentials outside of a session, enrolment.
+    ///
+    /// # Errors
+    /// [`TlsError::Provisional`] where the certificate is good at another time only.
+    pub fn settled(self, host: &str) -> Result<Self, DialError> {
+        match self.trust {
+            Trust::Plain | Trust::Settled(_) => Ok(self),
+            Trust::Provisional { valid, present } => {
+                let (host, misfit) = (host.to_owned(), Misfit { valid, present });
+                Err(TlsError::Provisional { host, misfit }.into())
+            }
+        }
+    }
+}
+
+impl From<Secured> for Connected {
+    fn from(secured: Secured) -> Self {
+        let Secured { stream, trust, own, authority } = secured;
+        Self { stream, trust, own, authority }
+    }
 }
 
 impl Dialer {
@@ -87,8 +123,7 @@ impl Dialer {
             }
             None => self.reach(&route.host, route.port).await?,
         };
-        let stream = self.secured(route, stream).await?;
-        Ok(Connected { stream })
+        self.secured(route, stream).await
     }
 
     /// A TCP connection to the first address that answers.
@@ -105,18 +140,17 @@ impl Dialer {
         connected.await.map(|stream| Metered::within(stream, self.traffic.clone())).map_err(failed)
     }
 
-    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Stream, DialError> {
+    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Connected, DialError> {
         let Route { host, port, security } = route;
-        let failed = |source| DialError::Tls { host: host.clone(), port: *port, source };
         match (security, &self.tls) {
-            (Security::Plain, _) => Ok(Stream::Plain(stream)),
+            (Security::Plain, _) => Ok(Connected::plain(stream)),
             (Security::Tls, Some(tls)) => {
                 let meter = stream.meter();
                 let secured = progress::watch(&meter, tls.handshake(host, stream)).await;
                 let late = |stalled| DialError::Timeout { host: host.clone(), port: *port, stalled };
-                secured.map_err(late)?.map_err(failed)
+                Ok(secured.map_err(late)??.into())
             }
-            (Security::Tls, None) => Err(failed(std::io::Error::other("TLS is not set up"))),
+            (Security::Tls, None) => Err(TlsError::NotSetUp { host: host.clone() }.into()),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 //! Every state has a deadline; `Closed` is final and is entered from everywhere.
 
+mod binding;
 mod config;
 mod deadline;
 mod handshake;
@@ -24,14 +25,14 @@ use crate::outbox::Batch;
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobAck;
-use crate::wire::message::{Gap, Heartbeat, Message, StreamState};
+use crate::wire::message::{ChannelBinding, Gap, Heartbeat, Message, StreamState};
 
 use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, Transmit};
 use super::inbound::Inbound;
 use super::listing;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
-pub use config::AgentConfig;
+pub use config::{AgentConfig, Condition};
 use handshake::PendingAck;
 use rotation::Rotation;
 use uplink::Uplink;
@@ -57,6 +58,7 @@ struct Link {
     session_id: SessionId,
     inbound: Inbound,
     outbound: Outbound,
+    binding: ChannelBinding,
 }
 
 #[derive(Debug)]

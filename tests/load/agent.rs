@@ -185,7 +185,8 @@ fn config(agent: &Agent, agent_nonce: [u8; 32], binding: Option<[u8; 32]>) -> Ag
         mac_root: key.key.mac_root(),
         identity: agent.identity.clone(),
         agent_nonce,
-        channel_binding: binding.unwrap_or_default(),
+        exporter: binding,
+        condition: None,
         register: RegisterInfo {
             instance: InstanceId::from_bytes(random::bytes()),
             agent_version: "load".to_owned(),

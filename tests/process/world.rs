@@ -37,6 +37,10 @@ impl Process {
         self.0.id()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Asks the process to stop; its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.stop(Signal::TERM)
@@ -189,10 +193,15 @@ impl World {
 
     /// Starts an agent that has its key in its own folder.
     pub(crate) fn run_agent(&self, data: &str, flags: &str) -> Process {
-        let ready = self.path(&format!("{data}.ready"));
-        let _ = std::fs::remove_file(&ready);
         let hub =
             self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
+        self.run_agent_at(&hub, data, flags)
+    }
+
+    /// With another URL of the hub.
+    pub(crate) fn run_agent_at(&self, hub: &str, data: &str, flags: &str) -> Process {
+        let ready = self.path(&format!("{data}.ready"));
+        let _ = std::fs::remove_file(&ready);
         let command = format!(
             "agent run --hub {hub} --data {data} --socket {data}.sock --ready-file {data}.ready {flags}"
         );

@@ -20,7 +20,8 @@ impl AgentSession {
         frame: &Bytes,
     ) -> Result<(), WireError> {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
-        let (id, message) = link.inbound.open(now, frame)?;
+        let opened = link.inbound.open(now, frame);
+        let (id, message) = opened.map_err(|error| link.explain(error))?;
         match message {
             Message::Error(error) => {
                 self.handle_error(error);
