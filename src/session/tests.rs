@@ -10,5 +10,6 @@ mod jobs;
 mod keepalive;
 mod random;
 mod refusals;
+mod relay;
 mod rotation;
 mod world;
