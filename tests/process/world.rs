@@ -37,10 +37,6 @@ impl Process {
         self.0.id()
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_some()
-    }
-
     /// Asks the process to stop; its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.stop(Signal::TERM)

@@ -47,10 +47,14 @@ fn start_nginx(world: &World) -> (Process, u16) {
         let mut command = Command::new("nginx");
         let folder = world.path("");
         command.arg("-p").arg(&folder).args(["-c", "nginx.conf"]).current_dir(folder).stdin(Stdio::null());
-        let mut nginx = world.spawn(command, "nginx.log");
+        let _ = std::fs::remove_file(world.path("nginx.log"));
+        let nginx = world.spawn(command, "nginx.log");
         let up = wait_for("nginx to listen or to end", || {
-            let listens = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-            if listens { Some(true) } else { nginx.has_ended().then_some(false) }
+            let log = std::fs::read_to_string(world.path("nginx.log")).unwrap();
+            // How nginx begins the line with which it gives up.
+            let failed = log.contains("[emerg]");
+            let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+            if failed { Some(false) } else { listens().then_some(true) }
         });
         if up {
             return (nginx, port);
