@@ -206,6 +206,25 @@ fn without_a_hash_the_authority_comes_by_flag_and_is_kept() {
 }
 
 #[test]
+fn where_agents_show_certificates_one_without_gets_nowhere_and_one_with_delivers() {
+    let mut world = World::new();
+    world.run("hub cert init --data hub");
+    world.run("hub cert issue edge-1 --data hub --out certs");
+    let tls =
+        "[tls]\ncert = \"hub/tls/hub.pem\"\nkey = \"hub/tls/hub.key\"\nclient_ca = \"hub/tls/ca.pem\"\n";
+    std::fs::write(world.path("hub.toml"), tls).unwrap();
+    let _hub = world.start_hub_with("--config hub.toml");
+    std::fs::write(world.path("edge-1.token"), world.run("hub agent invite edge-1 --data hub")).unwrap();
+    let (exit, said) = world.fail(&enroll(&world.https(), ""));
+    assert!(exit == 77 && said.contains("asks for a client certificate"), "{exit} {said}");
+    let shown = "--client-cert certs/edge-1.pem --client-key certs/edge-1.key";
+    world.run(&enroll(&world.https(), shown));
+    let _agent = world.run_agent_at(&world.https(), "edge-1", shown);
+    world.emit("edge-1", "events", &numbered_lines(3));
+    world.wait_drained("edge-1");
+}
+
+#[test]
 fn the_admin_token_leaves_in_plain_text_only_where_it_may() {
     let mut world = World::new();
     let _hub = world.start_hub();

@@ -21,7 +21,7 @@ pub enum DialError {
         reason: LookupError,
     },
     /// No address answers.
-    #[error("cannot connect to {host}:{port} ({tried}); the agent goes on and tries again")]
+    #[error("cannot connect to {host}:{port} ({tried})")]
     Connect {
         /// The host.
         host: String,
@@ -50,7 +50,7 @@ pub enum DialError {
         late: Late,
     },
     /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
-    #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
+    #[error("the connection ended during the upgrade: {0}")]
     Broken(String),
     /// The hub refused the upgrade.
     #[error("{0}")]
