@@ -51,6 +51,8 @@ mod raw_http;
 mod refusal;
 #[cfg(feature = "hub")]
 mod relay;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod relay_agent;
 #[cfg(feature = "hub")]
 mod signed_jobs;
 #[cfg(feature = "hub")]
