@@ -39,6 +39,7 @@ impl Watched for Arc<Shared> {
         doors(&mut page, &self.counters);
         self.admission.metrics(&mut page);
         traffic(&mut page, &self.counters);
+        relayed(&mut page, &self.counters);
         stored(&mut page, &self.counters, totals.as_ref());
         jobs(&mut page, totals.as_ref());
         page
@@ -108,6 +109,15 @@ fn traffic(page: &mut Page, counters: &Counters) {
         .is(counters.traffic.written());
     page.counter("outpost_hub_unknown_messages_total", "Messages that this version does not know.")
         .is(counters.unknown_messages.value());
+}
+
+fn relayed(page: &mut Page, counters: &Counters) {
+    let help = "Messages between agents and from the hub's own program, by what became of them.";
+    page.counter("outpost_hub_relays_total", help).by("outcome", counters.relays.values());
+    let help = "Messages that the hub had kept and no longer keeps, by what their agents said to them.";
+    page.counter("outpost_hub_relays_kept_total", help).by("outcome", counters.relays_kept.values());
+    page.counter("outpost_hub_relays_expired_total", "Messages that the hub had kept for too long.")
+        .is(counters.relays_expired.value());
 }
 
 fn stored(page: &mut Page, counters: &Counters, totals: Option<&Totals>) {

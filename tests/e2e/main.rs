@@ -26,6 +26,8 @@ mod copies;
 mod delivery;
 #[cfg(feature = "hub")]
 mod departure;
+#[cfg(feature = "hub")]
+mod embedded;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod front;
 #[cfg(feature = "agent")]
