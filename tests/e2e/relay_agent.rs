@@ -53,7 +53,7 @@ fn door(places: Option<Arc<Semaphore>>) -> (Door, mpsc::UnboundedReceiver<RelayM
 }
 
 fn config(folder: &tempfile::TempDir, url: &str, key: &KeyFile) -> Config {
-    let mut config = Config::new(folder.path()).with_hub(url, None).unwrap();
+    let config = Config::new(folder.path()).with_hub(url, None).unwrap();
     std::fs::write(&config.key_file, key.to_line().expose().as_bytes()).unwrap();
     config
 }
