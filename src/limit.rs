@@ -326,6 +326,9 @@ pub const TLS_REPLACING: Duration = Duration::from_secs(5);
 /// A hub says that its certificate expires when so much of its time is left, from the first on.
 pub const TLS_EXPIRY_WARNINGS: [Duration; 3] =
     [Duration::from_secs(30 * 24 * 3600), Duration::from_secs(7 * 24 * 3600), Duration::from_secs(24 * 3600)];
+/// A TLS handshake may take so many times `[limits] auth` in all, while its bytes move: a chain of 3 KB takes 10 s on a line
+/// of 300 byte/s.
+pub const TLS_HANDSHAKE_TIMES: u32 = 3;
 /// What a hub reads of a plain request on its TLS port before it has said so and closes.
 pub const PLAIN_REQUEST_BYTES_MAX: usize = REQUEST_HEAD_BYTES_MAX;
 /// How long a hub waits that has no descriptor left to accept a connection with.
