@@ -171,7 +171,7 @@ impl Agent {
         let monitor = monitor.map(|monitor| metrics::Running::start(monitor, gauges));
         let dialer = Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
         let connector = connect::Connector {
-            tokens: connect::tokens(&config, &state),
+            tokens: connect::tokens(&config, &dialer, &state),
             config,
             dialer,
             floor,

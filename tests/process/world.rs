@@ -194,7 +194,7 @@ impl World {
         self.run_agent_at(&hub, data, flags)
     }
 
-    /// With another URL of the hub.
+    /// The same towards another URL.
     pub(crate) fn run_agent_at(&self, hub: &str, data: &str, flags: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
