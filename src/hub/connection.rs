@@ -171,9 +171,10 @@ impl Connection {
                 Wake::Orders => self.give_orders().await,
                 Wake::Timer => {
                     let now = clock::boot_now();
-                    if let Some(closed) = self.line.check_writes(now) {
+                    if let Some(closed) = self.line.check_writes(now, &self.session) {
                         return closed;
                     }
+                    self.line.note_bytes(&mut self.session);
                     self.orders.handle_timeout(now);
                     if self.session.poll_timeout().is_some_and(|at| at <= now) {
                         self.session.handle_timeout(now);
@@ -198,8 +199,10 @@ impl Connection {
         match message {
             Message::Binary(frame) => {
                 self.shared.counters.frames_in.add(1);
-                self.shared.quota.note(self.credential.agent.agent, frame.len(), now);
+                let received = frame.len();
                 self.session.handle_frame(now, frame);
+                let bytes = received.saturating_add(self.session.take_expanded());
+                self.shared.quota.note(self.credential.agent.agent, bytes, now);
             }
             Message::Text(_) => self.session.handle_text(now),
             Message::Ping(_) | Message::Pong(_) => {
@@ -263,7 +266,7 @@ impl Connection {
             return Wake::Message(message);
         }
         let deadlines =
-            [timer, session.poll_timeout(), line.write_deadline(), orders.deadline(), slowed_until];
+            [timer, session.poll_timeout(), line.write_deadline(session), orders.deadline(), slowed_until];
         let waiting = orders.waiting();
         tokio::select! {
             biased;

@@ -91,6 +91,7 @@ error_table! {
     UpgradeSignature = 34, "upgrade_signature", 1008, 401, Capped, "the upgrade is not signed by the bound key for one of the hub's URLs; give the agent that key with --identity-file, and name the URL it dials in the hub's public_urls";
     UpgradeReplayed = 35, "upgrade_replayed", 1008, 401, Soon, "the nonce of the signed upgrade was used before; connect anew, which draws another";
     QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise `bytes` under `[quota]` in the hub's config";
+    BadCompression = 39, "bad_compression", 1008, 0, Capped, "a compressed batch is damaged, or is not what the message says of it; check which versions the two ends have";
 }
 
 impl ErrorCode {
