@@ -19,6 +19,7 @@ mod shutdown;
 mod snapshot;
 pub mod state;
 mod token;
+mod turns;
 pub(crate) mod uplink;
 
 use std::path::PathBuf;
@@ -138,18 +139,18 @@ impl Agent {
         };
         let socket = config.socket.clone();
         let intake = tokio::spawn(intake.run(listener));
-        let link = match (config.link, config.hub.clone()) {
-            (LinkMode::On, Some(hub)) => {
-                if let Some(warning) = &hub.warning {
+        let link = match (config.link, config.hubs.first()) {
+            (LinkMode::On, Some(first)) => {
+                for warning in config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
                     tracing::warn!("{warning}");
                 }
                 let tokens = (config.jwt == JwtMode::On)
-                    .then(|| Keeper::new(hub.token_url.clone(), config.identity_files(), state.clone()));
+                    .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
+                let dialer = Dialer { proxies: config.proxies.clone(), ..Dialer::default() };
                 let connector = connect::Connector {
                     config,
                     tokens,
-                    hub,
-                    dialer: Dialer::default(),
+                    dialer,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,

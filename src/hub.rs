@@ -19,6 +19,7 @@ mod quota;
 mod registry;
 mod socket;
 pub mod store;
+mod tls;
 pub mod token;
 mod upgrade;
 pub mod view;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
+use crate::net::tls::server::{ClientCertificate, ServerTls, ServerTlsError};
 use crate::obs::{clock, descriptors, folder};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
@@ -59,6 +61,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The files of `[tls]`.
+    #[error("[tls] {0}")]
+    Tls(#[from] ServerTlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -77,6 +82,8 @@ struct Shared {
     admission: Admission,
     quota: Quota,
     config: Config,
+    /// Where it is on, on all listeners.
+    tls: Option<Arc<ServerTls>>,
     token: AdminToken,
     jwt: JwtKey,
     /// Of signed upgrades.
@@ -106,8 +113,9 @@ impl Hub {
     /// Starts a hub in `config.data`, which is made where it is not there.
     ///
     /// # Errors
-    /// Where the folder, the database, the token file or an address cannot be used.
+    /// Where the folder, the database, the token file, an address or the files of TLS cannot be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let tls = config.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
         store.note_start(hub_time()).await?;
@@ -135,6 +143,7 @@ impl Hub {
             admission: Admission::new(config.admission.clone(), descriptors::limit()),
             quota: Quota::new(config.quota),
             config,
+            tls,
             token,
             importing: tokio::sync::Mutex::new(()),
             stop: CancellationToken::new(),
@@ -143,9 +152,16 @@ impl Hub {
         shared.tasks.spawn(departed::watch(Arc::clone(&shared)));
         let routers = listen::routers(&shared, agents.is_some());
         shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
-        shared.tasks.spawn(listen::serve(api, routers.api, Arc::clone(&shared)));
+        if let Some(tls) = &shared.tls {
+            let told = tls::announce(tls);
+            shared.tasks.spawn(tls::watch(Arc::clone(&shared), Arc::clone(tls), told));
+        }
+        let operators =
+            if agents.is_some() { ClientCertificate::NotAsked } else { ClientCertificate::Required };
+        shared.tasks.spawn(listen::serve(api, routers.api, operators, Arc::clone(&shared)));
         if let Some(listener) = agents {
-            shared.tasks.spawn(listen::serve(listener, routers.agents, Arc::clone(&shared)));
+            let clients = ClientCertificate::Required;
+            shared.tasks.spawn(listen::serve(listener, routers.agents, clients, Arc::clone(&shared)));
         }
         Ok(Self { shared, local_addr, agent_addr, first_start, writer, _lock: lock })
     }
@@ -158,6 +174,30 @@ impl Hub {
     /// Where agents connect.
     pub fn agent_addr(&self) -> SocketAddr {
         self.agent_addr
+    }
+
+    /// Where the API answers, as a URL on this machine.
+    pub fn url(&self) -> String {
+        self.url_of(self.local_addr)
+    }
+
+    /// Where agents connect, as a URL on this machine.
+    pub fn agent_url(&self) -> String {
+        self.url_of(self.agent_addr)
+    }
+
+    fn url_of(&self, address: SocketAddr) -> String {
+        let Some(tls) = &self.shared.tls else { return format!("http://{address}") };
+        let certificate = tls.certificate();
+        // A peer believes a certificate for the name it dials only.
+        let name = certificate.names.iter().find(|name| !name.starts_with('*'));
+        match name {
+            Some(name) if !certificate.is_for(address.ip()) => match name.parse() {
+                Ok(ip) => format!("https://{}", SocketAddr::new(ip, address.port())),
+                Err(_) => format!("https://{name}:{}", address.port()),
+            },
+            Some(_) | None => format!("https://{address}"),
+        }
     }
 
     /// Which installation this is.

@@ -337,6 +337,17 @@ pub const TCP_IDLE: Duration = Duration::from_secs(60);
 pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// Probes without an answer that end a connection.
 pub const TCP_PROBES: u32 = 3;
+/// One PEM file: the system's own bundle of some 140 authorities has 220 KB.
+pub const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often a hub looks whether its certificate was replaced.
+pub const TLS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A replacement is two files or three: what cannot be used for so long is no longer a replacement in the making.
+pub const TLS_REPLACING: Duration = Duration::from_secs(5);
+/// A hub says that its certificate expires when so much of its time is left, from the first on.
+pub const TLS_EXPIRY_WARNINGS: [Duration; 3] =
+    [Duration::from_secs(30 * 24 * 3600), Duration::from_secs(7 * 24 * 3600), Duration::from_secs(24 * 3600)];
+/// What a hub reads of a plain request on its TLS port before it has said so and closes.
+pub const PLAIN_REQUEST_BYTES_MAX: usize = REQUEST_HEAD_BYTES_MAX;
 /// How long a hub waits that has no descriptor left to accept a connection with.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// The least `[quota] rate`, bytes a second: a full message then keeps its agent waiting for 32 s, below the idle time-out.
@@ -502,3 +513,29 @@ pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
+
+/// How long a name's addresses are waited for: the resolver's own two attempts of 5 s, as resolv.conf(5) has them.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Lookups under way at once: one for each hub of an agent, and for its proxies.
+pub const LOOKUPS_MAX: usize = HUBS_MAX + 4;
+/// Addresses of one name that are tried, however many there are; both families have their turn.
+pub const ADDRESSES_TRIED_MAX: usize = 16;
+/// Addresses that an error names.
+pub const ADDRESSES_SHOWN: usize = 4;
+/// How long the next address waits for the one before (RFC 8305, "Connection Attempt Delay").
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// From the first SYN to the connection, for one address: a round trip of 10 s, and room for SYNs that are lost.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Without one byte moved for this long while a connection is made ready (proxy, TLS, upgrade) it is given up: a round
+/// trip of 10 s, twice.
+pub const DIAL_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// And each of these steps is done within this, though bytes move: 30 KiB at 2,400 bit/s.
+pub const DIAL_STEP_MAX: Duration = Duration::from_secs(120);
+/// How often it is looked whether bytes moved.
+pub const DIAL_LOOK: Duration = Duration::from_secs(1);
+/// Head of a proxy's answer. A longer one is none.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// A proxy's URL: a name of 253 bytes, a user and a password.
+pub const PROXY_URL_BYTES_MAX: usize = 2048;
+/// Hubs of one agent.
+pub const HUBS_MAX: usize = 16;

@@ -6,6 +6,7 @@ pub mod http;
 pub mod meter;
 pub mod options;
 pub mod patience;
+pub mod proxy;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;

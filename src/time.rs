@@ -50,6 +50,13 @@ impl HubTime {
 impl fmt::Display for HubTime {
     /// As RFC 3339 has it, in UTC and milliseconds: `2026-11-21T17:04:53.120Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        WallTime(self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for WallTime {
+    /// As RFC 3339 has it, in UTC and milliseconds: `2026-11-21T17:04:53.120Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
         // Days since 0000-03-01 in eras of 400 years: leap days come last in each year, century and era.
         let days = days + 719_468;

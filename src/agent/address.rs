@@ -31,6 +31,7 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
             connect_url: format!("{scheme}://{}{}", parsed.authority(), parsed.connect_path()),
         },
         api: parsed.http_base(),
+        allow_insecure: allow,
         warning,
     })
 }

@@ -3,6 +3,7 @@
 //! Precedence: flag > `OUTPOST_<SECTION>_<KEY>` > file > default. A wrong or unknown key is refused with the file or
 //! variable, the key, and what is expected: a setting is never ignored in silence.
 
+mod hub;
 mod outbox;
 mod raw;
 #[cfg(test)]
@@ -16,15 +17,17 @@ use std::time::Duration;
 use crate::exec::{EnvAllow, ExecSettings};
 use crate::job::spec::is_kind;
 use crate::limit;
-use crate::net::dial::Endpoint;
+use crate::net::proxy::Proxies;
 use crate::obs::log::Format;
 use crate::outbox::Options;
+use crate::secret::Secret;
 use crate::time::WallTime;
 use crate::unit::{self, Scalar};
 use crate::wire::operator::OperatorKeys;
 
 use super::identity::IdentityFiles;
 use super::{jobs, pace};
+pub use hub::Hub;
 use raw::Raw;
 
 /// The default data folder.
@@ -90,8 +93,10 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     /// `--socket`
     pub socket: Option<PathBuf>,
-    /// `--hub`
-    pub hub: Option<String>,
+    /// `--hub`, each of them
+    pub hubs: Vec<String>,
+    /// `--proxy`
+    pub proxy: Option<Secret<String>>,
     /// `--key-file`
     pub key_file: Option<PathBuf>,
     /// `--identity-file`
@@ -135,8 +140,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// Whether the hub is dialled.
     pub link: LinkMode,
-    /// Where the hub is; `None` only without a link.
-    pub hub: Option<Hub>,
+    /// Where the hub is: addresses that are asked in turn; none only without a link.
+    pub hubs: Vec<Hub>,
+    /// The way there.
+    pub proxies: Proxies,
     /// The agent key, `DATA/agent.key` by default. It need not exist yet.
     pub key_file: PathBuf,
     /// The Ed25519 identity, where one is named; else `DATA/agent.identity` where that is there.
@@ -169,23 +176,6 @@ pub struct Config {
     pub wall_clock: fn() -> WallTime,
 }
 
-/// A checked hub address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hub {
-    /// As it was given, for status.
-    pub url: String,
-    /// The one way to write that, which goes under the signature of an upgrade.
-    pub canonical: String,
-    /// Where tokens are asked for.
-    pub token_url: String,
-    /// What is dialled.
-    pub endpoint: Endpoint,
-    /// `http://` and what the paths of plain requests stand behind.
-    pub api: String,
-    /// Whether each start must warn that the link is open to others.
-    pub warning: Option<String>,
-}
-
 impl Config {
     /// The defaults for a data folder: no hub, link off. What tests and the library begin with.
     pub fn new(data: impl Into<PathBuf>) -> Self {
@@ -193,7 +183,8 @@ impl Config {
         Self {
             socket: data.join("agent.sock"),
             link: LinkMode::Off,
-            hub: None,
+            hubs: Vec::new(),
+            proxies: Proxies::default(),
             key_file: data.join("agent.key"),
             identity_file: None,
             jwt: JwtMode::default(),
@@ -222,14 +213,25 @@ impl Config {
         }
     }
 
-    /// Turns the link on.
+    /// Turns the link on. One more address each time; they are asked in turn.
     ///
     /// # Errors
-    /// Where the address is not one this build can use.
+    /// Where the address is not one this build can use, or one too many.
     pub fn with_hub(mut self, url: &str, allow_insecure: Option<&str>) -> Result<Self, ConfigError> {
-        let origin = Origin { file: None, flags: true };
-        self.hub = Some(origin.hub(url, allow_insecure)?);
+        self.add_hub(url, allow_insecure, &LIBRARY)?;
+        self.check_way(&LIBRARY)?;
         self.link = LinkMode::On;
+        Ok(self)
+    }
+
+    /// Reaches every hub through this HTTP proxy, `http://[user:password@]host[:port]`.
+    ///
+    /// # Errors
+    /// Where the URL is none, or plain text may not go there.
+    pub fn with_proxy(mut self, url: &str) -> Result<Self, ConfigError> {
+        self.proxies = Proxies::new(Some(url), |_| None)
+            .map_err(|error| LIBRARY.wrong("hub.proxy", error.to_string()))?;
+        self.check_way(&LIBRARY)?;
         Ok(self)
     }
 
@@ -246,8 +248,8 @@ impl Config {
         raw.overlay_environment(&environment);
         raw.overlay_flags(flags);
         let origin = Origin { file, flags: *flags != Flags::default() };
-        let config = Self::check(&raw, &origin)?;
-        if config.link == LinkMode::On && config.hub.is_none() {
+        let config = Self::check(&raw, &origin, &environment)?;
+        if config.link == LinkMode::On && config.hubs.is_empty() {
             return Err(origin.wrong(
                 "hub.urls",
                 "no hub address: pass --hub URL, set OUTPOST_HUB_URLS or hub.urls, or pass --no-link to only take records",
@@ -261,10 +263,14 @@ impl Config {
     /// # Errors
     /// The first thing found wrong.
     pub fn check_file(file: &Path) -> Result<Self, ConfigError> {
-        Self::check(&Raw::read(file)?, &Origin { file: Some(file), flags: false })
+        Self::check(&Raw::read(file)?, &Origin { file: Some(file), flags: false }, &|_| None)
     }
 
-    fn check(raw: &Raw, origin: &Origin<'_>) -> Result<Self, ConfigError> {
+    fn check(
+        raw: &Raw,
+        origin: &Origin<'_>,
+        environment: &impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let data = raw.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let mut config = Self::new(data);
         config.socket = raw.socket.clone().unwrap_or(config.socket);
@@ -280,16 +286,7 @@ impl Config {
             Some("on") => JwtMode::On,
             Some(other) => return Err(origin.wrong("hub.jwt", format!("`{other}` is not `on` or `off`"))),
         };
-        config.hub = match raw.hub.urls.as_deref().unwrap_or_default() {
-            [] => None,
-            [url] => Some(origin.hub(url, raw.hub.allow_insecure.as_deref())?),
-            more => {
-                return Err(origin.wrong(
-                    "hub.urls",
-                    format!("{} addresses; this build takes one: keep the first", more.len()),
-                ));
-            }
-        };
+        config.check_hubs(raw, origin, environment)?;
         config.check_times(raw, origin)?;
         outbox::check(&mut config.outbox, &raw.outbox, origin)?;
         config.check_jobs(raw, origin)?;
@@ -387,6 +384,9 @@ impl Config {
     }
 }
 
+/// Where the library's users write it.
+const LIBRARY: Origin<'_> = Origin { file: None, flags: false };
+
 /// Where a wrong value may have come from, for its message.
 struct Origin<'a> {
     file: Option<&'a Path>,
@@ -437,9 +437,5 @@ impl Origin<'_> {
             }
             None => Ok(kinds.iter().cloned().collect()),
         }
-    }
-
-    fn hub(&self, url: &str, allow_insecure: Option<&str>) -> Result<Hub, ConfigError> {
-        super::address::hub(url, allow_insecure).map_err(|error| self.wrong("hub.urls", error))
     }
 }

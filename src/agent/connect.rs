@@ -14,7 +14,6 @@ use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
 use crate::session::{AgentConfig, AgentSession, RegisterInfo};
-use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
@@ -24,6 +23,7 @@ use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
+use super::turns::{End, Turns};
 use super::uplink::{self, Again, Outcome, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
 
@@ -32,7 +32,6 @@ pub(super) struct Connector {
     pub(super) config: Config,
     /// Where tokens are presented.
     pub(super) tokens: Option<Keeper>,
-    pub(super) hub: Hub,
     pub(super) dialer: Dialer,
     pub(super) outbox: Outbox,
     pub(super) state: State,
@@ -54,6 +53,7 @@ impl Connector {
 
     async fn dial_for_ever(&self) {
         let mut pace = Pace::new(self.config.reconnect);
+        let mut turns = Turns::new(self.config.hubs.len());
         let mut rolled = Again::Later;
         self.state.set_link(LinkState::Reconnecting);
         while !self.stop.is_cancelled() {
@@ -61,25 +61,29 @@ impl Connector {
                 self.wait(limit::KEY_RETRY).await;
                 continue;
             };
-            let outcome = self.attempt(identity).await;
+            let Some(hub) = self.config.hubs.get(turns.present()) else { break };
+            if let Some(tokens) = &self.tokens {
+                tokens.follow(&hub.token_url);
+            }
+            let outcome = self.attempt(identity, hub).await;
             if self.stop.is_cancelled() {
                 break;
             }
             let now = boot_now();
-            if let Some(since) = outcome.registered_at {
-                pace.session_ended(now.since(since));
-            }
+            let lived = outcome.registered_at.map(|since| now.since(since)).unwrap_or_default();
+            pace.session_ended(lived);
             if let Some(hints) = outcome.hints {
                 pace.hint(hints.min, hints.max);
             }
-            self.show(&outcome);
+            self.show(&outcome, hub);
             // One new epoch is worth no delay; a hub that asks for another each time is.
             if outcome.again == Again::AtOnce && rolled == Again::Later {
                 rolled = Again::AtOnce;
                 continue;
             }
             rolled = Again::Later;
-            let delay = pace.delay(now, self.backlog().await, outcome.advice);
+            let end = End { advice: outcome.advice, error: outcome.error, lived };
+            let delay = turns.pass(now, &end, &mut pace, self.backlog().await);
             tracing::debug!(delay_ms = crate::time::millis(delay), "the next attempt waits");
             self.wait(delay).await;
         }
@@ -121,11 +125,11 @@ impl Connector {
         }
     }
 
-    async fn attempt(&self, identity: Identity) -> Outcome {
+    async fn attempt(&self, identity: Identity, hub: &Hub) -> Outcome {
         self.jobs.keys(SealKeys::of(&identity.key, &identity));
         let dialled = tokio::select! {
             () = self.stop.cancelled() => return Outcome::default(),
-            dialled = self.dial(&identity) => dialled,
+            dialled = self.dial(&identity, hub) => dialled,
         };
         let Dialled { link, nonce, key, token } = match dialled {
             Ok(dialled) => dialled,
@@ -152,7 +156,7 @@ impl Connector {
             wall_clock: self.config.wall_clock,
             write_timeout: self.config.session.write,
             heartbeat: self.config.heartbeat,
-            hub: self.hub.url.clone(),
+            hub: hub.url.clone(),
             jobs: self.jobs.clone(),
             parties,
             key: SessionKey { file: self.config.key_file.clone(), key },
@@ -205,19 +209,20 @@ impl Connector {
         AgentSession::new(config, streams, boot_now())
     }
 
-    fn show(&self, outcome: &Outcome) {
+    fn show(&self, outcome: &Outcome, hub: &Hub) {
         let text =
             if outcome.text.is_empty() { "the session ended".to_owned() } else { outcome.text.clone() };
         let verified = outcome.verified();
         let error =
-            LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)());
+            LastError::new(outcome.code.as_str(), text.as_str(), verified, (self.config.wall_clock)())
+                .of(&hub.url);
         match self.state.failed(error, outcome.error) {
             // The agent ended the session itself, and the new key was told of.
             Repeat::New if outcome.code == uplink::ROTATED => {
-                tracing::debug!(hub = %self.hub.url, "the session begins anew with the new key")
+                tracing::debug!(hub = %hub.url, "the session begins anew with the new key")
             }
             Repeat::New => {
-                tracing::warn!(code = outcome.code, reason = text, verified, hub = %self.hub.url, "no link to the hub; the agent goes on trying");
+                tracing::warn!(code = outcome.code, reason = text, verified, hub = %hub.url, "no link to the hub; the agent goes on trying");
             }
             Repeat::Same => {
                 tracing::debug!(code = outcome.code, reason = text, verified, "still no link to the hub")
@@ -227,23 +232,15 @@ impl Connector {
 }
 
 fn refused(error: &DialError) -> Outcome {
-    let (code, advice) = match error {
-        DialError::Refused(refusal) => {
-            // A hub that is not ready yet says 5xx or 429 even where it names no entry of the table.
-            let soon = refusal.status >= 500 || refusal.status == 429;
-            let retry = refusal.code.map_or(if soon { Retry::Soon } else { Retry::Capped }, ErrorCode::retry);
-            (refusal.code, Advice { retry, retry_after: refusal.retry_after })
-        }
-        DialError::NotAHub(_) => (None, Advice { retry: Retry::Capped, retry_after: None }),
-        DialError::Connect { .. } | DialError::Timeout { .. } | DialError::Broken(_) => {
-            (None, Advice::default())
-        }
+    let refusal = match error {
+        DialError::Refused(refusal) => Some(refusal),
+        _ => None,
     };
     Outcome {
-        advice,
-        code: code.map_or("link", ErrorCode::name).to_owned(),
+        advice: Advice { retry: error.retry(), retry_after: refusal.and_then(|refusal| refusal.retry_after) },
+        code: error.name().to_owned(),
         text: error.to_string(),
-        error: code,
+        error: refusal.and_then(|refusal| refusal.code),
         ..Outcome::default()
     }
 }

@@ -98,6 +98,11 @@ impl Pace {
         self.slow = full_jitter(self.settings.min, max);
     }
 
+    /// A session this old ends the outage.
+    pub(super) const fn stable(&self) -> Duration {
+        self.settings.stable
+    }
+
     /// A registered session ended that had lived for `lived`.
     pub fn session_ended(&mut self, lived: Duration) {
         if lived >= self.settings.stable {

@@ -60,6 +60,9 @@ pub struct LastError {
     pub verified: bool,
     /// When, by this machine's clock.
     pub at_ms: u64,
+    /// The hub that was asked, where one was.
+    #[serde(default)]
+    pub hub: Option<String>,
 }
 
 /// Counts since the start.
@@ -138,6 +141,8 @@ struct Inner {
     config_version: u64,
     config_refused: Option<RefusedConfig>,
     last_error: Option<LastError>,
+    /// The last error of each hub since the last session: what is the same again is not worth a warning.
+    failures: BTreeMap<Option<String>, LastError>,
     counters: Counters,
     jobs: BTreeMap<String, u64>,
 }
@@ -176,6 +181,7 @@ impl State {
         inner.link = LinkState::Connected;
         inner.saved = saved;
         inner.last_error = None;
+        inner.failures.clear();
         inner.counters.registrations = inner.counters.registrations.saturating_add(1);
     }
 
@@ -283,8 +289,8 @@ pub enum Repeat {
 
 impl Inner {
     fn note(&mut self, error: LastError) -> Repeat {
-        let same =
-            self.last_error.as_ref().is_some_and(|last| last.code == error.code && last.text == error.text);
+        let before = self.failures.insert(error.hub.clone(), error.clone());
+        let same = before.is_some_and(|last| last.code == error.code && last.text == error.text);
         self.last_error = Some(error);
         if same { Repeat::Same } else { Repeat::New }
     }
@@ -293,6 +299,12 @@ impl Inner {
 impl LastError {
     /// An error noted now.
     pub fn new(code: impl Into<String>, text: impl Into<String>, verified: bool, at: WallTime) -> Self {
-        Self { code: code.into(), text: text.into(), verified, at_ms: at.0 }
+        Self { code: code.into(), text: text.into(), verified, at_ms: at.0, hub: None }
+    }
+
+    /// The same, of this hub.
+    #[must_use]
+    pub fn of(self, hub: &str) -> Self {
+        Self { hub: Some(hub.to_owned()), ..self }
     }
 }

@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 use crate::agent::Agent;
 use crate::agent::config::{Config, Flags};
 use crate::obs::{heap, log};
+use crate::secret::Secret;
 
 use super::exit::{CliError, Exit};
 use super::{Global, folder, print_line, variable};
@@ -16,9 +17,12 @@ use super::{Global, folder, print_line, variable};
 /// Runs the agent.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The hub's address.
+    /// The hub's address; several are asked in turn.
     #[arg(long, value_name = "URL")]
-    pub hub: Option<String>,
+    pub hub: Vec<String>,
+    /// The HTTP proxy towards every hub, http://[USER:PASSWORD@]HOST[:PORT], or none (default: the environment).
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// The data folder (default ./outpost-agent).
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -50,7 +54,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let flags = Flags {
         data: args.data.clone(),
         socket: args.socket.clone(),
-        hub: args.hub.clone(),
+        hubs: args.hub.clone(),
+        proxy: args.proxy.clone().map(Secret::new),
         key_file: args.key_file.clone(),
         identity_file: args.identity_file.clone(),
         allow_insecure: args.allow_insecure.clone(),

@@ -61,7 +61,8 @@ fn text(status: &Status) -> String {
     ];
     if let Some(error) = &status.last_error {
         let unverified = if error.verified { "" } else { " (unverified)" };
-        lines.push(format!("error    {}: {}{unverified}", error.code, error.text));
+        let hub = error.hub.as_ref().map_or(String::new(), |hub| format!(" [{hub}]"));
+        lines.push(format!("error    {}: {}{unverified}{hub}", error.code, error.text));
     }
     if let Some(refused) = &status.config_refused {
         lines.push(format!("config   version {} is refused: {}", refused.version, refused.reason));

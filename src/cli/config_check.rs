@@ -83,9 +83,13 @@ fn agent(file: &Path) -> Result<(), CliError> {
 #[cfg(feature = "hub")]
 fn hub(file: &Path) -> Result<(), CliError> {
     // The environment belongs to a run, not to the file.
-    crate::hub::config::Config::load(Some(file), |_name| None)
-        .map(|_config| ())
-        .map_err(|error| CliError::new(Exit::Config, error))
+    let config = crate::hub::config::Config::load(Some(file), |_name| None)
+        .map_err(|error| CliError::new(Exit::Config, error))?;
+    if let Some(files) = config.tls {
+        crate::net::tls::server::ServerTls::load(files)
+            .map_err(|error| CliError::new(Exit::Config, format!("{}: [tls] {error}", file.display())))?;
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "hub"))]

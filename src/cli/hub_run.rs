@@ -27,9 +27,27 @@ pub(super) struct Args {
     /// A listener for the agents alone
     #[arg(long, value_name = "ADDRESS")]
     pub agent_listen: Option<SocketAddr>,
+    /// The hub's certificate (PEM, its own first): agents and operators connect over TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM, without a passphrase)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Written once the hub answers: the ready line
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+impl Args {
+    /// The flags that stand for these variables.
+    fn tls_file(&self, variable: &str) -> Option<String> {
+        let path = match variable {
+            "OUTPOST_TLS_CERT" => &self.tls_cert,
+            "OUTPOST_TLS_KEY" => &self.tls_key,
+            _ => return None,
+        };
+        path.as_ref().map(|path| path.to_string_lossy().into_owned())
+    }
 }
 
 /// Runs the hub.
@@ -37,7 +55,8 @@ pub(super) struct Args {
 /// # Errors
 /// 78 for settings, 73 for the folder, 74 where it cannot listen or write.
 pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
-    let mut config = Config::load(global.config.as_deref(), super::variable)
+    let variable = |name: &str| args.tls_file(name).or_else(|| super::variable(name));
+    let mut config = Config::load(global.config.as_deref(), variable)
         .map_err(|error| CliError::new(Exit::Config, error))?;
     config.data = args.data.unwrap_or(config.data);
     config.listen = args.listen.unwrap_or(config.listen);
@@ -91,17 +110,17 @@ fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
         return out.flush();
     }
     let data = hub.data().display();
-    writeln!(out, "The hub answers at http://{} and keeps its data in {data}.", hub.local_addr())?;
+    writeln!(out, "The hub answers at {} and keeps its data in {data}.", hub.url())?;
     if hub.first_start() {
         writeln!(
             out,
             "The admin token is in {}. Next, on another terminal:",
             token::path(hub.data()).display()
         )?;
-        let (url, file) = (format!("http://{}", hub.local_addr()), token::path(hub.data()));
+        let (url, file) = (hub.url(), token::path(hub.data()));
         let remote = format!("--hub {url} --token-file {}", file.display());
         writeln!(out, "  outpost hub agent add edge-1 {remote}")?;
-        writeln!(out, "  outpost agent run --hub http://{} --key-file edge-1.key", hub.agent_addr())?;
+        writeln!(out, "  outpost agent run --hub {} --key-file edge-1.key", hub.agent_url())?;
         writeln!(out, "  outpost records list --agent edge-1 {remote}")?;
     }
     out.flush()
@@ -110,6 +129,7 @@ fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
 fn start_error(error: StartError) -> CliError {
     let exit = match &error {
         StartError::Store(error) => store_exit(error),
+        StartError::Tls(_) => Exit::Config,
         StartError::Token { .. } | StartError::Listen { .. } => Exit::Io,
     };
     CliError::new(exit, error)

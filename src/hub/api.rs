@@ -27,7 +27,7 @@ use crate::wire::key::decode32;
 use crate::wire::message::SignatureMode;
 
 use super::store::{Cursor, Particulars, StoreError};
-use super::{Shared, view};
+use super::{Shared, tls, view};
 
 /// Records of a page where the caller names no limit.
 const PAGE: u32 = 1000;
@@ -129,6 +129,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Answer {
         "hub_id": shared.store.hub_id().to_string(),
         "sessions": shared.registry.len(),
         "counters": shared.counters.to_json(),
+        "tls": shared.tls.as_deref().map(tls::to_json),
         "admission": shared.admission.to_json(),
         "job_orphans": shared.store.job_orphans().await?,
     })))

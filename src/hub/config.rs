@@ -6,6 +6,7 @@ mod network;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::limit;
+use crate::net::tls::server::Files;
 use crate::obs::log::Format;
 use crate::wire::message::{Limits, SignatureMode};
 
@@ -23,6 +25,7 @@ use limits::LimitsFile;
 pub use network::{Network, ParseNetworkError};
 pub use quota::QuotaConfig;
 use quota::QuotaFile;
+use tls::TlsFile;
 
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
@@ -36,6 +39,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A listener for the agents alone.
     pub agent_listen: Option<SocketAddr>,
+    /// TLS on every listener; a client certificate is asked for where agents connect.
+    pub tls: Option<Files>,
     /// What is asked of agents without a bound key; those with one always sign.
     pub signature: SignatureMode,
     /// The hub's URLs as agents dial them, in [`crate::wire::url::HubUrl::canonical`]'s form. Where there are any, upgrades of agents with a
@@ -118,6 +123,8 @@ struct File {
     agent_listen: Option<String>,
     public_urls: Option<Vec<String>>,
     #[serde(default)]
+    tls: TlsFile,
+    #[serde(default)]
     auth: Auth,
     trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
@@ -134,6 +141,7 @@ impl Default for Config {
             data: PathBuf::from("./outpost-hub"),
             listen: LISTEN,
             agent_listen: None,
+            tls: None,
             signature: SignatureMode::Optional,
             public_urls: Vec::new(),
             jwt_ttl: limit::JWT_TTL,
@@ -174,6 +182,7 @@ impl Config {
             settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
         }
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
+        settings.tls.overlay_environment(&variable);
         settings.limits.overlay_environment(&variable);
         settings.quota.overlay_environment(&variable);
         if let Some(list) = variable("OUTPOST_TRUSTED_PROXIES") {
@@ -223,6 +232,7 @@ impl File {
             data: self.data.unwrap_or(defaults.data),
             listen: address("listen", self.listen)?.unwrap_or(defaults.listen),
             agent_listen: address("agent_listen", self.agent_listen)?,
+            tls: self.tls.check()?,
             public_urls: auth::public_urls(&self.public_urls.unwrap_or_default())?,
             jwt_ttl: self.auth.jwt_ttl()?,
             signature: self.auth.signature()?,

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// All of them; they only grow.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    pub(super) tls_ok: Counter,
+    /// By the reasons of [`crate::net::tls::server::HandshakeError::name`], and `timeout`.
+    pub(super) tls_failed: ByName,
     pub(super) auth_ok: Counter,
     pub(super) auth_failed: ByName,
     /// What upgrades that were let in presented: bearer or token.
@@ -56,6 +59,8 @@ impl ByName {
 impl Counters {
     pub(super) fn to_json(&self) -> Value {
         json!({
+            "tls_ok": self.tls_ok.value(),
+            "tls_failed": self.tls_failed.value(),
             "auth_ok": self.auth_ok.value(),
             "auth_failed": self.auth_failed.value(),
             "credentials": self.credentials.value(),

@@ -17,6 +17,7 @@ use rustix::net::sockopt;
 use crate::limit;
 use crate::net::meter::Metered;
 use crate::net::stream::Stream;
+use crate::net::tls::server::{ClientCertificate, HandshakeError};
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
 
 use super::admission::{Place, gate};
@@ -54,7 +55,12 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
 }
 
 /// Accepts until the hub stops.
-pub(super) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    clients: ClientCertificate,
+    shared: Arc<Shared>,
+) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -64,8 +70,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shared: Arc<Sha
         match accepted {
             Ok((stream, address)) => {
                 let place = shared.admission.enter(address);
-                let connection = one(stream, address, place, router.clone(), Arc::clone(&shared));
-                shared.tasks.spawn(connection);
+                let connection = Accepted { stream, address, place, clients };
+                shared.tasks.spawn(connection.serve(router.clone(), Arc::clone(&shared)));
             }
             Err(error) => match failure_of(&error) {
                 Failure::OfThePeer => tracing::debug!(%error, "a peer went before it was accepted"),
@@ -106,17 +112,72 @@ fn set_options(stream: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One HTTP connection, until it ends, is upgraded, or has to go for another that proves something.
-async fn one(stream: TcpStream, address: SocketAddr, place: Place, router: Router, shared: Arc<Shared>) {
-    if let Err(error) = set_options(&stream) {
-        tracing::debug!(%error, "an option of the socket was refused");
+/// A connection that has said nothing yet.
+struct Accepted {
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Place,
+    clients: ClientCertificate,
+}
+
+impl Accepted {
+    /// Until it ends, is upgraded, or has to go for another that proves something.
+    async fn serve(self, router: Router, shared: Arc<Shared>) {
+        let Self { stream, address, place, clients } = self;
+        if let Err(error) = set_options(&stream) {
+            tracing::debug!(%error, "an option of the socket was refused");
+        }
+        let connection = async {
+            if let Some(stream) = secured(Metered::new(stream), address, clients, &shared).await {
+                http(stream, address, place.clone(), router, &shared).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = connection => {}
+            () = shared.stop.cancelled() => {}
+            () = place.dropped() => tracing::debug!(%address, "a connection that had proved nothing goes for another"),
+        }
     }
-    let stream = Stream::Plain(Metered::new(stream));
+}
+
+/// The handshake, where TLS is on. It has as long as a request's head.
+async fn secured(
+    stream: Metered<TcpStream>,
+    address: SocketAddr,
+    clients: ClientCertificate,
+    shared: &Shared,
+) -> Option<Stream> {
+    let Some(tls) = &shared.tls else { return Some(Stream::Plain(stream)) };
+    let time = shared.admission.auth_timeout();
+    let Ok(done) = tokio::time::timeout(time, tls.accept(stream, clients)).await else {
+        shared.counters.tls_failed.add("timeout");
+        tracing::debug!(%address, seconds = time.as_secs(), "a TLS handshake took too long");
+        return None;
+    };
+    match done {
+        Ok(stream) => {
+            shared.counters.tls_ok.add(1);
+            return Some(stream);
+        }
+        // Whoever looks which ports are open.
+        Err(error @ (HandshakeError::Closed | HandshakeError::Io(_) | HandshakeError::Protocol(_))) => {
+            shared.counters.tls_failed.add(error.name());
+            tracing::debug!(%address, %error, "a TLS handshake failed");
+        }
+        Err(error) => {
+            shared.counters.tls_failed.add(error.name());
+            tracing::info!(%address, %error, "a TLS handshake failed");
+        }
+    }
+    None
+}
+
+/// One HTTP connection, until it ends or is upgraded.
+async fn http(stream: Stream, address: SocketAddr, place: Place, router: Router, shared: &Shared) {
     let channel = Channel { meter: stream.meter(), binding: stream.binding() };
-    let router = router
-        .layer(Extension(ConnectInfo(address)))
-        .layer(Extension(channel))
-        .layer(Extension(place.clone()));
+    let router =
+        router.layer(Extension(ConnectInfo(address))).layer(Extension(channel)).layer(Extension(place));
     let service = TowerToHyperService::new(router);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -124,13 +185,8 @@ async fn one(stream: TcpStream, address: SocketAddr, place: Place, router: Route
         .max_header_size(limit::REQUEST_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::select! {
-        biased;
-        ended = connection => if let Err(error) = ended {
-            tracing::debug!(%error, %address, "an HTTP connection ended");
-        },
-        () = shared.stop.cancelled() => {}
-        () = place.dropped() => tracing::debug!(%address, "a connection that had proved nothing goes for another"),
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, %address, "an HTTP connection ended");
     }
 }
 

@@ -1,13 +1,22 @@
 //! Dialling a hub: where its bytes go, and a connection there.
 
+mod error;
+pub(super) mod progress;
+pub(super) mod race;
+pub(super) mod resolve;
+
+use std::net::SocketAddr;
+
 use tokio::net::TcpStream;
 
-use crate::limit;
-
 use super::meter::Metered;
+use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
 use super::tls::client::ClientTls;
-use super::upgrade::Refusal;
+pub use error::DialError;
+pub use progress::Stalled;
+pub use race::Tried;
+pub use resolve::{LookupError, Resolver};
 
 /// Where bytes go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +52,10 @@ pub struct Endpoint {
 pub struct Dialer {
     /// `None`: only plain routes can be dialled.
     pub tls: Option<ClientTls>,
+    /// Which routes lead through a proxy.
+    pub proxies: Proxies,
+    /// Who knows the addresses.
+    pub resolver: Resolver,
 }
 
 /// A connection to whoever answers at a route.
@@ -52,60 +65,56 @@ pub struct Connected {
     pub stream: Stream,
 }
 
-/// Why there is no link.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// Name resolution or TCP.
-    #[error("cannot connect to {host}:{port}: {source}; the agent goes on and tries again")]
-    Connect {
-        /// The host.
-        host: String,
-        /// The port.
-        port: u16,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The upgrade took too long.
-    #[error("{host}:{port} did not answer within {} s; is it an Outpost hub?", limit::HANDSHAKE_TIMEOUT.as_secs())]
-    Timeout {
-        /// The host.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
-    #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
-    Broken(String),
-    /// The hub refused the upgrade.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// The answer is no upgrade.
-    #[error("the answer is not a WebSocket upgrade ({0}); does the URL lead to an Outpost hub?")]
-    NotAHub(String),
-}
-
 impl Dialer {
-    /// Connects, over TLS where the route says so.
+    /// Connects: through a proxy where one is set for this route, over TLS where the route says so.
+    ///
+    /// Bounded: [`crate::limit::LOOKUP_TIMEOUT`] for the name, [`crate::limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
+    /// [`crate::limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`crate::limit::DIAL_STALL_TIMEOUT`] without a byte moved.
     ///
     /// # Errors
     /// See [`DialError`].
     pub async fn connect(&self, route: &Route) -> Result<Connected, DialError> {
-        let Route { host, port, security } = route;
-        let failed = |source| DialError::Connect { host: host.clone(), port: *port, source };
-        let attempt = async {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            let stream = Metered::new(stream);
-            let stream = match (security, &self.tls) {
-                (Security::Plain, _) => Stream::Plain(stream),
-                (Security::Tls, Some(tls)) => tls.handshake(host, stream).await?,
-                (Security::Tls, None) => return Err(std::io::Error::other("TLS is not set up")),
-            };
-            Ok(Connected { stream })
+        let stream = match self.proxies.of(route)? {
+            Some(proxy) => {
+                let away = |source| ProxyError::Away { proxy: proxy.name(), source: Box::new(source) };
+                let mut stream = self.reach(&proxy.host(), proxy.port()).await.map_err(away)?;
+                let meter = stream.meter();
+                let opened = progress::watch(&meter, tunnel::open(&mut stream, proxy, route)).await;
+                opened.unwrap_or_else(|stalled| Err(ProxyError::Stalled { proxy: proxy.name(), stalled }))?;
+                stream
+            }
+            None => self.reach(&route.host, route.port).await?,
         };
-        tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt)
-            .await
-            .unwrap_or_else(|_late| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(failed)
+        let stream = self.secured(route, stream).await?;
+        Ok(Connected { stream })
+    }
+
+    /// A TCP connection to the first address that answers.
+    async fn reach(&self, host: &str, port: u16) -> Result<Metered<TcpStream>, DialError> {
+        let addresses = self.resolver.resolve(host).await;
+        let addresses = addresses.map_err(|reason| DialError::Lookup { host: host.to_owned(), reason })?;
+        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        let connected = race::first(&addresses, |address| async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };
+        connected.await.map(Metered::new).map_err(failed)
+    }
+
+    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Stream, DialError> {
+        let Route { host, port, security } = route;
+        let failed = |source| DialError::Tls { host: host.clone(), port: *port, source };
+        match (security, &self.tls) {
+            (Security::Plain, _) => Ok(Stream::Plain(stream)),
+            (Security::Tls, Some(tls)) => {
+                let meter = stream.meter();
+                let secured = progress::watch(&meter, tls.handshake(host, stream)).await;
+                let late = |stalled| DialError::Timeout { host: host.clone(), port: *port, stalled };
+                secured.map_err(late)?.map_err(failed)
+            }
+            (Security::Tls, None) => Err(failed(std::io::Error::other("TLS is not set up"))),
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! TLS as both sides speak it: 1.3 only, ALPN http/1.1, keys of the channel that sessions can be bound to.
 
+pub mod certificate;
 pub mod client;
 pub mod pem;
+#[cfg(feature = "hub")]
+pub mod server;
 
 use std::sync::Arc;
 

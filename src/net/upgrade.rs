@@ -20,7 +20,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint};
+use super::dial::{DialError, Endpoint, Route, progress};
 use super::stream::Stream;
 use super::ws::{self, Link};
 
@@ -86,16 +86,19 @@ pub async fn upgrade(
     greeting: Greeting<'_>,
 ) -> Result<Link<Stream>, DialError> {
     let request = request(endpoint, greeting)?;
+    let meter = stream.meter();
+    let moved = meter.clone();
     let attempt = async {
-        let meter = stream.meter();
         let config = ws::config(limit::SOCKET_READ_BUFFER);
-        let (socket, _response) =
-            client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
+        let (socket, _response) = client_async_with_config(request, stream, Some(config))
+            .await
+            .map_err(|error| refused(error, endpoint))?;
         Ok(Link::new(socket, meter))
     };
-    tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, attempt).await.unwrap_or_else(|_late| {
-        Err(DialError::Timeout { host: endpoint.route.host.clone(), port: endpoint.route.port })
-    })
+    let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
+    progress::watch(&moved, attempt)
+        .await
+        .unwrap_or_else(|stalled| Err(DialError::Timeout { host, port, stalled }))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {
@@ -117,9 +120,17 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     Ok(request)
 }
 
-fn refused(error: WsError) -> DialError {
+fn refused(error: WsError, endpoint: &Endpoint) -> DialError {
     match error {
-        WsError::Http(response) => DialError::Refused(refusal(&response.map(|_body| ()))),
+        WsError::Http(response) => {
+            let refusal = refusal(&response.map(|_body| ()));
+            // No hub redirects, or answers an upgrade with a page; a network that wants a login does.
+            if refusal.code.is_none() && matches!(refusal.status, 200..=399 | 511) {
+                let Route { host, port, .. } = endpoint.route.clone();
+                return DialError::Portal { host, port, status: refusal.status };
+            }
+            DialError::Refused(refusal)
+        }
         WsError::Io(error) => DialError::Broken(error.to_string()),
         WsError::Protocol(error @ ProtocolError::HandshakeIncomplete) => DialError::Broken(error.to_string()),
         other => DialError::NotAHub(other.to_string()),
@@ -137,7 +148,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::net::dial::{Dialer, Route, Security};
+    use crate::net::dial::{Dialer, Security};
 
     use super::*;
 
@@ -205,6 +216,22 @@ mod tests {
     async fn something_that_is_no_hub_is_told_apart() {
         let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
         assert!(matches!(error, DialError::NotAHub(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_captive_portal_is_named() {
+        for (answer, status) in [
+            (
+                &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"[..],
+                200,
+            ),
+            (b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n", 302),
+            (b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n", 511),
+        ] {
+            let (error, _) = answer_once(answer).await;
+            assert!(matches!(error, DialError::Portal { status: found, .. } if found == status), "{error}");
+            assert!(error.to_string().contains("captive portal"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -6,11 +6,12 @@
 //! The upgrade's path is the prefix followed by [`CONNECT_PATH`], which is not doubled where the prefix ends with it.
 //! Plain text goes to loopback always, elsewhere only as far as [`AllowInsecure`] says.
 
+mod host;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use super::{CONNECT_PATH, TOKEN_PATH};
+pub(crate) use host::Host;
 
 /// How far plain text (http, ws) may go beyond loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,12 +78,6 @@ enum Scheme {
     Wss,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Host {
-    Name(String),
-    Address(IpAddr),
-}
-
 impl HubUrl {
     /// The URL in `text`, where plain text may go there.
     ///
@@ -101,7 +96,7 @@ impl HubUrl {
         if authority.contains('@') {
             return Err(UrlError::Credentials);
         }
-        let (host, port) = split_port(authority)?;
+        let (host, port) = Host::with_port(authority)?;
         if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
             return Err(UrlError::Path);
         }
@@ -119,10 +114,7 @@ impl HubUrl {
 
     /// The name or address, an IPv6 address without brackets.
     pub fn host(&self) -> String {
-        match &self.host {
-            Host::Name(name) => name.clone(),
-            Host::Address(address) => address.to_string(),
-        }
+        self.host.to_string()
     }
 
     /// The port, by default 443 or 80.
@@ -132,10 +124,7 @@ impl HubUrl {
 
     /// The Host header: host, and the port where the URL names one.
     pub fn authority(&self) -> String {
-        let host = match &self.host {
-            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
-            Host::Address(IpAddr::V4(_)) | Host::Name(_) => self.host(),
-        };
+        let host = self.host.bracketed();
         match self.port {
             Some(port) => format!("{host}:{port}"),
             None => host,
@@ -176,18 +165,7 @@ impl HubUrl {
     }
 
     fn check_insecure(&self, allow: AllowInsecure) -> Result<(), UrlError> {
-        if !self.is_exposed() {
-            return Ok(());
-        }
-        let private = self.host.is_private();
-        match allow {
-            AllowInsecure::Any => Ok(()),
-            AllowInsecure::Private if private => Ok(()),
-            AllowInsecure::No | AllowInsecure::Private => Err(UrlError::Insecure {
-                host: self.host(),
-                wanted: if private { "true" } else { "\"any\"" },
-            }),
-        }
+        if self.scheme_is_tls() { Ok(()) } else { self.host.check_plain(allow) }
     }
 }
 
@@ -212,69 +190,6 @@ impl Scheme {
             Self::Ws => "ws",
             Self::Wss => "wss",
         }
-    }
-}
-
-impl Host {
-    fn parse(text: &str) -> Result<Self, UrlError> {
-        let wrong = || UrlError::Host(text.chars().take(40).collect());
-        if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-            return Ipv6Addr::from_str(inner)
-                .map(|address| Self::Address(address.into()))
-                .map_err(|_| wrong());
-        }
-        if let Ok(address) = Ipv4Addr::from_str(text) {
-            return Ok(Self::Address(address.into()));
-        }
-        // What ends in a number is read as an IPv4 address by some resolvers (127.1, 0x7f.1): refused.
-        let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next().unwrap_or_default();
-        let numeric =
-            last.bytes().all(|byte| byte.is_ascii_digit()) || last.to_ascii_lowercase().starts_with("0x");
-        let valid = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        if text.is_empty() || text.len() > 253 || text.starts_with(['.', '-']) || numeric || !valid {
-            return Err(wrong());
-        }
-        Ok(Self::Name(text.to_ascii_lowercase()))
-    }
-
-    fn is_loopback(&self) -> bool {
-        match self {
-            Self::Name(name) => name == "localhost",
-            Self::Address(address) => plain(*address).is_loopback(),
-        }
-    }
-
-    fn is_private(&self) -> bool {
-        match self {
-            Self::Name(_) => false,
-            Self::Address(address) => match plain(*address) {
-                IpAddr::V4(address) => {
-                    let [a, b, ..] = address.octets();
-                    address.is_private() || (a == 100 && b & 0xC0 == 64)
-                }
-                IpAddr::V6(address) => address.is_unique_local(),
-            },
-        }
-    }
-}
-
-/// An IPv4 address in IPv6 clothes (::ffff:a.b.c.d) counts as what it is.
-fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-fn split_port(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
-    // The colons inside of [..] are no port separators.
-    let after_bracket = authority.rfind(']').unwrap_or(0);
-    let Some(colon) = authority.get(after_bracket..).and_then(|rest| rest.find(':')) else {
-        return Ok((Host::parse(authority)?, None));
-    };
-    let (host, port) = authority.split_at(after_bracket.saturating_add(colon));
-    let port = port.strip_prefix(':').unwrap_or(port);
-    let number = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
-    match number {
-        Some(1..) => Ok((Host::parse(host)?, number)),
-        Some(0) | None => Err(UrlError::Port(port.chars().take(40).collect())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::secret::Secret;
 use crate::unit::Scalar;
 
 use super::{ConfigError, Flags};
@@ -28,6 +29,8 @@ pub(super) struct Raw {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawHub {
     pub(super) urls: Option<Vec<String>>,
+    #[serde(deserialize_with = "secret")]
+    pub(super) proxy: Option<Secret<String>>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) identity_file: Option<PathBuf>,
     pub(super) jwt: Option<String>,
@@ -117,6 +120,11 @@ impl Switch {
             Self::Text(text) => text.trim().parse().ok(),
         }
     }
+}
+
+/// May hold a password.
+fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Secret<String>>, D::Error> {
+    String::deserialize(from).map(|text| Some(Secret::new(text)))
 }
 
 /// `allow_insecure = true`, `false` or `"any"`.
@@ -224,6 +232,9 @@ impl Raw {
         if let Some(text) = environment("OUTPOST_HUB_URLS") {
             self.hub.urls = Some(list(text));
         }
+        if let Some(text) = environment("OUTPOST_HUB_PROXY") {
+            self.hub.proxy = Some(Secret::new(text));
+        }
         for (name, value) in [
             ("OUTPOST_JOBS_ENV_ALLOW", &mut self.jobs.env_allow),
             ("OUTPOST_JOBS_OPERATOR_KEYS", &mut self.jobs.operator_keys),
@@ -250,8 +261,11 @@ impl Raw {
                 *value = Some(path.clone());
             }
         }
-        if let Some(url) = &flags.hub {
-            self.hub.urls = Some(vec![url.clone()]);
+        if !flags.hubs.is_empty() {
+            self.hub.urls = Some(flags.hubs.clone());
+        }
+        if let Some(proxy) = &flags.proxy {
+            self.hub.proxy = Some(proxy.clone());
         }
         if let Some(text) = &flags.allow_insecure {
             self.hub.allow_insecure = Some(text.clone());

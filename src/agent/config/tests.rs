@@ -90,7 +90,7 @@ fn tokens_are_presented_where_that_is_wanted() {
 
 #[test]
 fn the_defaults_need_only_an_address() {
-    let flags = Flags { hub: Some("http://127.0.0.1:8440".to_owned()), ..Flags::default() };
+    let flags = Flags { hubs: vec!["http://127.0.0.1:8440".to_owned()], ..Flags::default() };
     let config = Config::load(None, none, &flags).unwrap();
     assert_eq!(config.data, PathBuf::from(DATA_DEFAULT));
     assert_eq!(config.socket, PathBuf::from("./outpost-agent/agent.sock"));
@@ -116,7 +116,7 @@ fn flags_win_over_environment_over_file() {
     assert_eq!(config.data, PathBuf::from("/flag"));
     assert_eq!(config.socket, PathBuf::from("/environment.sock"));
     assert_eq!(config.reconnect.min, Duration::from_secs(3));
-    assert_eq!(config.hub.unwrap().url, "http://localhost:1");
+    assert_eq!(config.hubs[0].url, "http://localhost:1");
     assert_eq!(config.outbox.lanes.of(Lane::Logs).max_bytes, 3 * 1024 * 1024);
 }
 
@@ -125,7 +125,6 @@ fn keys_of_later_parts_and_slips_are_refused_by_name() {
     for (text, key) in [
         ("[jobs]\noperator_key = \"x\"\n", "operator_key"),
         ("[hub]\nca_file = \"x\"\n", "ca_file"),
-        ("[hub]\nproxy = \"x\"\n", "proxy"),
         ("[metrics]\nlisten = \"x\"\n", "metrics"),
         ("[outbox.logs]\ntime_to_live = \"1d\"\n", "time_to_live"),
         ("[reconnect]\nminimum = \"1s\"\n", "minimum"),
@@ -151,7 +150,8 @@ fn wrong_values_name_their_key_and_what_is_expected() {
         ("[log]\nlevel = \"loud\"\n", "log.level", "debug"),
         ("[log]\nformat = \"xml\"\n", "log.format", "json"),
         ("link = \"maybe\"\n", "link", "off"),
-        ("[hub]\nurls = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\n", "hub.urls", "takes one"),
+        ("[hub]\nurls = [\"http://127.0.0.1:1\", \"ws://127.0.0.1:1/\"]\n", "hub.urls", "twice"),
+        ("[hub]\nurls = [\"http://127.0.0.1:1\", \"ftp://h\"]\n", "hub.urls", "`ftp`"),
     ] {
         let error = error(text);
         assert!(error.contains(key) && error.contains(expected), "{text}: {error}");

@@ -1,5 +1,6 @@
 //! One attempt to reach the hub: dials, and again at once where another credential may be taken.
 
+use crate::agent::config::Hub;
 use crate::agent::credential::{Choice, Means, Next, Proof};
 use crate::agent::identity::Identity;
 use crate::net::dial::DialError;
@@ -32,7 +33,7 @@ pub(super) enum TokenFate {
 
 impl Connector {
     /// Dials until the hub takes what is presented, or refuses what no other credential mends.
-    pub(super) async fn dial(&self, identity: &Identity) -> Result<Dialled, DialError> {
+    pub(super) async fn dial(&self, identity: &Identity, hub: &Hub) -> Result<Dialled, DialError> {
         let held = self.tokens.as_ref().and_then(|tokens| tokens.usable(&identity.key.key_id));
         let means = Means { has_previous: identity.previous.is_some(), has_token: held.is_some() };
         let mut choice = Choice::first(means);
@@ -44,9 +45,9 @@ impl Connector {
                 (Proof::Token, Some(held)) => held.clone(),
                 (Proof::Token, None) | (Proof::Bearer, _) => key.bearer().to_text(),
             };
-            let signed = identity.signing.as_ref().map(|signing| self.claim(key, choice).sign(signing));
+            let signed = identity.signing.as_ref().map(|signing| self.claim(hub, key, choice).sign(signing));
             let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
-            let refusal = match self.reach(greeting).await {
+            let refusal = match self.reach(hub, greeting).await {
                 Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
                 Err(DialError::Refused(refusal)) => refusal,
                 Err(error) => return Err(error),
@@ -64,17 +65,17 @@ impl Connector {
         }
     }
 
-    async fn reach(&self, greeting: Greeting<'_>) -> Result<Link<Stream>, DialError> {
-        let endpoint = &self.hub.endpoint;
+    async fn reach(&self, hub: &Hub, greeting: Greeting<'_>) -> Result<Link<Stream>, DialError> {
+        let endpoint = &hub.endpoint;
         let connected = self.dialer.connect(&endpoint.route).await?;
         upgrade(connected.stream, endpoint, greeting).await
     }
 
     /// What a signed upgrade vouches for.
-    fn claim(&self, key: &KeyFile, choice: Choice) -> UpgradeClaim {
+    fn claim(&self, hub: &Hub, key: &KeyFile, choice: Choice) -> UpgradeClaim {
         let offset = choice.clock.unwrap_or_else(|| self.state.clock_offset());
         UpgradeClaim {
-            url: self.hub.canonical.clone(),
+            url: hub.canonical.clone(),
             agent_id: key.agent_id,
             timestamp: offset.correct((self.config.wall_clock)()),
             nonce: random::bytes(),

@@ -27,7 +27,8 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(in crate::agent) struct Keeper {
     tokens: Mutex<Tokens>,
     wake: Notify,
-    url: String,
+    /// Of the hub whose turn it is.
+    url: Mutex<String>,
     files: IdentityFiles,
     state: State,
 }
@@ -42,7 +43,12 @@ struct Fetched {
 impl Keeper {
     pub(in crate::agent) fn new(url: String, files: IdentityFiles, state: State) -> Self {
         let tokens = Mutex::new(Tokens::new(boot_now()));
-        Self { tokens, wake: Notify::new(), url, files, state }
+        Self { tokens, wake: Notify::new(), url: Mutex::new(url), files, state }
+    }
+
+    /// Tokens come from where the link leads.
+    pub(in crate::agent) fn follow(&self, url: &str) {
+        url.clone_into(&mut self.url.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -78,7 +84,8 @@ impl Keeper {
                 }
                 continue;
             }
-            let (url, files, asked) = (self.url.clone(), self.files.clone(), boot_now());
+            let url = self.url.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (files, asked) = (self.files.clone(), boot_now());
             let fetched = tokio::select! {
                 () = stop.cancelled() => return,
                 fetched = tokio::task::spawn_blocking(move || fetch(&url, &files)) => fetched,

@@ -84,7 +84,8 @@ mod tests {
         assert_eq!(waits[0], limit::BUSY_RETRY_MIN);
         for second in 1..=21 {
             let second = Duration::from_secs(second);
-            let within = waits.iter().filter(|wait| (second..second + Duration::from_secs(1)).contains(wait));
+            let within =
+                waits.iter().filter(|wait| (second..second + Duration::from_secs(1)).contains(*wait));
             assert!(within.count() <= limit::RETURNS_PER_SECOND as usize);
         }
         assert_eq!(turns.take(at(60), 0), limit::BUSY_RETRY_MIN, "turns that are over are not waited for");

@@ -2,7 +2,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use super::*;
 
-fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hub.toml");
     std::fs::write(&file, text).unwrap();

@@ -1,10 +1,13 @@
 //! Certificates and private keys from PEM files, with an error for everything that can be wrong with one.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::limit;
 
 /// A file without what was looked for in it.
 #[derive(Debug, thiserror::Error)]
@@ -76,5 +79,18 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PemError> {
-    fs::read(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+    regular(path).map_err(|error| PemError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// A pipe would keep its reader waiting, a device would never end.
+fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit::PEM_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit::PEM_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {} bytes", limit::PEM_BYTES_MAX)));
+    }
+    Ok(bytes)
 }

@@ -1,0 +1,114 @@
+//! Why there is no link.
+
+use crate::net::proxy::{ProxyError, ProxyUrlError};
+use crate::net::upgrade::Refusal;
+use crate::wire::error::{ErrorCode, Retry};
+
+use super::progress::Stalled;
+use super::race::Tried;
+use super::resolve::LookupError;
+
+/// Why there is no link. Every one of them is worth another attempt, later.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("cannot find the address of {host}: {reason}; check the name and this machine's DNS")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why.
+        reason: LookupError,
+    },
+    /// No address answers.
+    #[error("cannot connect to {host}:{port} ({tried}); the agent goes on and tries again")]
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Which addresses, and why not.
+        tried: Tried,
+    },
+    /// The setting, or the environment, names no usable proxy.
+    #[error(transparent)]
+    ProxySetting(#[from] ProxyUrlError),
+    /// The proxy on the way.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The TLS handshake.
+    #[error("no TLS with {host}:{port}: {source}")]
+    Tls {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// TLS or the upgrade took too long.
+    #[error("{host}:{port} {stalled}; is it an Outpost hub?")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How.
+        stalled: Stalled,
+    },
+    /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
+    #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
+    Broken(String),
+    /// The hub refused the upgrade.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A web page where the hub should be: a network that wants a login first.
+    #[error(
+        "{host}:{port} answered with a web page (HTTP {status}) instead of a hub's answer: this network may want a login in a browser first (a captive portal), or the URL leads to another server"
+    )]
+    Portal {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer is no upgrade.
+    #[error("the answer is not a WebSocket upgrade ({0}); does the URL lead to an Outpost hub?")]
+    NotAHub(String),
+}
+
+impl DialError {
+    /// One word for it in logs and status: of the error table where a hub named one, else of the way there.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code.map_or("link", ErrorCode::name),
+            Self::ProxySetting(_) | Self::Proxy(_) => "proxy",
+            Self::Portal { .. } => "captive_portal",
+            Self::Lookup { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Broken(_)
+            | Self::NotAHub(_) => "link",
+        }
+    }
+
+    /// Whether another attempt soon makes sense, or somebody has to act first.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(refusal) => {
+                // A hub that is not ready yet says 5xx or 429 even where it names no entry of the table.
+                let soon = refusal.status >= 500 || refusal.status == 429;
+                refusal.code.map_or(if soon { Retry::Soon } else { Retry::Capped }, ErrorCode::retry)
+            }
+            Self::Proxy(error) => error.retry(),
+            Self::Lookup { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Broken(_) => Retry::Soon,
+            Self::ProxySetting(_) | Self::Portal { .. } | Self::NotAHub(_) => Retry::Capped,
+        }
+    }
+}

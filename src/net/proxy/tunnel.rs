@@ -1,0 +1,89 @@
+//! CONNECT (RFC 9110, 9.3.6): asks a proxy for a tunnel, and takes nothing but a clear yes for one.
+//!
+//! The hub says nothing before it was asked, so a byte behind the proxy's head is the proxy's own: no tunnel. Whoever
+//! calls bounds the time.
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::limit;
+use crate::net::dial::Route;
+use crate::secret::Secret;
+
+use super::answer::Head;
+use super::error::{Offer, ProxyError};
+use super::url::Proxy;
+
+/// Asks `proxy`, at the other end of `stream`, for a tunnel to `route`. After an error the stream is of no use.
+///
+/// # Errors
+/// See [`ProxyError`].
+pub(in crate::net) async fn open<S>(stream: &mut S, proxy: &Proxy, route: &Route) -> Result<(), ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |source| ProxyError::Broken { proxy: proxy.name(), source };
+    let to = target(route);
+    stream.write_all(request(proxy, &to).expose().as_bytes()).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let mut bytes = Vec::with_capacity(limit::PROXY_HEAD_BYTES_MAX);
+    let end = loop {
+        if let Some(end) = Head::end(&bytes) {
+            break end;
+        }
+        if !Head::may_begin(&bytes) {
+            return Err(ProxyError::NotHttp { proxy: proxy.name() });
+        }
+        let room = limit::PROXY_HEAD_BYTES_MAX.saturating_sub(bytes.len());
+        if room == 0 {
+            return Err(ProxyError::Long { proxy: proxy.name() });
+        }
+        if (&mut *stream).take(room as u64).read_buf(&mut bytes).await.map_err(broken)? == 0 {
+            return Err(ProxyError::Closed { proxy: proxy.name(), bytes: bytes.len() });
+        }
+    };
+    let extra = bytes.len().saturating_sub(end);
+    let head = Head::read(bytes.get(..end).unwrap_or_default());
+    let head = head.ok_or_else(|| ProxyError::NotHttp { proxy: proxy.name() })?;
+    judge(head, extra, proxy, to)
+}
+
+fn judge(head: Head<'_>, extra: usize, proxy: &Proxy, to: String) -> Result<(), ProxyError> {
+    let (status, name) = (head.status, proxy.name());
+    Err(match status {
+        200..=299 if head.is_page() => ProxyError::Portal { proxy: name, to, status },
+        200..=299 if extra > 0 => ProxyError::Extra { proxy: name, bytes: extra },
+        200..=299 => return Ok(()),
+        300..=399 | 511 => ProxyError::Portal { proxy: name, to, status },
+        407 => ProxyError::Login { proxy: name, offer: offer(head, proxy) },
+        401 | 403 | 405 => ProxyError::Forbidden { proxy: name, to, status },
+        502..=504 => ProxyError::Unreached { proxy: name, to, status },
+        _ => ProxyError::Status { proxy: name, to, status },
+    })
+}
+
+fn offer(head: Head<'_>, proxy: &Proxy) -> Offer {
+    match (head.offers("Basic"), proxy.credentials()) {
+        (true, None) => Offer::Basic,
+        (true, Some(_)) => Offer::AnotherBasic,
+        (false, _) => Offer::Other,
+    }
+}
+
+fn target(route: &Route) -> String {
+    let Route { host, port, .. } = route;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn request(proxy: &Proxy, to: &str) -> Secret<String> {
+    let authorization = proxy.credentials().map_or_else(Secret::default, |credentials| {
+        Secret::new(format!("Proxy-Authorization: Basic {}\r\n", credentials.expose()))
+    });
+    Secret::new(format!(
+        "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: outpost/{}\r\n{}\r\n",
+        env!("CARGO_PKG_VERSION"),
+        authorization.expose()
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! TLS at the hub: its certificate and key from PEM files, which may be replaced while it runs.
+//!
+//! * The files are taken together or not at all: what is in use always fits together ([`material`]).
+//! * [`ServerTls::look`] sees a replacement; connections made from then on use it, the others keep theirs. A replacement
+//!   that cannot be used changes nothing, and is told of once ([`watch`]).
+//! * No session is resumed and nothing is accepted early: a ticket would outlive the certificate it was made under, and
+//!   early data can be replayed.
+
+mod expiry;
+mod failure;
+mod material;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use super::certificate::Certificate;
+use crate::net::meter::Metered;
+use crate::net::stream::Stream;
+use crate::time::{BootTime, WallTime};
+
+pub use expiry::Remaining;
+pub use failure::HandshakeError;
+use material::Material;
+pub use material::ServerTlsError;
+use watch::{Stamps, Watch};
+
+/// The first byte of a TLS connection: a record with a handshake in it.
+const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// Where the hub's own certificate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The chain, the hub's own certificate first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities of the agents' certificates; where they are given, an agent must show one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Whether a peer must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// It is not asked for one.
+    NotAsked,
+    /// It must, where [`Files::client_ca`] is given.
+    Required,
+}
+
+/// What a look at the files came to.
+#[derive(Debug)]
+pub enum Look {
+    /// What is in use is what is there.
+    Same,
+    /// New ones are used from now on.
+    Replaced,
+    /// What is there cannot be used, and is not about to be replaced; told once.
+    Broken(ServerTlsError),
+}
+
+/// Makes TLS out of accepted connections.
+#[derive(Debug)]
+pub struct ServerTls {
+    files: Files,
+    current: RwLock<Arc<Material>>,
+    watch: Mutex<Watch>,
+}
+
+impl ServerTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Where one cannot be used, or they do not fit together.
+    pub fn load(files: Files) -> Result<Self, ServerTlsError> {
+        // Before the files: what is replaced in between is then seen at the first look.
+        let stamps = Stamps::of(&files);
+        let material = Material::load(&files)?;
+        Ok(Self { files, current: RwLock::new(Arc::new(material)), watch: Mutex::new(Watch::new(stamps)) })
+    }
+
+    /// Where everything is.
+    pub const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The hub's own certificate, as it is used now.
+    pub fn certificate(&self) -> Certificate {
+        self.current().certificate.clone()
+    }
+
+    /// When the first certificate of the chain that is used now expires.
+    pub fn expires(&self) -> WallTime {
+        self.current().expires
+    }
+
+    /// Looks at the files, and takes what was replaced. Blocks on the disk.
+    pub fn look(&self, now: BootTime) -> Look {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = Stamps::of(&self.files);
+        if !watch.wants(&stamps) {
+            return Look::Same;
+        }
+        match Material::load(&self.files) {
+            // Replaced again while it was read: the next look sees it whole.
+            _ if Stamps::of(&self.files) != stamps => Look::Same,
+            Ok(material) => {
+                watch.used(stamps);
+                let before = self.current();
+                let same = material.is_as(&before);
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
+                if same { Look::Same } else { Look::Replaced }
+            }
+            Err(error) => match watch.failed(stamps, now) {
+                watch::Verdict::Replacing => Look::Same,
+                watch::Verdict::Broken => Look::Broken(error),
+            },
+        }
+    }
+
+    /// The handshake with a peer. The caller bounds its time.
+    ///
+    /// # Errors
+    /// Where it fails; a peer that speaks plain HTTP was told what this port is.
+    pub async fn accept(
+        &self,
+        stream: Metered<TcpStream>,
+        clients: ClientCertificate,
+    ) -> Result<Stream, HandshakeError> {
+        let mut first = [0];
+        let count = stream.get_ref().peek(&mut first).await.map_err(HandshakeError::from)?;
+        if count == 0 {
+            return Err(HandshakeError::Closed);
+        }
+        if first != [HANDSHAKE_RECORD] {
+            return Err(failure::not_tls(stream, first).await);
+        }
+        let config = self.current().config(clients);
+        // Boxed: the future of every connection would have the size of a handshake.
+        let stream =
+            Box::pin(TlsAcceptor::from(config).accept(stream)).await.map_err(HandshakeError::from)?;
+        Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
+    }
+
+    fn current(&self) -> Arc<Material> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Material {
+    fn config(&self, clients: ClientCertificate) -> Arc<ServerConfig> {
+        match clients {
+            ClientCertificate::NotAsked => Arc::clone(&self.open),
+            ClientCertificate::Required => Arc::clone(&self.agents),
+        }
+    }
+}
