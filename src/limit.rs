@@ -12,6 +12,9 @@ pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that has proved nothing may take so many times as long as it may be silent, if bytes move: on 300 byte/s a TLS
+/// handshake and a request take some fifteen seconds.
+pub const TRICKLE_FACTOR: u32 = 6;
 /// A dial, an upgrade or a registration in all: on 300 byte/s a thousand streams are listed in less, and a peer that lets
 /// a byte through now and then is done with after it.
 pub const OPENING_TIMEOUT: Duration = Duration::from_secs(300);
@@ -531,8 +534,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub const DIAL_STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// And each of these steps is done within this, though bytes move: 30 KiB at 2,400 bit/s.
 pub const DIAL_STEP_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether bytes moved.
-pub const DIAL_LOOK: Duration = Duration::from_secs(1);
 /// Head of a proxy's answer. A longer one is none.
 pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// A proxy's URL: a name of 253 bytes, a user and a password.

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::meter::Metered;
+use super::options;
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
 use super::tls::client::ClientTls;
@@ -96,7 +97,7 @@ impl Dialer {
         let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         let connected = race::first(&addresses, |address| async move {
             let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            options::set(&stream)?;
             Ok(stream)
         });
         let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };

@@ -2,6 +2,7 @@
 
 use crate::limit;
 use crate::net::meter::Meter;
+use crate::net::patience::{Late, Patience};
 
 /// Why work was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,30 +15,19 @@ pub enum Stalled {
     Slow,
 }
 
-/// Does `work`, which moves the bytes that `meter` counts. What is given up is dropped.
-pub(in crate::net) async fn watch<T>(meter: &Meter, work: impl Future<Output = T>) -> Result<T, Stalled> {
-    tokio::pin!(work);
-    let looks_in = |time: std::time::Duration| time.as_millis().div_ceil(limit::DIAL_LOOK.as_millis());
-    let mut moved = total(meter);
-    let mut silent = 0_u128;
-    for _look in 0..looks_in(limit::DIAL_STEP_MAX) {
-        tokio::select! {
-            biased;
-            done = &mut work => return Ok(done),
-            () = tokio::time::sleep(limit::DIAL_LOOK) => {}
-        }
-        let now = total(meter);
-        silent = if now == moved { silent.saturating_add(1) } else { 0 };
-        moved = now;
-        if silent >= looks_in(limit::DIAL_STALL_TIMEOUT) {
-            return Err(Stalled::Silent);
+impl From<Late> for Stalled {
+    fn from(late: Late) -> Self {
+        match late {
+            Late::Silence(_) => Self::Silent,
+            Late::Whole(_) => Self::Slow,
         }
     }
-    Err(Stalled::Slow)
 }
 
-fn total(meter: &Meter) -> u64 {
-    meter.read().saturating_add(meter.written())
+/// Does `work`, which moves the bytes that `meter` counts. What is given up is dropped.
+pub(in crate::net) async fn watch<T>(meter: &Meter, work: impl Future<Output = T>) -> Result<T, Stalled> {
+    let patience = Patience { silence: limit::DIAL_STALL_TIMEOUT, whole: limit::DIAL_STEP_MAX };
+    Ok(patience.wait(meter, work).await?)
 }
 
 #[cfg(test)]
