@@ -120,8 +120,9 @@ impl Rate {
     }
 
     fn take(&mut self, seen: Option<u64>, full: bool) {
-        let (Some(seen), Some(known)) = (seen, self.per_second) else {
-            self.per_second = self.per_second.or(seen);
+        let Some(seen) = seen else { return };
+        let Some(known) = self.per_second else {
+            self.per_second = full.then_some(seen);
             return;
         };
         if seen > known {
@@ -193,6 +194,9 @@ mod tests {
                 way.push_back((free_at + round_trip, bytes));
                 rate.sent(at(now), Share::Bulk, bytes);
                 (most, largest) = (most.max(rate.used(Share::Bulk)), largest.max(bytes));
+            }
+            if rate.used(Share::Bulk) >= 1 << 20 {
+                rate.held_back();
             }
         }
         (most, largest, first)
