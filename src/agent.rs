@@ -13,6 +13,7 @@ mod heartbeat;
 pub mod identity;
 pub mod intake;
 pub mod jobs;
+mod metrics;
 pub mod pace;
 pub mod record;
 mod shutdown;
@@ -22,6 +23,7 @@ mod token;
 mod turns;
 pub(crate) mod uplink;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::task::JoinHandle;
@@ -31,6 +33,8 @@ use crate::exec::{Exec, Handlers, JobHandler};
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::Dialer;
+use crate::net::meter::Meter;
+use crate::net::monitor::{BindError, Monitor};
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
@@ -63,6 +67,9 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The metrics' listener.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
 }
 
 /// A running agent.
@@ -75,7 +82,16 @@ pub struct Agent {
     intake: JoinHandle<()>,
     jobs: jobs::Running,
     link: Option<JoinHandle<()>>,
+    monitor: Option<Watch>,
     socket: PathBuf,
+}
+
+/// The metrics' listener that runs.
+#[derive(Debug)]
+struct Watch {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Agent {
@@ -95,6 +111,11 @@ impl Agent {
 
     async fn start_with(config: Config, handlers: Handlers) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
+        // Before the outbox is opened, which a failure would have to close again.
+        let monitor = match config.metrics_listen {
+            Some(address) => Some(Monitor::bind(address).await?),
+            None => None,
+        };
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
@@ -139,6 +160,16 @@ impl Agent {
         };
         let socket = config.socket.clone();
         let intake = tokio::spawn(intake.run(listener));
+        let traffic = Meter::default();
+        let gauges = metrics::Gauges {
+            outbox: outbox.clone(),
+            state: state.clone(),
+            traffic: traffic.clone(),
+            intake: intake.abort_handle(),
+            stop_intake: stop_intake.clone(),
+            wall_clock: config.wall_clock,
+        };
+        let monitor = monitor.map(|monitor| Watch::start(monitor, gauges));
         let link = match (config.link, config.hubs.first()) {
             (LinkMode::On, Some(first)) => {
                 for warning in config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
@@ -146,7 +177,7 @@ impl Agent {
                 }
                 let tokens = (config.jwt == JwtMode::On)
                     .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
-                let dialer = Dialer { proxies: config.proxies.clone(), ..Dialer::default() };
+                let dialer = Dialer { proxies: config.proxies.clone(), traffic, ..Dialer::default() };
                 let connector = connect::Connector {
                     config,
                     tokens,
@@ -161,12 +192,17 @@ impl Agent {
             }
             (LinkMode::On | LinkMode::Off, _) => None,
         };
-        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, socket })
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, monitor, socket })
     }
 
     /// The local socket's path.
     pub fn socket(&self) -> &std::path::Path {
         &self.socket
+    }
+
+    /// Where metrics are answered, where they are.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().map(|monitor| monitor.address)
     }
 
     /// The outbox, for records of this program.
@@ -182,7 +218,7 @@ impl Agent {
         Ok(self.state.status(self.outbox.stat().await?))
     }
 
-    /// Stops in order: intake, jobs, link, outbox. Each step has a deadline.
+    /// Stops in order: intake, jobs, link, metrics, outbox. Each step has a deadline.
     ///
     /// # Errors
     /// Where the outbox could not be closed cleanly; what was durable stays so.
@@ -199,10 +235,22 @@ impl Agent {
         if let Some(link) = self.link {
             shutdown::step("link", limit, joined(link)).await;
         }
+        if let Some(monitor) = self.monitor {
+            monitor.stop.cancel();
+            shutdown::step("metrics", limit, joined(monitor.task)).await;
+        }
         match tokio::time::timeout(limit, self.outbox.close()).await {
             Ok(closed) => closed,
             Err(_late) => Err(StoreError::Degraded { reason: "the outbox did not close in time".to_owned() }),
         }
+    }
+}
+
+impl Watch {
+    fn start(monitor: Monitor, gauges: metrics::Gauges) -> Self {
+        let (address, stop) = (monitor.address(), CancellationToken::new());
+        let task = tokio::spawn(monitor.serve(gauges, stop.clone()));
+        Self { address, stop, task }
     }
 }
 

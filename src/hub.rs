@@ -15,6 +15,7 @@ pub mod import;
 pub(crate) mod ingest;
 mod jobs;
 mod listen;
+mod metrics;
 mod quota;
 mod registry;
 mod socket;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::limit;
+use crate::net::monitor::{BindError, Monitor};
 use crate::net::tls::server::{ClientCertificate, ServerTls, ServerTlsError};
 use crate::obs::{clock, descriptors, folder};
 use crate::time::HubTime;
@@ -72,6 +74,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The metrics' listener.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
 }
 
 /// What all tasks of one hub share.
@@ -104,6 +109,7 @@ pub struct Hub {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     agent_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     first_start: bool,
     writer: JoinHandle<()>,
     _lock: store::FolderLock,
@@ -124,6 +130,11 @@ impl Hub {
             Some(address) => Some(listen::bind(address).await?),
             None => None,
         };
+        let monitor = match config.metrics_listen {
+            Some(address) => Some(Monitor::bind(address).await?),
+            None => None,
+        };
+        let metrics_addr = monitor.as_ref().map(Monitor::address);
         let bound = |listener: &tokio::net::TcpListener| {
             listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })
         };
@@ -163,7 +174,10 @@ impl Hub {
             let clients = ClientCertificate::Required;
             shared.tasks.spawn(listen::serve(listener, routers.agents, clients, Arc::clone(&shared)));
         }
-        Ok(Self { shared, local_addr, agent_addr, first_start, writer, _lock: lock })
+        if let Some(monitor) = monitor {
+            shared.tasks.spawn(monitor.serve(Arc::clone(&shared), shared.stop.clone()));
+        }
+        Ok(Self { shared, local_addr, agent_addr, metrics_addr, first_start, writer, _lock: lock })
     }
 
     /// Where the API answers (and the agents, unless they have a listener of their own).
@@ -174,6 +188,11 @@ impl Hub {
     /// Where agents connect.
     pub fn agent_addr(&self) -> SocketAddr {
         self.agent_addr
+    }
+
+    /// Where metrics are answered without a token, where they are.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// Where the API answers, as a URL on this machine.

@@ -517,6 +517,17 @@ pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
 
+/// Connections to the metrics' listener at once: some scrapers and a person; one more takes the oldest one's place.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// From the accepted connection to the last byte of its answer: the time-out that Prometheus itself has for a scrape.
+pub const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head of one request for metrics: the least that hyper takes.
+pub const METRICS_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// What a page of metrics waits for the database or the outbox; then it comes without their figures.
+pub const METRICS_STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reasons that one of an agent's counters tells apart; what comes beyond counts as `other`. The error table has 36.
+pub const METRICS_REASONS_MAX: usize = 80;
+
 /// How long a name's addresses are waited for: the resolver's own two attempts of 5 s, as resolv.conf(5) has them.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lookups under way at once: one for each hub of an agent, and for its proxies.

@@ -4,6 +4,7 @@ pub mod dial;
 #[cfg(feature = "agent")]
 pub mod http;
 pub mod meter;
+pub mod monitor;
 pub mod options;
 pub mod patience;
 pub mod proxy;

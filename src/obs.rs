@@ -1,8 +1,10 @@
-//! What touches the machine on everybody's behalf: clocks, randomness, the heap, file descriptors and logging.
+//! What touches the machine on everybody's behalf: clocks, randomness, the heap, file descriptors and logging. And the form
+//! that figures are shown in.
 
 pub mod clock;
 #[cfg(feature = "hub")]
 pub mod descriptors;
+pub mod exposition;
 pub mod folder;
 #[cfg(feature = "agent")]
 pub mod heap;

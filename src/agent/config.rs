@@ -10,6 +10,7 @@ mod raw;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -168,6 +169,8 @@ pub struct Config {
     pub operator_keys: Option<OperatorKeys>,
     /// The only kinds of job that are run; `None`: every kind there is a handler for.
     pub kinds: Option<BTreeSet<String>>,
+    /// Where metrics are answered; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// How log lines look.
     pub log_format: Format,
     /// The least severe level that is logged; `None` leaves it to the command line.
@@ -197,6 +200,7 @@ impl Config {
             exec: ExecSettings::default(),
             operator_keys: None,
             kinds: None,
+            metrics_listen: None,
             log_format: Format::Text,
             log_level: None,
             wall_clock: crate::obs::clock::wall_now,
@@ -290,6 +294,8 @@ impl Config {
         config.check_times(raw, origin)?;
         outbox::check(&mut config.outbox, &raw.outbox, origin)?;
         config.check_jobs(raw, origin)?;
+        config.metrics_listen =
+            raw.metrics.listen.as_deref().map(|text| origin.address("metrics.listen", text)).transpose()?;
         config.check_log(raw, origin)?;
         Ok(config)
     }
@@ -423,6 +429,11 @@ impl Origin<'_> {
 
     fn size(&self, key: &str, value: Option<&Scalar>) -> Result<Option<u64>, ConfigError> {
         value.map(|value| value.bytes().map_err(|error| self.wrong(key, error.to_string()))).transpose()
+    }
+
+    fn address(&self, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+        let wrong = |_| self.wrong(key, format!("`{text}` is not an address and port like 127.0.0.1:9440"));
+        text.parse().map_err(wrong)
     }
 
     fn kinds(&self, kinds: &[String]) -> Result<BTreeSet<String>, ConfigError> {

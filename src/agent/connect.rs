@@ -133,7 +133,11 @@ impl Connector {
         };
         let Dialled { link, nonce, key, token } = match dialled {
             Ok(dialled) => dialled,
-            Err(error) => return refused(&error),
+            Err(error) => {
+                let outcome = refused(&error);
+                self.state.count_end(|ends| ends.upgrades_failed.add(&outcome.code));
+                return outcome;
+            }
         };
         self.state.count(|counters| counters.upgrades = counters.upgrades.saturating_add(1));
         let streams = match self.outbox.streams().await {
@@ -163,6 +167,10 @@ impl Connector {
             operator_keys: self.config.operator_keys.clone(),
         };
         let outcome = Uplink::new(link, session, with).run().await;
+        self.state.count_end(|ends| {
+            let tally = if outcome.verified() { &mut ends.sessions } else { &mut ends.registrations_failed };
+            tally.add(outcome.reason());
+        });
         if let (true, TokenFate::Refused, Some(tokens)) = (outcome.verified(), token, &self.tokens) {
             tokens.refused();
         }

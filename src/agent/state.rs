@@ -3,6 +3,8 @@
 //! One shared value behind a short lock that is never held across an await. `Saved` is what outlives the process; it
 //! is written only after a verified RegisterAck.
 
+mod tally;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::outbox::Stat;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
+
+pub use tally::Tally;
 
 /// The outbox row that holds [`Saved`].
 pub const SAVED_ROW: &str = "session";
@@ -32,6 +36,24 @@ pub enum LinkState {
     Revoked,
     /// The outbox takes nothing more until a restart.
     Degraded,
+}
+
+impl LinkState {
+    /// What the link itself can be; that the outbox is degraded is another matter.
+    pub const OF_THE_LINK: [Self; 5] =
+        [Self::Connected, Self::Reconnecting, Self::Disconnected, Self::NoIdentity, Self::Revoked];
+
+    /// The name in JSON and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Disconnected => "disconnected",
+            Self::NoIdentity => "no_identity",
+            Self::Revoked => "revoked",
+            Self::Degraded => "degraded",
+        }
+    }
 }
 
 /// What outlives the process.
@@ -91,6 +113,20 @@ pub struct Counters {
     pub operator_refusals: u64,
 }
 
+/// What ended since the start. Connections by a name of the error table, or `link`, `folder`, `rotated`, `rolled_back`,
+/// `closed`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Attempts that the hub did not answer with an upgrade.
+    pub upgrades_failed: Tally,
+    /// Connections that were upgraded and never registered.
+    pub registrations_failed: Tally,
+    /// Registered sessions.
+    pub sessions: Tally,
+    /// Jobs, by the state they ended in.
+    pub jobs: Tally,
+}
+
 /// The object of `agent status --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -144,6 +180,7 @@ struct Inner {
     /// The last error of each hub since the last session: what is the same again is not worth a warning.
     failures: BTreeMap<Option<String>, LastError>,
     counters: Counters,
+    ends: Ends,
     jobs: BTreeMap<String, u64>,
 }
 
@@ -205,6 +242,16 @@ impl State {
     /// Changes the counters.
     pub fn count(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.lock().counters);
+    }
+
+    /// Something ended.
+    pub fn count_end(&self, change: impl FnOnce(&mut Ends)) {
+        change(&mut self.lock().ends);
+    }
+
+    /// What ended so far.
+    pub fn ends(&self) -> Ends {
+        self.lock().ends.clone()
     }
 
     /// What jobs there are.

@@ -90,7 +90,10 @@ fn listen(kind: SignalKind) -> Result<Signal, CliError> {
 }
 
 fn announce(agent: &Agent, ready_file: Option<&Path>, global: &Global) -> Result<(), CliError> {
-    let event = serde_json::json!({"event": "ready", "socket": agent.socket()});
+    let mut event = serde_json::json!({"event": "ready", "socket": agent.socket()});
+    if let (Some(address), Some(event)) = (agent.metrics_addr(), event.as_object_mut()) {
+        event.insert("metrics".to_owned(), address.to_string().into());
+    }
     if global.json {
         print_line(&event.to_string())?;
     } else {

@@ -113,9 +113,10 @@ pub(super) fn start_error(error: &StartError) -> CliError {
         StartError::Socket(SocketError::TooLong { .. } | SocketError::Occupied { .. }) => {
             CliError::new(Exit::Config, error)
         }
-        StartError::Data { .. } | StartError::Store(_) | StartError::Socket(SocketError::Io { .. }) => {
-            CliError::new(Exit::Io, error)
-        }
+        StartError::Data { .. }
+        | StartError::Store(_)
+        | StartError::Socket(SocketError::Io { .. })
+        | StartError::Metrics(_) => CliError::new(Exit::Io, error),
     }
 }
 

@@ -99,6 +99,9 @@ fn ready_line(hub: &Hub) -> serde_json::Value {
     {
         line.insert("agent_listen".to_owned(), json!(hub.agent_addr().to_string()));
     }
+    if let (Some(address), Some(line)) = (hub.metrics_addr(), line.as_object_mut()) {
+        line.insert("metrics".to_owned(), json!(address.to_string()));
+    }
     line
 }
 
@@ -130,7 +133,7 @@ fn start_error(error: StartError) -> CliError {
     let exit = match &error {
         StartError::Store(error) => store_exit(error),
         StartError::Tls(_) => Exit::Config,
-        StartError::Token { .. } | StartError::Listen { .. } => Exit::Io,
+        StartError::Token { .. } | StartError::Listen { .. } | StartError::Metrics(_) => Exit::Io,
     };
     CliError::new(exit, error)
 }

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::id::AgentId;
 use crate::limit;
+use crate::obs::exposition::Page;
 use crate::obs::{clock, random};
 use crate::wire::error::ErrorCode;
 
@@ -211,6 +212,26 @@ impl Admission {
             Some(departure) => departure.spread.wait(departure.next.fetch_add(1, Ordering::Relaxed), draw()),
             None => limit::RETURN_PAUSE,
         }
+    }
+
+    pub(super) fn metrics(&self, page: &mut Page) {
+        let doors = self.0.doors();
+        let bounds = doors.handshakes.bounds();
+        page.gauge("outpost_hub_sessions_max", "Sessions that there is room for.").is(bounds.sessions);
+        page.gauge("outpost_hub_unproven_sockets", "Connections that have proved nothing.")
+            .is(doors.sockets.len());
+        page.gauge("outpost_hub_unproven_sockets_max", "As many of them as there is room for.")
+            .is(doors.sockets.bound());
+        page.counter("outpost_hub_unproven_sockets_dropped_total", "Those that had to go for another.")
+            .is(self.0.sockets_dropped.value());
+        page.gauge("outpost_hub_handshakes", "Upgraded connections that are not registered yet.")
+            .is(doors.handshakes.len());
+        page.gauge("outpost_hub_handshakes_max", "As many of them as there is room for.").is(bounds.all);
+        page.counter(
+            "outpost_hub_handshakes_dropped_total",
+            "Those that had to go for another of their agent.",
+        )
+        .is(self.0.handshakes_dropped.value());
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -1,6 +1,7 @@
 //! The HTTP API: JSON, an admin token as bearer, errors as `{"error", "message"}`.
 //!
-//! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token.
+//! `/healthz` (the process answers) and `/readyz` (the database commits) ask for no token; `/metrics` does, as it is for
+//! those who have no listener of their own for it.
 
 mod bundles;
 mod identity;
@@ -22,6 +23,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::id::{AgentName, Lane, RecordId};
+use crate::net::monitor::{Readiness, Watched as _};
+use crate::obs::exposition;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::decode32;
 use crate::wire::message::SignatureMode;
@@ -35,6 +38,7 @@ const PAGE: u32 = 1000;
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let guarded = Router::new()
         .route("/v1/status", get(status))
+        .route("/metrics", get(metrics))
         .route("/v1/agents", get(agents).post(add_agent))
         .route("/v1/agents/{name}", get(agent).delete(remove_agent))
         .route("/v1/agents/{name}/records", get(records))
@@ -113,13 +117,15 @@ async fn authorize(State(shared): State<Arc<Shared>>, request: Request, next: Ne
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    if shared.stop.is_cancelled() {
-        return error(503, ErrorCode::GoingAway.name(), ErrorCode::GoingAway.text());
+    match shared.readiness().await {
+        Readiness::Ready(body) => Json(body).into_response(),
+        Readiness::NotReady(body) => (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response(),
     }
-    match shared.store.ready().await {
-        Ok(()) => Json(json!({"ready": true})).into_response(),
-        Err(failure) => error(503, ErrorCode::StorageFull.name(), &format!("{failure}; acks are withheld")),
-    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let page = shared.page().await.into_text();
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response()
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Answer {

@@ -56,8 +56,17 @@ pub struct Config {
     pub admission: AdmissionConfig,
     /// What each agent may use.
     pub quota: QuotaConfig,
+    /// Where metrics are answered; `None`: nowhere but to operators, at the API.
+    pub metrics_listen: Option<SocketAddr>,
     /// The `[log]` section.
     pub log: LogConfig,
+}
+
+/// The `[metrics]` section as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsFile {
+    listen: Option<String>,
 }
 
 /// How the log looks.
@@ -132,6 +141,8 @@ struct File {
     #[serde(default)]
     quota: QuotaFile,
     #[serde(default)]
+    metrics: MetricsFile,
+    #[serde(default)]
     log: LogConfig,
 }
 
@@ -149,6 +160,7 @@ impl Default for Config {
             write_timeout: limit::WRITE_TIMEOUT,
             admission: AdmissionConfig::default(),
             quota: QuotaConfig::default(),
+            metrics_listen: None,
             log: LogConfig::default(),
         }
     }
@@ -181,6 +193,7 @@ impl Config {
         if let Some(urls) = variable("OUTPOST_PUBLIC_URLS") {
             settings.public_urls = Some(urls.split(',').map(|url| url.trim().to_owned()).collect());
         }
+        set("OUTPOST_METRICS_LISTEN", &mut settings.metrics.listen);
         set("OUTPOST_LOG_LEVEL", &mut settings.log.level);
         settings.tls.overlay_environment(&variable);
         settings.limits.overlay_environment(&variable);
@@ -240,6 +253,7 @@ impl File {
             write_timeout: defaults.write_timeout,
             admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,
             quota: self.quota.check()?,
+            metrics_listen: address("metrics.listen", self.metrics.listen)?,
             log: self.log,
         })
     }

@@ -1,10 +1,12 @@
-//! Counters of one hub, shown by `GET /v1/status`.
+//! Counters of one hub, shown by `GET /v1/status` and, under their Prometheus names, by `metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
+
+use crate::net::meter::Meter;
 
 /// All of them; they only grow.
 #[derive(Debug, Default)]
@@ -26,6 +28,10 @@ pub(super) struct Counters {
     pub(super) records_in: Counter,
     pub(super) bundles_in: Counter,
     pub(super) unknown_messages: Counter,
+    /// Upgrades and tokens that were refused with a status.
+    pub(super) requests_refused: ByName,
+    /// Bytes through the listeners.
+    pub(super) traffic: Meter,
 }
 
 /// A number that only grows.
@@ -51,8 +57,12 @@ impl ByName {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
     }
 
+    pub(super) fn values(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn value(&self) -> Value {
-        json!(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        json!(self.values())
     }
 }
 

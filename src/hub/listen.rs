@@ -130,7 +130,8 @@ impl Accepted {
             tracing::debug!(%error, "an option of the socket was refused");
         }
         let connection = async {
-            if let Some(stream) = secured(Metered::new(stream), address, clients, &shared).await {
+            let stream = Metered::within(stream, shared.counters.traffic.clone());
+            if let Some(stream) = secured(stream, address, clients, &shared).await {
                 http(stream, address, place.clone(), router, &shared).await;
             }
         };

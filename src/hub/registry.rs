@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::id::{AgentId, InstanceId, KeyId, SessionId};
+use crate::id::{AgentId, InstanceId, KeyId, Lane, SessionId};
 use crate::time::{BootTime, ClockOffset, HubTime};
 use crate::wire::error::ErrorCode;
-use crate::wire::message::Heartbeat;
+use crate::wire::message::{Heartbeat, LaneDepth};
 
 use super::clones::{Clones, Replaced};
 
@@ -186,6 +186,20 @@ impl Registry {
         if let Some(entry) = self.session(agent) {
             entry.ring();
         }
+    }
+
+    /// What waits at all agents together, by their newest heartbeats and lane.
+    pub(super) fn depths(&self) -> [LaneDepth; Lane::ALL.len()] {
+        let sessions: Vec<_> = self.inner().sessions.values().cloned().collect();
+        let mut sums = [LaneDepth::default(); Lane::ALL.len()];
+        for entry in sessions {
+            let heartbeat = entry.heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
+            for (sum, depth) in sums.iter_mut().zip(heartbeat.iter().flat_map(|heartbeat| heartbeat.depth)) {
+                sum.records = sum.records.saturating_add(depth.records);
+                sum.bytes = sum.bytes.saturating_add(depth.bytes);
+            }
+        }
+        sums
     }
 
     /// How many there are.

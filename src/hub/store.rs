@@ -20,6 +20,7 @@ mod seal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use login::{Login, Welcome};
 pub use records::{Cursor, Item, ItemContent, Page};
 pub use rotation::Kept;
 pub use status::{Access, GapRow, InstanceRow, KeyRow, LossRow, StreamRow};
+pub use totals::Totals;
 
 use seal::Sealer;
 

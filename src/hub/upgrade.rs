@@ -109,6 +109,7 @@ async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<
 fn refuse(shared: &Shared, address: SocketAddr, refusal: Refusal) -> Response<Body> {
     let Refusal { code, detail, .. } = &refusal;
     shared.counters.auth_failed.add(code.name());
+    shared.counters.requests_refused.add(code.name());
     tracing::info!(%address, error = code.name(), %detail, "an agent was not let in");
     refusal.into_response()
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use super::meter::Metered;
+use super::meter::{Meter, Metered};
 use super::options;
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
@@ -57,6 +57,8 @@ pub struct Dialer {
     pub proxies: Proxies,
     /// Who knows the addresses.
     pub resolver: Resolver,
+    /// Adds up the bytes of all its connections.
+    pub traffic: Meter,
 }
 
 /// A connection to whoever answers at a route.
@@ -101,7 +103,7 @@ impl Dialer {
             Ok(stream)
         });
         let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };
-        connected.await.map(Metered::new).map_err(failed)
+        connected.await.map(|stream| Metered::within(stream, self.traffic.clone())).map_err(failed)
     }
 
     async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Stream, DialError> {

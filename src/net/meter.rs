@@ -1,5 +1,7 @@
 //! A stream that counts what passes its socket and notes when, so that time-outs and rates can count bytes moved. It lies
 //! below TLS.
+//!
+//! What streams have in common is counted a second time where they are made [`Metered::within`] a total.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub struct Meter(Arc<Counts>);
 struct Counts {
     read: Way,
     written: Way,
+    /// Where the same is added up over many streams.
+    total: Option<Meter>,
 }
 
 /// One direction.
@@ -49,12 +53,30 @@ impl Way {
 
 impl Default for Meter {
     fn default() -> Self {
-        let now = boot_now();
-        Self(Arc::new(Counts { read: Way::new(now), written: Way::new(now) }))
+        Self::of(None)
     }
 }
 
 impl Meter {
+    fn of(total: Option<Self>) -> Self {
+        let now = boot_now();
+        Self(Arc::new(Counts { read: Way::new(now), written: Way::new(now), total }))
+    }
+
+    fn count_read(&self, bytes: usize) {
+        self.0.read.count(bytes);
+        if let Some(total) = &self.0.total {
+            total.count_read(bytes);
+        }
+    }
+
+    fn count_written(&self, bytes: usize) {
+        self.0.written.count(bytes);
+        if let Some(total) = &self.0.total {
+            total.count_written(bytes);
+        }
+    }
+
     /// Bytes received.
     pub fn read(&self) -> u64 {
         self.0.read.bytes.load(Ordering::Relaxed)
@@ -94,6 +116,11 @@ impl<S> Metered<S> {
         Self { inner, meter: Meter::default() }
     }
 
+    /// Counts from zero, and into `total`, too.
+    pub fn within(inner: S, total: Meter) -> Self {
+        Self { inner, meter: Meter::of(Some(total)) }
+    }
+
     /// Sees what this stream counts.
     pub fn meter(&self) -> Meter {
         self.meter.clone()
@@ -113,7 +140,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.meter.0.read.count(buffer.filled().len().saturating_sub(before));
+        self.meter.count_read(buffer.filled().len().saturating_sub(before));
         result
     }
 }
@@ -126,7 +153,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     ) -> Poll<std::io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &result {
-            self.meter.0.written.count(*count);
+            self.meter.count_written(*count);
         }
         result
     }
@@ -137,5 +164,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn streams_within_a_total_are_counted_each_and_together() {
+        let total = Meter::default();
+        let (near, far) = tokio::io::duplex(64);
+        let (mut near, mut far) = (Metered::within(near, total.clone()), Metered::within(far, total.clone()));
+        near.write_all(b"seven b").await.unwrap();
+        far.read_exact(&mut [0; 7]).await.unwrap();
+        far.write_all(b"two").await.unwrap();
+        let of = |meter: &Meter| (meter.read(), meter.written());
+        assert_eq!((of(&near.meter()), of(&far.meter()), of(&total)), ((0, 7), (7, 3), (7, 10)));
     }
 }

@@ -5,6 +5,7 @@
 //! everything is acked, its spans are gone and no gap of it waits.
 
 mod gaps;
+mod losses;
 mod per_lane;
 mod stream;
 
@@ -14,6 +15,7 @@ use crate::id::{Epoch, Lane, StreamId};
 use crate::wire::message::{Gap, StreamMark, StreamState};
 
 use gaps::Gaps;
+use losses::Losses;
 
 pub use gaps::GapChange;
 pub use per_lane::PerLane;
@@ -25,12 +27,14 @@ pub struct Ledger {
     current: PerLane<Epoch>,
     streams: BTreeMap<StreamId, Stream>,
     gaps: Gaps,
+    losses: Losses,
 }
 
 impl Ledger {
     /// A ledger whose lanes have these current epochs and nothing else.
     pub fn new(current: PerLane<Epoch>) -> Self {
-        let mut ledger = Self { current, streams: BTreeMap::new(), gaps: Gaps::default() };
+        let mut ledger =
+            Self { current, streams: BTreeMap::new(), gaps: Gaps::default(), losses: Losses::default() };
         for lane in Lane::ALL {
             ledger.streams.insert(ledger.current(lane), Stream::default());
         }
@@ -163,6 +167,21 @@ impl Ledger {
     /// Takes note of a change that is durable.
     pub fn apply_gaps(&mut self, change: &GapChange) {
         self.gaps.apply(change);
+    }
+
+    /// Counts a loss that is new.
+    pub fn count_loss(&mut self, gap: &Gap) {
+        self.losses.add(gap);
+    }
+
+    /// Counts what a change declares lost that was not before.
+    pub fn count_losses(&mut self, change: &GapChange) {
+        self.losses.add_change(change);
+    }
+
+    /// Records that were counted as lost, by lane and reason.
+    pub fn losses(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.losses.by_name()
     }
 
     /// Takes the gaps out that a mark of the hub covers, and cuts the one it stands in.

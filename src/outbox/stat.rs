@@ -20,6 +20,9 @@ pub struct Stat {
     /// Records those gaps stand for.
     #[serde(default)]
     pub lost: u64,
+    /// Records that were declared lost since the outbox was opened, by lane and reason.
+    #[serde(default)]
+    pub losses: BTreeMap<String, BTreeMap<String, u64>>,
     /// Whether a failure made the store refuse durable work until a restart.
     pub degraded: bool,
 }

@@ -36,6 +36,8 @@ mod job_agent;
 mod job_cli;
 #[cfg(feature = "hub")]
 mod jobs;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod metrics;
 #[cfg(feature = "agent")]
 mod operator;
 #[cfg(feature = "hub")]

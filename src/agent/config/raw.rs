@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) outbox: RawOutbox,
     pub(super) heartbeat: RawHeartbeat,
     pub(super) jobs: RawJobs,
+    pub(super) metrics: RawMetrics,
     pub(super) log: RawLog,
 }
 
@@ -96,6 +97,12 @@ pub(super) struct RawJobs {
     pub(super) grace: Option<String>,
     pub(super) operator_keys: Option<Vec<String>>,
     pub(super) kinds: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -181,7 +188,7 @@ impl Raw {
 
     /// `OUTPOST_<SECTION>_<KEY>`; keys outside a section have none. Values are checked with all others.
     pub(super) fn overlay_environment(&mut self, environment: &impl Fn(&str) -> Option<String>) {
-        let texts: [(&str, &mut Option<String>); 17] = [
+        let texts: [(&str, &mut Option<String>); 18] = [
             ("OUTPOST_LINK", &mut self.link),
             ("OUTPOST_HUB_JWT", &mut self.hub.jwt),
             ("OUTPOST_HUB_ALLOW_INSECURE", &mut self.hub.allow_insecure),
@@ -197,6 +204,7 @@ impl Raw {
             ("OUTPOST_HEARTBEAT_INTERVAL", &mut self.heartbeat.interval),
             ("OUTPOST_JOBS_USER", &mut self.jobs.user),
             ("OUTPOST_JOBS_GRACE", &mut self.jobs.grace),
+            ("OUTPOST_METRICS_LISTEN", &mut self.metrics.listen),
             ("OUTPOST_LOG_LEVEL", &mut self.log.level),
             ("OUTPOST_LOG_FORMAT", &mut self.log.format),
         ];

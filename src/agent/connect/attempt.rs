@@ -8,6 +8,7 @@ use crate::net::stream::Stream;
 use crate::net::upgrade::{Greeting, upgrade};
 use crate::net::ws::Link;
 use crate::obs::random;
+use crate::wire::error::ErrorCode;
 use crate::wire::key::KeyFile;
 use crate::wire::signed_upgrade::UpgradeClaim;
 
@@ -55,6 +56,8 @@ impl Connector {
             match choice.refused(means, &refusal, (self.config.wall_clock)()) {
                 Next::Now(next) => {
                     tracing::debug!(%refusal, ?next, "the hub is asked again with another credential");
+                    let reason = refusal.code.map_or("link", ErrorCode::name);
+                    self.state.count_end(|ends| ends.upgrades_failed.add(reason));
                     if choice.proof != next.proof {
                         token = TokenFate::Refused;
                     }

@@ -179,6 +179,7 @@ impl Actor {
         if let Some(latest) = &mut self.latest {
             latest.settled(job);
         }
+        self.with.state.count_end(|ends| ends.jobs.add(state.name()));
         tracing::info!(%job, state = state.name(), "a job is over");
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Settings that only the machine's own files, environment and flags decide: what says who may give orders, where the hub
-//! is, whom to trust there, and what may be run how. A config snapshot that names one is refused, whoever signed it.
+//! is, whom to trust there, where the agent listens, and what may be run how. A config snapshot that names one is refused,
+//! whoever signed it.
 //!
 //! Looked for among the document's keys and those of its sections, by every entry as it stands there: one that is named
 //! twice, or written with a dot, is no way around it. What lies deeper (a schedule's job and its payload) is no setting.
@@ -8,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use std::fmt;
 
 /// Local with everything below them.
-const SECTIONS: [&str; 5] = ["data", "socket", "link", "hub", "tls"];
+const SECTIONS: [&str; 6] = ["data", "socket", "link", "hub", "tls", "metrics"];
 /// Local in whichever section they stand.
 const KEYS: [&str; 17] = [
     "operator_keys",
@@ -130,6 +131,7 @@ mod tests {
             (r#"{"hub.urls": []}"#, "hub.urls"),
             (r#"{"self_update": {"release_keys": []}}"#, "self_update.release_keys"),
             (r#"{"outbox": {"key_file": "/x"}}"#, "outbox.key_file"),
+            (r#"{"metrics": {"listen": "0.0.0.0:9440"}}"#, "metrics"),
             (r#"{"operator_keys": 7}"#, "operator_keys"),
         ] {
             assert_eq!(find(document.as_bytes()).unwrap().as_deref(), Some(expected), "{document}");

@@ -50,6 +50,11 @@ impl Outcome {
         self.registered_at.is_some()
     }
 
+    /// Why it ended, in a word.
+    pub(in crate::agent) fn reason(&self) -> &str {
+        if self.code.is_empty() { "closed" } else { &self.code }
+    }
+
     pub(super) fn registered(&mut self, now: BootTime, hints: Option<RetryHints>) {
         self.registered_at = Some(now);
         self.hints = hints;

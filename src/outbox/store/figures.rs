@@ -13,6 +13,7 @@ impl Store {
         let mut stat = Stat {
             gaps: self.ledger.gaps().count() as u64,
             lost: self.ledger.gaps().map(|gap| gap.records).fold(0, u64::saturating_add),
+            losses: self.ledger.losses(),
             degraded: self.poisoned.is_some(),
             disk_bytes: if self.ballast == Ballast::Held { limit::BALLAST_BYTES } else { 0 },
             ..Stat::default()

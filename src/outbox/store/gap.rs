@@ -60,21 +60,28 @@ pub(super) fn remove_declared(host: &dyn Host, dir: &Path, ledger: &mut Ledger) 
 impl Store {
     /// Says durably that unacked numbers will not come. Only then may the caller remove what they stand for.
     pub(super) fn declare(&mut self, gap: Gap) -> Result<(), Fault> {
+        let change = self.declare_again(gap)?;
+        self.ledger.count_losses(&change);
+        Ok(())
+    }
+
+    /// As [`Self::declare`], of what was counted as lost before.
+    pub(super) fn declare_again(&mut self, gap: Gap) -> Result<GapChange, Fault> {
         let change = self.ledger.plan_gap(&gap);
         if change.is_empty() {
-            return Ok(());
+            return Ok(change);
         }
         #[cfg(test)]
         if mutant::active(Mutant::GapNotKept) {
             self.ledger.apply_gaps(&change);
-            return Ok(());
+            return Ok(change);
         }
         if let Some(core) = &mut self.core {
             put_rows(core, &change);
         }
         self.commit_core(None)?;
         self.ledger.apply_gaps(&change);
-        Ok(())
+        Ok(change)
     }
 
     /// Keeps what the hub is to be told of numbers it had acked and lost.
@@ -86,6 +93,7 @@ impl Store {
             }
             store.commit_core(None)?;
             store.ledger.insert_gap(gap);
+            store.ledger.count_loss(&gap);
             Ok(())
         })
     }

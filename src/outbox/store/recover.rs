@@ -152,6 +152,7 @@ fn recover(
         ledger.insert_gap(*gap);
     }
     for gap in &lost {
+        ledger.count_loss(gap);
         let (key, value) = core::gap_row(gap);
         core.put(&key, &value);
     }

@@ -99,7 +99,7 @@ impl Store {
             if let Some(held) = store.ledger.stream_mut(stream) {
                 held.next = to.saturating_add(1);
             }
-            store.declare(Gap { stream, from, to, ..*lost })
+            store.declare_again(Gap { stream, from, to, ..*lost }).map(|_change| ())
         })
     }
 

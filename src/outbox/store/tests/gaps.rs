@@ -44,6 +44,9 @@ async fn a_reader_meets_the_gap_where_the_records_were() {
         declare(&outbox, gap(stream, 91, 120)).await;
         streams.push(stream);
     }
+    let losses = outbox.stat().await.unwrap().losses;
+    let evicted = |lane: Lane| losses[lane.name()]["evicted"];
+    assert_eq!(Lane::ALL.map(evicted), [30; 3], "unacked numbers that exist, each once");
     outbox.close().await.unwrap();
     for _ in 0..2 {
         let outbox = open(dir.path());
@@ -55,6 +58,7 @@ async fn a_reader_meets_the_gap_where_the_records_were() {
         }
         let stat = outbox.stat().await.unwrap();
         assert_eq!((stat.gaps, stat.lane(Lane::Logs).records), (9, 60));
+        assert!(stat.losses.is_empty(), "they were lost before this opening: {stat:?}");
         let ranges = outbox.ranges().await.unwrap();
         let ranges: Vec<_> = ranges.iter().map(|range| (range.first, range.last, range.count)).collect();
         assert_eq!(ranges, [(21, 40, 20), (51, 90, 40)].repeat(3));
