@@ -130,7 +130,7 @@ fn a_large_frame_keeps_a_session_alive_while_it_comes() {
 fn what_is_on_a_slow_line_is_waited_for_beyond_the_time_without_an_ack() {
     let mut world = World::with(&[(LOGS, 5_000)]);
     world.commits = false;
-    register_slowly(&mut world, Duration::from_secs(4));
+    register_slowly(&mut world, Duration::from_secs(2));
     let begun = world.now;
     world.run(limit::NO_ACK_TIMEOUT + SECOND);
     assert_eq!(world.agent_closed(), None, "it is on its way yet");
