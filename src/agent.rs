@@ -16,6 +16,7 @@ pub mod jobs;
 mod metrics;
 pub mod pace;
 pub mod record;
+pub mod relay;
 mod shutdown;
 mod snapshot;
 pub mod state;
@@ -30,19 +31,23 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exec::{Exec, Handlers, JobHandler};
-use crate::id::InstanceId;
+use crate::id::{HandlerName, InstanceId, ParseIdError};
 use crate::limit;
 use crate::net::dial::Dialer;
 use crate::net::meter::Meter;
 use crate::net::monitor::{BindError, Monitor};
+use crate::net::tls::client::{ClientTls, SettingsError};
+use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
 
 use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
+use relay::{Inbox, Line, RelayClient, RelayHandler, RelayHandlers};
 use state::{SAVED_ROW, Saved, State, Status};
 use token::keeper::Keeper;
+use uplink::Relaying;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -67,6 +72,15 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The name of a handler of relayed messages.
+    #[error(transparent)]
+    HandlerName(ParseIdError),
+    /// Too many of them.
+    #[error("{0} handlers of relayed messages, the limit is {most}; let one take several kinds of messages", most = limit::RELAY_HANDLERS_MAX)]
+    Handlers(usize),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] SettingsError),
     /// The metrics' listener.
     #[error(transparent)]
     Metrics(#[from] BindError),
@@ -84,6 +98,7 @@ pub struct Agent {
     link: Option<JoinHandle<()>>,
     monitor: Option<Watch>,
     socket: PathBuf,
+    relaying: Relaying,
 }
 
 /// The metrics' listener that runs.
@@ -98,7 +113,8 @@ impl Agent {
     /// An agent with handlers of its own, besides `exec`.
     pub fn builder(config: Config) -> Builder {
         let exec = Exec::new(config.exec.clone());
-        Builder { handlers: Handlers::new().with(EXEC, exec), config }
+        let handlers = Handlers::new().with(EXEC, exec);
+        Builder { handlers, config, relay: Ok(RelayHandlers::default()) }
     }
 
     /// Starts an agent that runs jobs of the kind `exec` only. Needs a tokio runtime.
@@ -109,7 +125,11 @@ impl Agent {
         Self::builder(config).start().await
     }
 
-    async fn start_with(config: Config, handlers: Handlers) -> Result<Self, StartError> {
+    async fn start_with(
+        config: Config,
+        handlers: Handlers,
+        relay: RelayHandlers,
+    ) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
         // Before the outbox is opened, which a failure would have to close again.
         let monitor = match config.metrics_listen {
@@ -120,20 +140,16 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
         identity::warn_of(&config.identity_files());
+        let floor = TimeFloor::default();
+        let tls = ClientTls::with_time(&config.tls, config.wall_clock, floor.clone())?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let identity = identity::load(&config.identity_files()).ok();
         let agent = identity.as_ref().map(|identity| identity.key.agent_id);
         let options = Options { agent, ..config.outbox.clone() };
         let outbox = open(outbox_folder(&config.data), options).await?;
         let state = restore(&outbox, config.operator_keys.as_ref()).await?;
-        let listener = match intake::bind(&config.socket).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                // A dropped handle gives the folder back only some time later: the next start would find it locked.
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        floor.rise(state.time_floor());
+        let listener = or_close(&outbox, intake::bind(&config.socket).await).await?;
         let with = jobs::Surroundings {
             outbox: outbox.clone(),
             state: state.clone(),
@@ -142,13 +158,8 @@ impl Agent {
             operator_keys: config.operator_keys.clone(),
         };
         let handlers = handlers.only(config.kinds.clone());
-        let (jobs, running_jobs) = match jobs::start(config.jobs, handlers, with).await {
-            Ok(started) => started,
-            Err(error) => {
-                outbox.close().await?;
-                return Err(error.into());
-            }
-        };
+        let (jobs, running_jobs) = or_close(&outbox, jobs::start(config.jobs, handlers, with).await).await?;
+        let relaying = Relaying { line: Line::default(), inbox: Inbox::start(relay) };
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {
@@ -177,14 +188,17 @@ impl Agent {
                 }
                 let tokens = (config.jwt == JwtMode::On)
                     .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
-                let dialer = Dialer { proxies: config.proxies.clone(), traffic, ..Dialer::default() };
+                let dialer =
+                    Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
                 let connector = connect::Connector {
                     config,
                     tokens,
                     dialer,
+                    floor,
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,
+                    relaying: relaying.clone(),
                     stop: stop_link.clone(),
                     instance: InstanceId::from_bytes(random::bytes()),
                 };
@@ -192,7 +206,8 @@ impl Agent {
             }
             (LinkMode::On | LinkMode::Off, _) => None,
         };
-        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, monitor, socket })
+        let jobs = running_jobs;
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs, link, monitor, socket, relaying })
     }
 
     /// The local socket's path.
@@ -208,6 +223,11 @@ impl Agent {
     /// The outbox, for records of this program.
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Sends messages to other agents.
+    pub fn relay(&self) -> RelayClient {
+        RelayClient::new(self.relaying.line.clone())
     }
 
     /// What `agent status` shows.
@@ -235,6 +255,7 @@ impl Agent {
         if let Some(link) = self.link {
             shutdown::step("link", limit, joined(link)).await;
         }
+        shutdown::step("handlers of relayed messages", limit, self.relaying.inbox.stop()).await;
         if let Some(monitor) = self.monitor {
             monitor.stop.cancel();
             shutdown::step("metrics", limit, joined(monitor.task)).await;
@@ -259,6 +280,8 @@ impl Watch {
 pub struct Builder {
     config: Config,
     handlers: Handlers,
+    /// Or the first name that is none.
+    relay: Result<RelayHandlers, ParseIdError>,
 }
 
 impl Builder {
@@ -269,12 +292,27 @@ impl Builder {
         self
     }
 
+    /// Gives messages that other agents send to `name` (1 to 64 of a-z, 0-9, `-`, `_` and `.`) to `handler`, in place of an
+    /// earlier one for it.
+    #[must_use]
+    pub fn relay_handler(mut self, name: &str, handler: impl RelayHandler) -> Self {
+        self.relay = self.relay.and_then(|known| {
+            let name: HandlerName = name.parse()?;
+            Ok(known.with(name, handler))
+        });
+        self
+    }
+
     /// Starts the agent. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self) -> Result<Agent, StartError> {
-        Agent::start_with(self.config, self.handlers).await
+        let relay = self.relay.map_err(StartError::HandlerName)?;
+        if relay.len() > limit::RELAY_HANDLERS_MAX {
+            return Err(StartError::Handlers(relay.len()));
+        }
+        Agent::start_with(self.config, self.handlers, relay).await
     }
 }
 
@@ -290,6 +328,15 @@ async fn joined(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task of the agent ended badly");
     }
+}
+
+/// What a start goes on with. A dropped handle gives the folder back only some time later: the next start would find it
+/// locked.
+async fn or_close<T, E: Into<StartError>>(outbox: &Outbox, done: Result<T, E>) -> Result<T, StartError> {
+    if done.is_err() {
+        outbox.clone().close().await?;
+    }
+    done.map_err(Into::into)
 }
 
 async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {

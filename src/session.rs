@@ -27,10 +27,11 @@ mod outbound;
 mod port;
 mod queue;
 mod rate;
+mod relay;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use agent::{AgentConfig, AgentSession};
+pub use agent::{AgentConfig, AgentSession, Condition};
 pub use event::{AgentEvent, Closed, HubEvent, LocalMark, ReadRequest, RegisterInfo, Resolution, Transmit};
 pub use hub::{HubConfig, HubSession};
 #[cfg(feature = "agent")]

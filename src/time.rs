@@ -47,6 +47,15 @@ impl HubTime {
     }
 }
 
+impl HubTime {
+    /// As RFC 3339 has it, in UTC and seconds: `2026-11-21T17:04:53Z`.
+    #[must_use]
+    pub fn to_second(self) -> String {
+        let text = self.to_string();
+        text.split_once('.').map_or_else(|| text.clone(), |(second, _ms)| format!("{second}Z"))
+    }
+}
+
 impl fmt::Display for HubTime {
     /// As RFC 3339 has it, in UTC and milliseconds: `2026-11-21T17:04:53.120Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,6 +93,64 @@ impl ClockOffset {
     #[must_use]
     pub fn correct(self, wall: WallTime) -> HubTime {
         HubTime(wall.0.saturating_add_signed(self.0))
+    }
+}
+
+/// A span of time with both of its ends: when a certificate holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    not_before: HubTime,
+    not_after: HubTime,
+}
+
+impl Validity {
+    /// From one moment to another, both included; `None` where the second lies before the first.
+    #[must_use]
+    pub fn new(not_before: HubTime, not_after: HubTime) -> Option<Self> {
+        (not_before <= not_after).then_some(Self { not_before, not_after })
+    }
+
+    /// As certificates have it: whole seconds since 1970, the last one counting to its end.
+    #[must_use]
+    pub fn from_seconds(not_before: i64, not_after: i64) -> Option<Self> {
+        let ms = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
+        Self::new(HubTime(ms(not_before)), HubTime(ms(not_after).saturating_add(999)))
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub const fn not_before(self) -> HubTime {
+        self.not_before
+    }
+
+    /// Its last moment.
+    #[must_use]
+    pub const fn not_after(self) -> HubTime {
+        self.not_after
+    }
+
+    /// Whether a moment lies within it.
+    #[must_use]
+    pub fn contains(self, at: HubTime) -> bool {
+        self.not_before <= at && at <= self.not_after
+    }
+
+    /// What lies within both; `None` where nothing does.
+    #[must_use]
+    pub fn common(self, other: Self) -> Option<Self> {
+        Self::new(self.not_before.max(other.not_before), self.not_after.min(other.not_after))
+    }
+
+    /// The moment within it that is nearest to `at`.
+    #[must_use]
+    pub fn nearest(self, at: HubTime) -> HubTime {
+        at.max(self.not_before).min(self.not_after)
+    }
+}
+
+impl fmt::Display for Validity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} to {}", self.not_before.to_second(), self.not_after.to_second())
     }
 }
 

@@ -90,7 +90,8 @@ pub fn agent_config() -> AgentConfig {
         mac_root: root(),
         identity: None,
         agent_nonce: context().agent_nonce,
-        channel_binding: context().channel_binding,
+        exporter: None,
+        condition: None,
         register: RegisterInfo {
             instance: InstanceId::from_bytes([9; 16]),
             agent_version: "0.1.0".to_owned(),

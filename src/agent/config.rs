@@ -8,6 +8,7 @@ mod outbox;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::exec::{EnvAllow, ExecSettings};
 use crate::job::spec::is_kind;
 use crate::limit;
 use crate::net::proxy::Proxies;
+use crate::net::tls::client::Settings as TlsSettings;
 use crate::obs::log::Format;
 use crate::outbox::Options;
 use crate::secret::Secret;
@@ -33,6 +35,9 @@ use raw::Raw;
 
 /// The default data folder.
 pub const DATA_DEFAULT: &str = "./outpost-agent";
+
+/// Where an enrolment keeps the authority of its hub, in the data folder.
+pub const HUB_CA_FILE: &str = "hub-ca.pem";
 
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +111,12 @@ pub struct Flags {
     pub allow_insecure: Option<String>,
     /// `--no-link`
     pub no_link: bool,
+    /// `--ca`
+    pub ca: Option<PathBuf>,
+    /// `--client-cert`
+    pub client_cert: Option<PathBuf>,
+    /// `--client-key`
+    pub client_key: Option<PathBuf>,
 }
 
 /// The `[session]` section.
@@ -151,6 +162,8 @@ pub struct Config {
     pub identity_file: Option<PathBuf>,
     /// Whether upgrades present tokens.
     pub jwt: JwtMode,
+    /// Whom TLS believes, `DATA/hub-ca.pem` where nothing is set and that is there, and what it shows.
+    pub tls: TlsSettings,
     /// Reconnect delays.
     pub reconnect: pace::Settings,
     /// A backlog without an ack for this long ends the session.
@@ -191,6 +204,7 @@ impl Config {
             key_file: data.join("agent.key"),
             identity_file: None,
             jwt: JwtMode::default(),
+            tls: TlsSettings { ca_default: Some(data.join(HUB_CA_FILE)), ..TlsSettings::default() },
             reconnect: pace::Settings::default(),
             no_ack: limit::NO_ACK_TIMEOUT,
             session: SessionSettings::default(),
@@ -290,6 +304,7 @@ impl Config {
             Some("on") => JwtMode::On,
             Some(other) => return Err(origin.wrong("hub.jwt", format!("`{other}` is not `on` or `off`"))),
         };
+        tls::check(&mut config.tls, &raw.hub, origin)?;
         config.check_hubs(raw, origin, environment)?;
         config.check_times(raw, origin)?;
         outbox::check(&mut config.outbox, &raw.outbox, origin)?;

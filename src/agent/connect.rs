@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::{DialError, Dialer};
+use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::obs::clock::boot_now;
 use crate::obs::random;
 use crate::outbox::{OpenError, Outbox};
-use crate::session::{AgentConfig, AgentSession, RegisterInfo};
+use crate::session::{AgentConfig, AgentSession, Condition, RegisterInfo};
+use crate::wire::error::Retry;
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
@@ -24,7 +26,7 @@ use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
 use super::turns::{End, Turns};
-use super::uplink::{self, Again, Outcome, SessionKey, Surroundings, Uplink};
+use super::uplink::{self, Again, Outcome, Relaying, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
@@ -33,11 +35,21 @@ pub(super) struct Connector {
     /// Where tokens are presented.
     pub(super) tokens: Option<Keeper>,
     pub(super) dialer: Dialer,
+    /// What is known to be past, for the dates of certificates.
+    pub(super) floor: TimeFloor,
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) jobs: Jobs,
+    pub(super) relaying: Relaying,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
+}
+
+/// What a session is bound to.
+struct Channel {
+    nonce: [u8; 32],
+    exporter: Option<[u8; 32]>,
+    condition: Option<Condition>,
 }
 
 impl Connector {
@@ -131,7 +143,7 @@ impl Connector {
             () = self.stop.cancelled() => return Outcome::default(),
             dialled = self.dial(&identity, hub) => dialled,
         };
-        let Dialled { link, nonce, key, token } = match dialled {
+        let Dialled { link, nonce, key, token, trust, exporter } = match dialled {
             Ok(dialled) => dialled,
             Err(error) => {
                 let outcome = refused(&error);
@@ -152,7 +164,8 @@ impl Connector {
         };
         self.jobs.keys(SealKeys::of(&key, &identity));
         let parties = Parties { hub: key.hub_id, agent: key.agent_id };
-        let session = self.session(&key, identity.signing, nonce, streams);
+        let channel = Channel { nonce, exporter, condition: condition(trust, hub) };
+        let session = self.session(&key, identity.signing, channel, streams);
         let with = Surroundings {
             outbox: self.outbox.clone(),
             state: self.state.clone(),
@@ -162,11 +175,17 @@ impl Connector {
             heartbeat: self.config.heartbeat,
             hub: hub.url.clone(),
             jobs: self.jobs.clone(),
+            relaying: self.relaying.clone(),
             parties,
             key: SessionKey { file: self.config.key_file.clone(), key },
             operator_keys: self.config.operator_keys.clone(),
+            trust,
+            floor: self.floor.clone(),
         };
-        let outcome = Uplink::new(link, session, with).run().await;
+        let mut outcome = Uplink::new(link, session, with).run().await;
+        if outcome.is_unfit_certificate(trust) {
+            outcome.advice.retry = Retry::Capped;
+        }
         self.state.count_end(|ends| {
             let tally = if outcome.verified() { &mut ends.sessions } else { &mut ends.registrations_failed };
             tally.add(outcome.reason());
@@ -181,7 +200,7 @@ impl Connector {
         &self,
         key: &KeyFile,
         signing: Option<SigningKey>,
-        agent_nonce: [u8; 32],
+        channel: Channel,
         streams: Vec<StreamState>,
     ) -> AgentSession {
         let settings = &self.config.session;
@@ -190,8 +209,9 @@ impl Connector {
             agent_id: key.agent_id,
             mac_root: key.key.mac_root(),
             identity: signing,
-            agent_nonce,
-            channel_binding: [0; 32],
+            agent_nonce: channel.nonce,
+            exporter: channel.exporter,
+            condition: channel.condition,
             register: RegisterInfo {
                 instance: self.instance,
                 agent_version: super::VERSION.to_owned(),
@@ -239,16 +259,25 @@ impl Connector {
     }
 }
 
+/// What the hub has to prove where its certificate is good at another time only.
+fn condition(trust: Trust, hub: &Hub) -> Option<Condition> {
+    match trust {
+        Trust::Provisional { valid, .. } => Some(Condition { host: hub.endpoint.route.host.clone(), valid }),
+        Trust::Plain | Trust::Settled(_) => None,
+    }
+}
+
 fn refused(error: &DialError) -> Outcome {
-    let refusal = match error {
-        DialError::Refused(refusal) => Some(refusal),
-        _ => None,
+    let (code, retry_after) = match error {
+        DialError::Refused(refusal) => (refusal.code, refusal.retry_after),
+        DialError::Tls(error) => (error.code(), None),
+        _ => (None, None),
     };
     Outcome {
-        advice: Advice { retry: error.retry(), retry_after: refusal.and_then(|refusal| refusal.retry_after) },
+        advice: Advice { retry: error.retry(), retry_after },
         code: error.name().to_owned(),
         text: error.to_string(),
-        error: refusal.and_then(|refusal| refusal.code),
+        error: code,
         ..Outcome::default()
     }
 }

@@ -69,6 +69,8 @@ pub struct Saved {
     pub connected_at_ms: Option<u64>,
     /// Hub time less this machine's clock.
     pub clock_offset_ms: Option<i64>,
+    /// The latest hub time told within the dates of the certificate that vouched for the hub.
+    pub time_floor_ms: Option<u64>,
 }
 
 /// Why the last session or attempt ended.
@@ -294,6 +296,11 @@ impl State {
         let inner = self.lock();
         let at = WallTime(inner.saved.connected_at_ms?);
         Some(ClockOffset(inner.saved.clock_offset_ms?).correct(at))
+    }
+
+    /// What an earlier process knew to be past, for the dates of certificates.
+    pub fn time_floor(&self) -> HubTime {
+        HubTime(self.lock().saved.time_floor_ms.unwrap_or_default())
     }
 
     /// Version of the config snapshot.

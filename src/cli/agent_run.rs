@@ -35,6 +35,15 @@ pub(super) struct Args {
     /// Allows plain text to private addresses, or with =any to everywhere.
     #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_insecure: Option<String>,
+    /// The hub's authority, in place of the system's (default DATA/hub-ca.pem where that is there).
+    #[arg(long, value_name = "F")]
+    pub ca: Option<PathBuf>,
+    /// The certificate shown to a hub that asks for one.
+    #[arg(long, value_name = "F")]
+    pub client_cert: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, value_name = "F")]
+    pub client_key: Option<PathBuf>,
     /// Takes and keeps records, dials nobody.
     #[arg(long)]
     pub no_link: bool,
@@ -60,6 +69,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         identity_file: args.identity_file.clone(),
         allow_insecure: args.allow_insecure.clone(),
         no_link: args.no_link,
+        ca: args.ca.clone(),
+        client_cert: args.client_cert.clone(),
+        client_key: args.client_key.clone(),
     };
     let config = Config::load(global.config.as_deref(), variable, &flags).map_err(folder::config_error)?;
     log::start(global.level.or(config.log_level).unwrap_or(LevelFilter::INFO), config.log_format);

@@ -70,9 +70,12 @@ fn side(file: &Path) -> Result<Side, CliError> {
 
 #[cfg(feature = "agent")]
 fn agent(file: &Path) -> Result<(), CliError> {
-    crate::agent::config::Config::check_file(file)
-        .map(|_config| ())
-        .map_err(|error| CliError::new(Exit::Config, error))
+    let config =
+        crate::agent::config::Config::check_file(file).map_err(|error| CliError::new(Exit::Config, error))?;
+    // As a start does: what these files hold is part of the config.
+    crate::net::tls::client::ClientTls::new(&config.tls)
+        .map(|_usable| ())
+        .map_err(|error| CliError::new(Exit::Config, format!("{}: {error}", file.display())))
 }
 
 #[cfg(not(feature = "agent"))]

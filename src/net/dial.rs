@@ -1,23 +1,30 @@
 //! Dialling a hub: where its bytes go, and a connection there.
 
 mod error;
-pub(super) mod progress;
 pub(super) mod race;
 pub(super) mod resolve;
 
 use std::net::SocketAddr;
 
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
+
+use crate::limit;
 
 use super::meter::{Meter, Metered};
 use super::options;
+use super::patience::Patience;
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
-use super::tls::client::ClientTls;
+use super::tls::client::{ClientTls, Misfit, OwnCertificate, Secured, TlsError};
+use super::tls::trust::Trust;
 pub use error::DialError;
-pub use progress::Stalled;
 pub use race::Tried;
 pub use resolve::{LookupError, Resolver};
+
+/// How long each step of making a connection ready may take: proxy, TLS, upgrade.
+pub(super) const PATIENCE: Patience =
+    Patience { silence: limit::DIAL_STALL_TIMEOUT, whole: limit::DIAL_STEP_MAX };
 
 /// Where bytes go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +73,47 @@ pub struct Dialer {
 pub struct Connected {
     /// The bytes.
     pub stream: Stream,
+    /// How far the other end is believed.
+    pub trust: Trust,
+    /// Whether it wanted a certificate of this side.
+    pub own: OwnCertificate,
+    /// The authority that vouched for it, where the invite's hash named it.
+    pub authority: Option<CertificateDer<'static>>,
+}
+
+impl Connected {
+    const fn plain(stream: Metered<TcpStream>) -> Self {
+        let (trust, own) = (Trust::Plain, OwnCertificate::NotAsked);
+        Self { stream: Stream::Plain(stream), trust, own, authority: None }
+    }
+
+    /// The same for what must not pass before the time is known: credentials outside of a session, enrolment.
+    ///
+    /// # Errors
+    /// [`TlsError::Provisional`] where the certificate is good at another time only.
+    pub fn settled(self, host: &str) -> Result<Self, DialError> {
+        match self.trust {
+            Trust::Plain | Trust::Settled(_) => Ok(self),
+            Trust::Provisional { valid, present } => {
+                let (host, misfit) = (host.to_owned(), Misfit { valid, present });
+                Err(TlsError::Provisional { host, misfit }.into())
+            }
+        }
+    }
+}
+
+impl From<Secured> for Connected {
+    fn from(secured: Secured) -> Self {
+        let Secured { stream, trust, own, authority } = secured;
+        Self { stream, trust, own, authority }
+    }
 }
 
 impl Dialer {
     /// Connects: through a proxy where one is set for this route, over TLS where the route says so.
     ///
-    /// Bounded: [`crate::limit::LOOKUP_TIMEOUT`] for the name, [`crate::limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
-    /// [`crate::limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`crate::limit::DIAL_STALL_TIMEOUT`] without a byte moved.
+    /// Bounded: [`limit::LOOKUP_TIMEOUT`] for the name, [`limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
+    /// [`limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`limit::DIAL_STALL_TIMEOUT`] without a byte moved.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -82,14 +123,13 @@ impl Dialer {
                 let away = |source| ProxyError::Away { proxy: proxy.name(), source: Box::new(source) };
                 let mut stream = self.reach(&proxy.host(), proxy.port()).await.map_err(away)?;
                 let meter = stream.meter();
-                let opened = progress::watch(&meter, tunnel::open(&mut stream, proxy, route)).await;
-                opened.unwrap_or_else(|stalled| Err(ProxyError::Stalled { proxy: proxy.name(), stalled }))?;
+                let opened = PATIENCE.wait(&meter, tunnel::open(&mut stream, proxy, route)).await;
+                opened.unwrap_or_else(|late| Err(ProxyError::Late { proxy: proxy.name(), late }))?;
                 stream
             }
             None => self.reach(&route.host, route.port).await?,
         };
-        let stream = self.secured(route, stream).await?;
-        Ok(Connected { stream })
+        self.secured(route, stream).await
     }
 
     /// A TCP connection to the first address that answers.
@@ -106,18 +146,17 @@ impl Dialer {
         connected.await.map(|stream| Metered::within(stream, self.traffic.clone())).map_err(failed)
     }
 
-    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Stream, DialError> {
+    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Connected, DialError> {
         let Route { host, port, security } = route;
-        let failed = |source| DialError::Tls { host: host.clone(), port: *port, source };
         match (security, &self.tls) {
-            (Security::Plain, _) => Ok(Stream::Plain(stream)),
+            (Security::Plain, _) => Ok(Connected::plain(stream)),
             (Security::Tls, Some(tls)) => {
                 let meter = stream.meter();
-                let secured = progress::watch(&meter, tls.handshake(host, stream)).await;
-                let late = |stalled| DialError::Timeout { host: host.clone(), port: *port, stalled };
-                secured.map_err(late)?.map_err(failed)
+                let secured = PATIENCE.wait(&meter, tls.handshake(host, stream)).await;
+                let late = |late| DialError::Timeout { host: host.clone(), port: *port, late };
+                Ok(secured.map_err(late)??.into())
             }
-            (Security::Tls, None) => Err(failed(std::io::Error::other("TLS is not set up"))),
+            (Security::Tls, None) => Err(TlsError::NotSetUp { host: host.clone() }.into()),
         }
     }
 }

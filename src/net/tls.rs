@@ -5,6 +5,8 @@ pub mod client;
 pub mod pem;
 #[cfg(feature = "hub")]
 pub mod server;
+mod stamp;
+pub mod trust;
 
 use std::sync::Arc;
 

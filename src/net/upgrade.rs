@@ -20,8 +20,9 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint, Route, progress};
+use super::dial::{DialError, Endpoint, PATIENCE, Route, Security};
 use super::stream::Stream;
+use super::tls::client::TlsError;
 use super::ws::{self, Link};
 
 /// The WebSocket subprotocol.
@@ -96,9 +97,7 @@ pub async fn upgrade(
         Ok(Link::new(socket, meter))
     };
     let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
-    progress::watch(&moved, attempt)
-        .await
-        .unwrap_or_else(|stalled| Err(DialError::Timeout { host, port, stalled }))
+    PATIENCE.wait(&moved, attempt).await.unwrap_or_else(|late| Err(DialError::Timeout { host, port, late }))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {
@@ -121,19 +120,28 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
 }
 
 fn refused(error: WsError, endpoint: &Endpoint) -> DialError {
-    match error {
-        WsError::Http(response) => {
+    let Route { host, port, security } = endpoint.route.clone();
+    match (error, security) {
+        (WsError::Http(response), _) => {
             let refusal = refusal(&response.map(|_body| ()));
             // No hub redirects, or answers an upgrade with a page; a network that wants a login does.
             if refusal.code.is_none() && matches!(refusal.status, 200..=399 | 511) {
-                let Route { host, port, .. } = endpoint.route.clone();
                 return DialError::Portal { host, port, status: refusal.status };
             }
             DialError::Refused(refusal)
         }
-        WsError::Io(error) => DialError::Broken(error.to_string()),
-        WsError::Protocol(error @ ProtocolError::HandshakeIncomplete) => DialError::Broken(error.to_string()),
-        other => DialError::NotAHub(other.to_string()),
+        // A client's certificate that is missing or not taken is told of only after the handshake.
+        (WsError::Io(error), _) => match TlsError::after_handshake(&host, &error) {
+            Some(error) => DialError::Tls(error),
+            None => DialError::Broken(error.to_string()),
+        },
+        (WsError::Protocol(error @ ProtocolError::HandshakeIncomplete), _) => {
+            DialError::Broken(error.to_string())
+        }
+        (WsError::Protocol(ProtocolError::HttparseError(_)), Security::Plain) => {
+            DialError::NotHttp { host, port }
+        }
+        (other, _) => DialError::NotAHub(other.to_string()),
     }
 }
 
@@ -148,7 +156,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::net::dial::{Dialer, Security};
+    use crate::net::dial::Dialer;
 
     use super::*;
 
@@ -215,7 +223,15 @@ mod tests {
     #[tokio::test]
     async fn something_that_is_no_hub_is_told_apart() {
         let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
-        assert!(matches!(error, DialError::NotAHub(_)), "{error}");
+        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tls_port_that_is_dialled_without_tls_is_told_apart() {
+        // The alert of a TLS server that reads `GET`: unexpected message.
+        let (error, _) = answer_once(&[0x15, 3, 3, 0, 2, 2, 10]).await;
+        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
+        assert!(error.to_string().contains("https://"), "{error}");
     }
 
     #[tokio::test]

@@ -5,10 +5,12 @@
 //! ```
 //! Every state has a deadline; `Closed` is final and is entered from everywhere.
 
+mod binding;
 mod config;
 mod deadline;
 mod handshake;
 mod receive;
+mod relay;
 mod rotation;
 mod stream;
 mod uplink;
@@ -23,15 +25,17 @@ use crate::outbox::Batch;
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobAck;
-use crate::wire::message::{Gap, Heartbeat, Message, StreamState};
+use crate::wire::message::{ChannelBinding, Gap, Heartbeat, Message, StreamState};
 
 use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, Transmit};
 use super::inbound::Inbound;
 use super::listing;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
-pub use config::AgentConfig;
+use super::relay::Relays;
+pub use config::{AgentConfig, Condition};
 use handshake::PendingAck;
+use relay::Flow;
 use rotation::Rotation;
 use uplink::Uplink;
 
@@ -49,6 +53,7 @@ pub struct AgentSession {
     opening: Opening,
     uplink: Uplink,
     rotation: Rotation,
+    relays: Relays,
 }
 
 /// Both directions, once the Challenge gave the keys.
@@ -57,6 +62,7 @@ struct Link {
     session_id: SessionId,
     inbound: Inbound,
     outbound: Outbound,
+    binding: ChannelBinding,
 }
 
 /// What the time until the session is open shows of the line.
@@ -114,6 +120,7 @@ impl AgentSession {
             opening: Opening { began: now, bytes: 0, round_trip: Duration::ZERO },
             uplink: Uplink::default(),
             rotation: Rotation::default(),
+            relays: Relays::default(),
         }
     }
 
@@ -254,12 +261,21 @@ impl AgentSession {
     }
 
     fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        let Phase::Live(live) = &mut self.phase else { return None };
+        if !matches!(self.phase, Phase::Live(_)) {
+            return None;
+        }
         if let Some(heartbeat) = self.heartbeat.take() {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
         }
-        let message = self.uplink.pop(now)?;
-        live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
+        let message = match self.next_flow(now)? {
+            Flow::Relay(message) => message,
+            Flow::Records(message) => {
+                if let Phase::Live(live) = &mut self.phase {
+                    live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
+                }
+                message
+            }
+        };
         Some((message, MessageId::NONE))
     }
 

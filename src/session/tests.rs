@@ -11,5 +11,6 @@ mod keepalive;
 mod line;
 mod random;
 mod refusals;
+mod relay;
 mod rotation;
 mod world;

@@ -61,7 +61,7 @@ error_table! {
     BadTrailer = 2, "bad_trailer", 1008, 0, Capped, "the frame does not end with a 32-byte mac field; check that the URL is a hub's and that nothing between changes frames";
     BadMac = 3, "bad_mac", 1008, 0, Capped, "the frame's MAC does not verify: the two ends hold different keys, or the frame was changed; check the key file and the hub's URL";
     Malformed = 4, "malformed", 1008, 0, Capped, "the frame is not one well-formed envelope; check which versions the two ends have";
-    Clock = 5, "clock", 1008, 401, Soon, "the time in the message is more than 5 minutes off; connect anew, which takes the hub's time again";
+    Clock = 5, "clock", 1008, 401, Soon, "the clocks do not fit: the time in a message is more than 5 minutes off, or a certificate is outside of its dates; set the clocks of both ends and connect anew, which takes the hub's time again";
     BadSequence = 6, "bad_sequence", 1008, 0, Soon, "the frame's sequence number is not the next one; connect anew";
     Unexpected = 7, "unexpected", 1008, 0, Capped, "this message is not allowed at this point of the session; check which versions the two ends have";
     Invalid = 8, "invalid", 1008, 0, Capped, "a field of the message is outside its bounds; check which versions the two ends have";
@@ -91,7 +91,14 @@ error_table! {
     UpgradeSignature = 34, "upgrade_signature", 1008, 401, Capped, "the upgrade is not signed by the bound key for one of the hub's URLs; give the agent that key with --identity-file, and name the URL it dials in the hub's public_urls";
     UpgradeReplayed = 35, "upgrade_replayed", 1008, 401, Soon, "the nonce of the signed upgrade was used before; connect anew, which draws another";
     QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise `bytes` under `[quota]` in the hub's config";
+    Tls = 37, "tls", 1008, 400, Capped, "no TLS that can be trusted; write https:// for a TLS port, give the hub's authority with --ca, and look at the dates and names of its certificate";
+    ChannelBinding = 38, "channel_binding", 1008, 0, Capped, "the session's keys are bound to another TLS connection: something between ends TLS; let it pass TLS through, or let the hub behind it take plain http and name it in the hub's trusted_proxies";
     BadCompression = 39, "bad_compression", 1008, 0, Capped, "a compressed batch is damaged, or is not what the message says of it; check which versions the two ends have";
+    RelayDenied = 40, "relay_denied", 1008, 0, Capped, "no rule of the hub lets this agent send to that one; add one to `allow` under `[relay]` in the hub's config";
+    RelaySender = 41, "relay_sender", 1008, 0, Capped, "the message names another sender than the agent whose session it came in; leave the sender out";
+    RelayOffline = 42, "relay_offline", 1013, 0, Soon, "the agent it is for is not connected; send it later, or have it queued";
+    RelayFull = 43, "relay_full", 1013, 0, Soon, "as much waits for the agent it is for as may; send it later";
+    RelayHandler = 44, "relay_handler", 1008, 0, Capped, "the agent it is for has no such handler, or its handler refused; check the handler's name at both ends";
 }
 
 impl ErrorCode {

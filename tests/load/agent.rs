@@ -149,7 +149,8 @@ fn config(key: &KeyFile, agent_nonce: [u8; 32]) -> AgentConfig {
         mac_root: key.key.mac_root(),
         identity: None,
         agent_nonce,
-        channel_binding: [0; 32],
+        exporter: None,
+        condition: None,
         register: RegisterInfo {
             instance: InstanceId::from_bytes(random::bytes()),
             agent_version: "load".to_owned(),

@@ -35,6 +35,9 @@ pub(super) struct RawHub {
     pub(super) key_file: Option<PathBuf>,
     pub(super) identity_file: Option<PathBuf>,
     pub(super) jwt: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
     #[serde(deserialize_with = "insecure")]
     pub(super) allow_insecure: Option<String>,
 }
@@ -218,6 +221,9 @@ impl Raw {
             ("OUTPOST_SOCKET", &mut self.socket),
             ("OUTPOST_HUB_KEY_FILE", &mut self.hub.key_file),
             ("OUTPOST_HUB_IDENTITY_FILE", &mut self.hub.identity_file),
+            ("OUTPOST_HUB_CA_FILE", &mut self.hub.ca_file),
+            ("OUTPOST_HUB_CLIENT_CERT", &mut self.hub.client_cert),
+            ("OUTPOST_HUB_CLIENT_KEY", &mut self.hub.client_key),
             ("OUTPOST_OUTBOX_KEY_FILE", &mut self.outbox.key_file),
         ] {
             if let Some(text) = environment(name) {
@@ -264,6 +270,9 @@ impl Raw {
             (&flags.socket, &mut self.socket),
             (&flags.key_file, &mut self.hub.key_file),
             (&flags.identity_file, &mut self.hub.identity_file),
+            (&flags.ca, &mut self.hub.ca_file),
+            (&flags.client_cert, &mut self.hub.client_cert),
+            (&flags.client_key, &mut self.hub.client_key),
         ] {
             if let Some(path) = flag {
                 *value = Some(path.clone());

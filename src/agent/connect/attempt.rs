@@ -3,8 +3,10 @@
 use crate::agent::config::Hub;
 use crate::agent::credential::{Choice, Means, Next, Proof};
 use crate::agent::identity::Identity;
-use crate::net::dial::DialError;
+use crate::net::dial::{Connected, DialError};
 use crate::net::stream::Stream;
+use crate::net::tls::client::{OwnCertificate, TlsError};
+use crate::net::tls::trust::Trust;
 use crate::net::upgrade::{Greeting, upgrade};
 use crate::net::ws::Link;
 use crate::obs::random;
@@ -21,6 +23,17 @@ pub(super) struct Dialled {
     /// What it was made with, and so what the session runs with.
     pub(super) key: KeyFile,
     pub(super) token: TokenFate,
+    /// How far the other end is believed.
+    pub(super) trust: Trust,
+    /// What only the two ends of the TLS connection know.
+    pub(super) exporter: Option<[u8; 32]>,
+}
+
+/// A connection that was upgraded.
+struct Reached {
+    link: Link<Stream>,
+    trust: Trust,
+    exporter: Option<[u8; 32]>,
 }
 
 /// What the hub said to the token.
@@ -49,7 +62,9 @@ impl Connector {
             let signed = identity.signing.as_ref().map(|signing| self.claim(hub, key, choice).sign(signing));
             let greeting = Greeting { authorization: &authorization, nonce: &nonce, signed: signed.as_ref() };
             let refusal = match self.reach(hub, greeting).await {
-                Ok(link) => return Ok(Dialled { link, nonce, key: key.clone(), token }),
+                Ok(Reached { link, trust, exporter }) => {
+                    return Ok(Dialled { link, nonce, key: key.clone(), token, trust, exporter });
+                }
                 Err(DialError::Refused(refusal)) => refusal,
                 Err(error) => return Err(error),
             };
@@ -68,10 +83,18 @@ impl Connector {
         }
     }
 
-    async fn reach(&self, hub: &Hub, greeting: Greeting<'_>) -> Result<Link<Stream>, DialError> {
+    async fn reach(&self, hub: &Hub, greeting: Greeting<'_>) -> Result<Reached, DialError> {
         let endpoint = &hub.endpoint;
-        let connected = self.dialer.connect(&endpoint.route).await?;
-        upgrade(connected.stream, endpoint, greeting).await
+        let Connected { stream, trust, own, .. } = self.dialer.connect(&endpoint.route).await?;
+        let exporter = stream.binding();
+        match (upgrade(stream, endpoint, greeting).await, own) {
+            (Ok(link), _) => Ok(Reached { link, trust, exporter }),
+            // The alert that says it may be lost with the connection.
+            (Err(DialError::Broken(_)), OwnCertificate::Missing) => {
+                Err(TlsError::OwnMissing { host: endpoint.route.host.clone() }.into())
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// What a signed upgrade vouches for.

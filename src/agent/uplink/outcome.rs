@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::limit;
+use crate::net::tls::trust::Trust;
 use crate::outbox::StoreError;
 use crate::session::Closed;
 use crate::time::BootTime;
@@ -48,6 +49,12 @@ impl Outcome {
     /// Whether a MAC vouched for this hub.
     pub(in crate::agent) fn verified(&self) -> bool {
         self.registered_at.is_some()
+    }
+
+    /// Whether the session ended because of the dates of the hub's certificate: no retry mends them.
+    pub(in crate::agent) fn is_unfit_certificate(&self, trust: Trust) -> bool {
+        let is_clock = self.error == Some(ErrorCode::Clock);
+        is_clock && !self.verified() && matches!(trust, Trust::Provisional { .. })
     }
 
     /// Why it ended, in a word.
@@ -101,9 +108,14 @@ impl Outcome {
     }
 
     /// A close frame may name an entry of the error table at the beginning of its reason.
-    pub(super) fn closed_by_peer(&mut self, code: u16, reason: &str) {
+    pub(super) fn closed_by_peer(
+        &mut self,
+        code: u16,
+        reason: &str,
+        explain: impl FnOnce(ErrorCode) -> ErrorCode,
+    ) {
         let name = reason.split([':', ' ']).next().unwrap_or_default();
-        let error = ErrorCode::from_name(name);
+        let error = ErrorCode::from_name(name).map(explain);
         let text = format!("the hub closed the session with {code} {reason}");
         self.ended(error.map_or("link", ErrorCode::name), text.trim_end(), error);
     }
@@ -151,7 +163,7 @@ mod tests {
         let mut by_message = Outcome::default();
         by_message.hub_error(&said);
         let mut by_close = Outcome::default();
-        by_close.closed_by_peer(1000, "replaced");
+        by_close.closed_by_peer(1000, "replaced", |error| error);
         for outcome in [by_message, by_close] {
             assert_eq!(outcome.code, "replaced");
             assert_eq!(outcome.advice.retry_after, Some(limit::REPLACED_WAIT));
@@ -162,7 +174,7 @@ mod tests {
     #[test]
     fn a_copy_that_is_sent_away_stays_away_for_five_minutes() {
         let mut outcome = Outcome::default();
-        outcome.closed_by_peer(1008, "identity_in_use");
+        outcome.closed_by_peer(1008, "identity_in_use", |error| error);
         assert_eq!(outcome.advice.retry_after, Some(limit::IDENTITY_IN_USE_WAIT));
         assert_eq!(outcome.advice.retry, Retry::Capped);
     }
@@ -170,13 +182,13 @@ mod tests {
     #[test]
     fn the_first_reason_holds_and_the_table_says_what_to_do() {
         let mut outcome = Outcome::default();
-        outcome.closed_by_peer(1008, "bad_mac");
-        outcome.closed_by_peer(1006, "");
+        outcome.closed_by_peer(1008, "bad_mac", |error| error);
+        outcome.closed_by_peer(1006, "", |error| error);
         assert_eq!(outcome.code, "bad_mac");
         let text = format!("the hub closed the session with 1008 bad_mac ({})", ErrorCode::BadMac.text());
         assert_eq!(outcome.text, text);
         let mut outcome = Outcome::default();
-        outcome.closed_by_peer(4000, "of a later version");
+        outcome.closed_by_peer(4000, "of a later version", |error| error);
         assert_eq!((outcome.code.as_str(), outcome.error), ("link", None));
     }
 }

@@ -19,12 +19,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             return Flow::On;
         };
         self.hub_time = (hub_time, now);
+        self.with.trust.floor_from(hub_time).into_iter().for_each(|at| self.with.floor.rise(at));
         let saved = Saved {
             hub: Some(self.with.hub.clone()),
             hub_id: Some(self.with.parties.hub.to_string()),
             session_id: Some(session_id.to_string()),
             connected_at_ms: Some((self.with.wall_clock)().0),
             clock_offset_ms: Some(offset.0),
+            time_floor_ms: Some(self.with.floor.now().0),
         };
         tracing::info!(session = %session_id, hub = %self.with.hub, offset_ms = offset.0, "registered with the hub");
         self.outcome.registered(now, retry);
@@ -46,6 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         self.with.state.registered(saved);
         match self.settle(resolutions).await {
             Ok(flow) => {
+                self.sends.open();
                 self.beat(now);
                 flow
             }

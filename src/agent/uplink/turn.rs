@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 Flow::Close(code.close_code(), code.text().to_owned())
             }
             Turn::Incoming(Incoming::Closed { code, reason }) => {
-                self.outcome.closed_by_peer(code, &reason);
+                self.outcome.closed_by_peer(code, &reason, |error| self.session.explain_refusal(error));
                 Flow::Gone
             }
             Turn::Incoming(Incoming::Lost(reason)) => self.lost(&reason),

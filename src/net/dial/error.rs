@@ -1,10 +1,11 @@
 //! Why there is no link.
 
+use crate::net::patience::Late;
 use crate::net::proxy::{ProxyError, ProxyUrlError};
+use crate::net::tls::client::TlsError;
 use crate::net::upgrade::Refusal;
 use crate::wire::error::{ErrorCode, Retry};
 
-use super::progress::Stalled;
 use super::race::Tried;
 use super::resolve::LookupError;
 
@@ -35,25 +36,18 @@ pub enum DialError {
     /// The proxy on the way.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// The TLS handshake.
-    #[error("no TLS with {host}:{port}: {source}")]
-    Tls {
-        /// The host.
-        host: String,
-        /// The port.
-        port: u16,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// No TLS, or none that is believed.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// TLS or the upgrade took too long.
-    #[error("{host}:{port} {stalled}; is it an Outpost hub?")]
+    #[error("{host}:{port} is too slow to answer ({late}); is it an Outpost hub?")]
     Timeout {
         /// The host.
         host: String,
         /// The port.
         port: u16,
         /// How.
-        stalled: Stalled,
+        late: Late,
     },
     /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
     #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]
@@ -61,6 +55,16 @@ pub enum DialError {
     /// The hub refused the upgrade.
     #[error("{0}")]
     Refused(Refusal),
+    /// Bytes came without TLS that are no HTTP.
+    #[error(
+        "what {host}:{port} answers is no HTTP; where that is a TLS port, begin the hub's URL with https://"
+    )]
+    NotHttp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A web page where the hub should be: a network that wants a login first.
     #[error(
         "{host}:{port} answered with a web page (HTTP {status}) instead of a hub's answer: this network may want a login in a browser first (a captive portal), or the URL leads to another server"
@@ -85,11 +89,12 @@ impl DialError {
             Self::Refused(refusal) => refusal.code.map_or("link", ErrorCode::name),
             Self::ProxySetting(_) | Self::Proxy(_) => "proxy",
             Self::Portal { .. } => "captive_portal",
+            Self::Tls(error) => error.code().map_or("link", ErrorCode::name),
             Self::Lookup { .. }
             | Self::Connect { .. }
-            | Self::Tls { .. }
             | Self::Timeout { .. }
             | Self::Broken(_)
+            | Self::NotHttp { .. }
             | Self::NotAHub(_) => "link",
         }
     }
@@ -103,12 +108,13 @@ impl DialError {
                 refusal.code.map_or(if soon { Retry::Soon } else { Retry::Capped }, ErrorCode::retry)
             }
             Self::Proxy(error) => error.retry(),
-            Self::Lookup { .. }
-            | Self::Connect { .. }
-            | Self::Tls { .. }
-            | Self::Timeout { .. }
-            | Self::Broken(_) => Retry::Soon,
-            Self::ProxySetting(_) | Self::Portal { .. } | Self::NotAHub(_) => Retry::Capped,
+            Self::Tls(error) => error.retry(),
+            Self::Lookup { .. } | Self::Connect { .. } | Self::Timeout { .. } | Self::Broken(_) => {
+                Retry::Soon
+            }
+            Self::ProxySetting(_) | Self::Portal { .. } | Self::NotHttp { .. } | Self::NotAHub(_) => {
+                Retry::Capped
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a certificate says of itself, for logs, errors and the status. Nothing here is verified: that is rustls' work.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use crate::time::WallTime;
+use crate::limit;
+use crate::time::{HubTime, Validity, WallTime};
 
 /// A certificate that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,15 +67,37 @@ impl Certificate {
         })
     }
 
+    /// Its dates; `None` where it ends before it begins.
+    pub fn valid(&self) -> Option<Validity> {
+        // The last second counts to its end.
+        Validity::new(HubTime(self.not_before.0), HubTime(self.not_after.0.saturating_add(999)))
+    }
+
     /// Whether it is for exactly this address.
     pub fn is_for(&self, address: IpAddr) -> bool {
         self.names.iter().any(|name| name.parse() == Ok(address))
     }
 }
 
+impl fmt::Display for Certificate {
+    /// For one line of an error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> =
+            self.names.iter().take(limit::CERTIFICATE_NAMES_SHOWN).map(String::as_str).collect();
+        let more = self.names.len().saturating_sub(shown.len());
+        match (shown.is_empty(), more) {
+            (true, _) => write!(f, "it is for no host")?,
+            (false, 0) => write!(f, "it is for {}", shown.join(", "))?,
+            (false, more) => write!(f, "it is for {} and {more} more", shown.join(", "))?,
+        }
+        write!(f, ", issued by `{}`", self.issuer)?;
+        self.valid().map_or(Ok(()), |valid| write!(f, ", valid {valid}"))
+    }
+}
+
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) => Some(plain(name)),
         GeneralName::IPAddress(bytes) => match bytes.len() {
             4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
             16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
@@ -84,8 +108,13 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 fn text(name: &X509Name<'_>) -> String {
-    // It is shown in logs: no control characters from a stranger's certificate.
-    name.to_string().chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    plain(&name.to_string())
+}
+
+/// It is shown in logs: no control characters from a stranger's certificate, and no novels.
+fn plain(text: &str) -> String {
+    let letters = text.chars().map(|letter| if letter.is_control() { '?' } else { letter });
+    letters.take(limit::CERTIFICATE_TEXT_CHARS_MAX).collect()
 }
 
 fn serial(bytes: &[u8]) -> String {
@@ -98,7 +127,7 @@ fn time(seconds: i64) -> WallTime {
     WallTime(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
 }
 
-#[cfg(all(test, feature = "hub"))]
+#[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType, SerialNumber, date_time_ymd};
 
@@ -147,5 +176,34 @@ mod tests {
         for bytes in [&b""[..], b"0", &[0x30, 0x82, 0xFF, 0xFF]] {
             assert!(Certificate::read(bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut_in_messages_and_a_makers_letters_cannot_write_to_a_terminal() {
+        let certificate = made(|params| {
+            let more = (0..1000).map(|at| SanType::DnsName(format!("h{at}.example").try_into().unwrap()));
+            params.subject_alt_names.extend(more);
+            params.distinguished_name.push(rcgen::DnType::CommonName, "\u{1b}[2Jx".repeat(1000));
+        });
+        let text = certificate.to_string();
+        assert!(text.starts_with("it is for hub.example, h0.example"), "{text}");
+        assert!(text.contains(&format!("and {} more", 1001 - limit::CERTIFICATE_NAMES_SHOWN)), "{text}");
+        assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
+        let nobody = made(|params| params.subject_alt_names.clear()).to_string();
+        assert!(nobody.starts_with("it is for no host, issued by"), "{nobody}");
+    }
+
+    #[test]
+    fn one_that_ends_before_it_begins_is_never_valid() {
+        let dates = |from: i32, to: i32| {
+            made(|params| {
+                params.not_before = date_time_ymd(from, 1, 1);
+                params.not_after = date_time_ymd(to, 1, 1);
+            })
+        };
+        assert_eq!(dates(2027, 2026).valid(), None);
+        let valid = dates(2026, 2027).valid().unwrap();
+        assert_eq!(valid.to_string(), "from 2026-01-01T00:00:00Z to 2027-01-01T00:00:00Z");
+        assert!(valid.contains(HubTime(valid.not_before().0 + 1)) && !valid.contains(HubTime(0)));
     }
 }

@@ -1,92 +1,141 @@
-//! TLS towards a hub: whom the agent believes, and what it shows of itself.
+//! TLS towards a hub: whom this side believes, and what it shows of itself.
+//!
+//! * Every connection is verified anew: nothing is resumed, so that a certificate is judged by the time and the files there
+//!   are now. `client/files` reads them again when they change; `client/verifier` judges.
+//! * Whatever goes wrong has a message of its own (`client/error`), with the host, the certificate and what to do.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod error;
+mod files;
+mod settings;
+mod shown;
+mod verifier;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::pem::{self, PemError};
+use super::trust::{TimeFloor, Times, Trust, build_date};
 use super::{ALPN, VERSIONS, provider};
 use crate::net::meter::Metered;
 use crate::net::stream::Stream;
+use crate::obs::clock;
+use crate::time::WallTime;
 
-/// What a config says of TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The only authorities that are believed; without it, the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The certificate that is shown where the hub asks for one, with its key.
-    pub client: Option<ClientFiles>,
-}
+pub use error::{Distrust, Misfit, TlsError};
+use files::Loaded;
+pub use settings::{ClientFiles, Settings, SettingsError};
+pub use shown::OwnCertificate;
+use shown::Shown;
+use verifier::{Found, Verifier};
 
-/// A certificate of our own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFiles {
-    /// The chain, leaf first.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-/// Settings that make no TLS client.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A file.
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    /// The rest.
-    #[error("{0}")]
-    Unusable(String),
-}
-
-/// Makes TLS connections.
+/// Makes TLS connections. Every clone shares the files and the floor.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    wall_clock: fn() -> WallTime,
+    floor: TimeFloor,
+    loaded: Mutex<Arc<Loaded>>,
+}
+
+/// A connection whose other end was verified.
+#[derive(Debug)]
+pub struct Secured {
+    /// The bytes.
+    pub stream: Stream,
+    /// How far the other end is believed.
+    pub trust: Trust,
+    /// Whether it wanted a certificate of this side.
+    pub own: OwnCertificate,
+    /// The authority that vouched for it, where [`Settings::ca_hash`] named one.
+    pub authority: Option<CertificateDer<'static>>,
 }
 
 impl ClientTls {
-    /// Reads the files.
+    /// Reads the files, by this machine's clock and without a floor.
     ///
     /// # Errors
-    /// Where one cannot be used.
+    /// Where a file cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let unusable = |error: rustls::Error| SettingsError::Unusable(error.to_string());
-        let mut roots = RootCertStore::empty();
-        match &settings.ca_file {
-            Some(path) => {
-                for certificate in pem::certificates(path)? {
-                    roots.add(certificate).map_err(unusable)?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(VERSIONS)
-            .map_err(unusable)?
-            .with_root_certificates(roots);
-        let mut config = match &settings.client {
-            Some(files) => builder
-                .with_client_auth_cert(pem::certificates(&files.cert)?, pem::private_key(&files.key)?)
-                .map_err(unusable)?,
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Self::with_time(settings, clock::wall_now, TimeFloor::default())
     }
 
-    /// The handshake; `host` is a name or an address, and what the certificate must be for.
+    /// The same by another clock, and from a floor on that rises as its owner learns the time.
     ///
     /// # Errors
-    /// Where it fails.
-    pub async fn handshake(&self, host: &str, stream: Metered<TcpStream>) -> std::io::Result<Stream> {
-        let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+    /// Where a file cannot be used.
+    pub fn with_time(
+        settings: &Settings,
+        wall_clock: fn() -> WallTime,
+        floor: TimeFloor,
+    ) -> Result<Self, SettingsError> {
+        let settings = settings.clone();
+        let loaded = Mutex::new(Arc::new(Loaded::read(&settings, None)?));
+        Ok(Self { shared: Arc::new(Shared { settings, wall_clock, floor, loaded }) })
     }
+
+    /// The handshake; `host` is a name or an address, and what the certificate must be for. Has no time limit of its own.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub async fn handshake(&self, host: &str, stream: Metered<TcpStream>) -> Result<Secured, TlsError> {
+        let unusable = |_| TlsError::Name { host: host.to_owned() };
+        let name = ServerName::try_from(host.to_owned()).map_err(unusable)?;
+        let shared = Arc::clone(&self.shared);
+        // Files may lie on a disk that does not answer.
+        let found = tokio::task::spawn_blocking(move || shared.verifier()).await;
+        let stopped = |_| TlsError::broken(host, "the program ends");
+        let (verifier, shown) = found.map_err(stopped)?.map_err(TlsError::Settings)?;
+        let config = config(Arc::clone(&verifier), Arc::clone(&shown)).map_err(TlsError::library(host))?;
+        match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+            Ok(stream) => {
+                let Some(Found::Believed { trust, authority }) = verifier.found() else {
+                    return Err(TlsError::NotVerified { host: host.to_owned() });
+                };
+                let stream = Stream::Tls(Box::new(stream.into()));
+                Ok(Secured { stream, trust, own: shown.fate(), authority })
+            }
+            Err(error) => match verifier.found() {
+                Some(Found::Refused(refused)) => Err(refused),
+                Some(Found::Believed { .. }) | None => Err(TlsError::of_handshake(host, &error)),
+            },
+        }
+    }
+}
+
+impl Shared {
+    /// What one connection is verified with, by the files and clocks of now. Blocks.
+    fn verifier(&self) -> Result<(Arc<Verifier>, Arc<Shown>), SettingsError> {
+        let loaded = {
+            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            if !loaded.is_current() {
+                *loaded = Arc::new(Loaded::read(&self.settings, Some(&loaded))?);
+                tracing::info!("the files of TLS changed; the new ones are used");
+            }
+            Arc::clone(&loaded)
+        };
+        let (wall, floor) = ((self.wall_clock)(), self.floor.now());
+        let times = Times { wall, build: build_date(), floor };
+        let shown = Arc::new(Shown::new(loaded.own()));
+        Ok((Arc::new(Verifier::new(loaded.roots()?, times)), shown))
+    }
+}
+
+fn config(verifier: Arc<Verifier>, shown: Arc<Shown>) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(shown);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }

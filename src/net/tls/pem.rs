@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::limit;
 
 /// A file without what was looked for in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum PemError {
     /// It cannot be read.
     #[error("cannot read {}: {reason}; check the path and who may read it", path.display())]

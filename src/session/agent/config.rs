@@ -6,8 +6,18 @@ use ed25519_dalek::SigningKey;
 
 use crate::id::{AgentId, HubId};
 use crate::session::event::RegisterInfo;
+use crate::time::Validity;
 use crate::wire::key::MacRoot;
 use crate::wire::message::Limits;
+
+/// The hub's certificate is good if it is these dates now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Whose certificate it is.
+    pub host: String,
+    /// Its dates.
+    pub valid: Validity,
+}
 
 /// Everything one session of an agent depends on.
 #[derive(Debug, Clone)]
@@ -22,8 +32,10 @@ pub struct AgentConfig {
     pub identity: Option<SigningKey>,
     /// What the upgrade request carried.
     pub agent_nonce: [u8; 32],
-    /// TLS exporter, or zeros.
-    pub channel_binding: [u8; 32],
+    /// What only the two ends of our TLS connection know; `None` without TLS.
+    pub exporter: Option<[u8; 32]>,
+    /// What the RegisterAck must say for the session to open; `None`: nothing but what it says anyway.
+    pub condition: Option<Condition>,
     /// How we introduce ourselves.
     pub register: RegisterInfo,
     /// Our own limits; the hub's are mixed in with RegisterAck.

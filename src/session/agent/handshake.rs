@@ -24,8 +24,9 @@ use crate::wire::message::{
     Challenge, Limits, Listing, Message, Register, RegisterAck, SignatureMode, StreamMark,
 };
 
+use super::binding;
 use super::stream::{Hold, Stream};
-use super::{AgentSession, Link, Live, Phase};
+use super::{AgentSession, Condition, Link, Live, Phase};
 
 /// A RegisterAck, and the marks that came with it and after it.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl AgentSession {
             let detail = format!("hub {} answers, the key is for hub {}", message.hub_id, config.hub_id);
             return Err(WireError::new(ErrorCode::WrongHub, detail));
         }
-        let context = self.context(&message);
+        let context = self.context(&message)?;
         let root = &self.config.mac_root;
         let down = root.session_key(Direction::HubToAgent, &context);
         let up = root.session_key(Direction::AgentToHub, &context);
@@ -68,21 +69,22 @@ impl AgentSession {
             session_id: message.session_id,
             inbound: Inbound::new(down, clock, 2, bytes_max),
             outbound: Outbound::new(up, clock, self.config.message_id_seed, bytes_max),
+            binding: message.binding,
         });
         self.register(wall);
         self.phase = Phase::Ack { since: now };
         Ok(())
     }
 
-    fn context(&self, challenge: &Challenge) -> SessionContext {
-        SessionContext {
+    fn context(&self, challenge: &Challenge) -> Result<SessionContext, WireError> {
+        Ok(SessionContext {
             hub_id: self.config.hub_id,
             agent_id: self.config.agent_id,
             session_id: challenge.session_id,
             agent_nonce: self.config.agent_nonce,
             hub_nonce: challenge.hub_nonce,
-            channel_binding: self.config.channel_binding,
-        }
+            channel_binding: binding::resolve(self.config.exporter, challenge.binding)?,
+        })
     }
 
     fn reply(&mut self, context: &SessionContext, challenge: &Challenge) -> Result<(), WireError> {
@@ -131,6 +133,7 @@ impl AgentSession {
         let (since, mut pending, listing) = match (phase, message) {
             (Phase::Ack { since }, Message::RegisterAck(mut ack)) => {
                 self.opening.round_trip = now.since(since);
+                self.check_condition(ack.hub_time)?;
                 let empty = Listing { entries: Vec::new(), more: false };
                 let listing = std::mem::replace(&mut ack.marks, empty);
                 let offset = ClockOffset::between(ack.hub_time, wall);
@@ -156,6 +159,20 @@ impl AgentSession {
             }
         };
         Ok(())
+    }
+
+    /// A certificate that was believed on condition: the hub has to say a time within its dates.
+    fn check_condition(&self, hub_time: HubTime) -> Result<(), WireError> {
+        match &self.config.condition {
+            Some(Condition { host, valid }) if !valid.contains(hub_time) => {
+                let detail = format!(
+                    "the certificate of {host} is valid {valid}, and the hub itself says that it is {}: renew it there (`outpost hub cert init`)",
+                    hub_time.to_second()
+                );
+                Err(WireError::new(ErrorCode::Clock, detail))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// One mark for every stream listed, in our order.

@@ -21,7 +21,8 @@ impl AgentSession {
     ) -> Result<(), WireError> {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         self.opening.note(frame.len());
-        let (id, message) = link.inbound.open(now, frame)?;
+        let opened = link.inbound.open(now, frame);
+        let (id, message) = opened.map_err(|error| link.explain(error))?;
         match message {
             Message::Error(error) => {
                 self.handle_error(error);
@@ -59,6 +60,14 @@ impl AgentSession {
             }
             Message::CancelJob(job) => {
                 self.port.tell(AgentEvent::CancelJob(job));
+                Ok(())
+            }
+            Message::Relay(relay) => {
+                self.handle_relay(*relay);
+                Ok(())
+            }
+            Message::RelayReply(reply) => {
+                self.handle_relay_reply(reply);
                 Ok(())
             }
             message @ (Message::RotateKey(_) | Message::KeyStored(_)) => self.handle_rotation(message),

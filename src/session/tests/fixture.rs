@@ -46,7 +46,8 @@ pub(crate) fn agent_config() -> AgentConfig {
         mac_root: root(),
         identity: None,
         agent_nonce: [5; 32],
-        channel_binding: [0; 32],
+        exporter: None,
+        condition: None,
         register: RegisterInfo {
             instance: InstanceId::from_bytes([9; 16]),
             agent_version: "0.1.0".to_owned(),

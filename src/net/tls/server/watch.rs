@@ -3,46 +3,18 @@
 //! A replacement is two files or three, one after the other. What lies there in between does not fit together and is
 //! neither used nor complained of, unless it stays so for [`limit::TLS_REPLACING`].
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use super::Files;
 use crate::limit;
+use crate::net::tls::stamp::Stamp;
 use crate::time::BootTime;
 
 /// Which versions of the files there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamps([Option<Stamp>; 3]);
 
-/// One file; behind links, the file itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    /// Seconds and nanoseconds of its content and of its name.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl Stamps {
     pub(super) fn of(files: &Files) -> Self {
         Self([Stamp::of(&files.cert), Stamp::of(&files.key), files.client_ca.as_deref().and_then(Stamp::of)])
-    }
-}
-
-impl Stamp {
-    /// `None` where there is nothing to be seen.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 
@@ -107,7 +79,7 @@ mod tests {
     use super::*;
 
     fn stamps(number: u64) -> Stamps {
-        let stamp = Stamp { device: 1, inode: number, bytes: 1, modified: (0, 0), changed: (0, 0) };
+        let stamp = Stamp::numbered(number);
         Stamps([Some(stamp), None, None])
     }
 
