@@ -5,6 +5,7 @@
 mod attempt;
 
 use ed25519_dalek::SigningKey;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
@@ -19,7 +20,7 @@ use crate::wire::error::Retry;
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
-use super::config::{Config, Hub};
+use super::config::{Config, Hub, JwtMode, LinkMode};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
@@ -52,9 +53,26 @@ struct Channel {
     condition: Option<Condition>,
 }
 
+/// Keeps tokens fresh, where they are presented.
+pub(super) fn tokens(config: &Config, state: &State) -> Option<Keeper> {
+    let first = config.hubs.first().filter(|_| config.jwt == JwtMode::On)?;
+    Some(Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()))
+}
+
 impl Connector {
+    /// Begins to look for a hub, where there is one to look for.
+    pub(super) fn start(self) -> Option<JoinHandle<()>> {
+        if self.config.link == LinkMode::Off || self.config.hubs.is_empty() {
+            return None;
+        }
+        for warning in self.config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
+            tracing::warn!("{warning}");
+        }
+        Some(tokio::spawn(self.run()))
+    }
+
     /// Runs until it is stopped; beside the attempts, what they present is kept fresh.
-    pub(super) async fn run(self) {
+    async fn run(self) {
         let fresh = async {
             if let Some(tokens) = &self.tokens {
                 tokens.run(self.stop.clone()).await;
