@@ -14,7 +14,7 @@ impl AgentSession {
     pub fn room_for_relays(&self) -> usize {
         match self.phase {
             Phase::Live(_) => self.relays.room(),
-            Phase::Challenge { .. }
+            Phase::Challenge
             | Phase::Ack { .. }
             | Phase::AckMore { .. }
             | Phase::Marks { .. }
