@@ -13,7 +13,7 @@ use crate::limit;
 use crate::net::dial::{DialError, Dialer};
 use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::obs::clock::boot_now;
-use crate::obs::random;
+use crate::obs::{machine, random};
 use crate::outbox::{OpenError, Outbox};
 use crate::session::{AgentConfig, AgentSession, Condition, RegisterInfo};
 use crate::wire::error::Retry;
@@ -54,9 +54,9 @@ struct Channel {
 }
 
 /// Keeps tokens fresh, where they are presented.
-pub(super) fn tokens(config: &Config, state: &State) -> Option<Keeper> {
+pub(super) fn tokens(config: &Config, dialer: &Dialer, state: &State) -> Option<Keeper> {
     let first = config.hubs.first().filter(|_| config.jwt == JwtMode::On)?;
-    Some(Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()))
+    Some(Keeper::new(dialer.clone(), first.target(), config.identity_files(), state.clone()))
 }
 
 impl Connector {
@@ -93,7 +93,7 @@ impl Connector {
             };
             let Some(hub) = self.config.hubs.get(turns.present()) else { break };
             if let Some(tokens) = &self.tokens {
-                tokens.follow(&hub.token_url);
+                tokens.follow(hub.target());
             }
             let outcome = self.attempt(identity, hub).await;
             if self.stop.is_cancelled() {
@@ -302,7 +302,5 @@ fn refused(error: &DialError) -> Outcome {
 
 /// The machine's name, for the hub's lists only.
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
-        .unwrap_or_default()
+    machine::host_name().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect()
 }

@@ -160,3 +160,6 @@ impl Dialer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
