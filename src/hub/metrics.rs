@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::id::Lane;
 use crate::limit;
 use crate::net::monitor::{Readiness, Watched};
+use crate::net::tls::server::ServerTls;
 use crate::obs::exposition::Page;
 use crate::wire::error::ErrorCode;
 use crate::wire::job::JobState;
@@ -36,6 +37,7 @@ impl Watched for Arc<Shared> {
         page.gauge("outpost_hub_ready", "Whether the database commits, as /readyz says it.")
             .is(matches!(self.readiness().await, Readiness::Ready(_)));
         fleet(&mut page, &self.registry, totals.as_ref());
+        tls(&mut page, &self.counters, self.tls.as_deref());
         doors(&mut page, &self.counters);
         self.admission.metrics(&mut page);
         traffic(&mut page, &self.counters);
@@ -76,6 +78,20 @@ fn fleet(page: &mut Page, registry: &Registry, totals: Option<&Totals>) {
     .by("lane", lanes().map(|(lane, depth)| (lane, depth.records)));
     page.gauge("outpost_hub_outbox_bytes", "Their bytes.")
         .by("lane", lanes().map(|(lane, depth)| (lane, depth.bytes)));
+}
+
+fn tls(page: &mut Page, counters: &Counters, tls: Option<&ServerTls>) {
+    let expiry = page.gauge(
+        "outpost_hub_certificate_expiry_timestamp_seconds",
+        "When the first certificate of the chain in use expires; none without TLS.",
+    );
+    if let Some(tls) = tls {
+        expiry.is(tls.expires().0 / 1000);
+    }
+    page.counter("outpost_hub_tls_handshakes_total", "TLS handshakes that were completed.")
+        .is(counters.tls_ok.value());
+    let name = "outpost_hub_tls_handshakes_failed_total";
+    by_reason(page, name, "TLS handshakes that came to nothing, by why.", &counters.tls_failed);
 }
 
 fn doors(page: &mut Page, counters: &Counters) {
