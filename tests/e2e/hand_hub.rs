@@ -1,5 +1,6 @@
 //! A hub made by hand around `session::HubSession`: takes one agent after the other and keeps what arrives in memory.
 
+mod accept;
 mod serve;
 
 use std::collections::BTreeMap;

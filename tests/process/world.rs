@@ -194,7 +194,7 @@ impl World {
         self.run_agent_at(&hub, data, flags)
     }
 
-    /// With another URL of the hub.
+    /// The same towards another URL.
     pub(crate) fn run_agent_at(&self, hub: &str, data: &str, flags: &str) -> Process {
         let ready = self.path(&format!("{data}.ready"));
         let _ = std::fs::remove_file(&ready);
@@ -204,6 +204,12 @@ impl World {
         let process = self.spawn(self.command(&command), &format!("{data}.log"));
         wait_for("the agent to be ready", || ready.exists().then_some(()));
         process
+    }
+
+    /// Where a running agent answers for metrics, if it does.
+    pub(crate) fn metrics_address(&self, data: &str) -> Option<String> {
+        let ready = ready_event(&self.path(&format!("{data}.ready")))?;
+        Some(ready["metrics"].as_str()?.to_owned())
     }
 
     pub(crate) fn start_agent(&self, name: &str) -> Process {
