@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../tests/load/agent.rs"]
+#[allow(dead_code, reason = "tests/load uses the rest of it")]
 mod agent;
 #[path = "../tests/tls/authority.rs"]
 #[allow(dead_code, reason = "tests/tls uses the rest of it")]
