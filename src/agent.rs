@@ -16,6 +16,7 @@ pub mod jobs;
 mod metrics;
 pub mod pace;
 pub mod record;
+pub mod relay;
 mod shutdown;
 mod snapshot;
 pub mod state;
@@ -30,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exec::{Exec, Handlers, JobHandler};
-use crate::id::InstanceId;
+use crate::id::{HandlerName, InstanceId, ParseIdError};
 use crate::limit;
 use crate::net::dial::Dialer;
 use crate::net::meter::Meter;
@@ -43,8 +44,10 @@ use crate::wire::operator::OperatorKeys;
 
 use config::{Config, JwtMode, LinkMode};
 use intake::{Intake, SocketError};
+use relay::{Inbox, Line, RelayClient, RelayHandler, RelayHandlers};
 use state::{SAVED_ROW, Saved, State, Status};
 use token::keeper::Keeper;
+use uplink::Relaying;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -69,6 +72,12 @@ pub enum StartError {
     /// The local socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The name of a handler of relayed messages.
+    #[error(transparent)]
+    HandlerName(ParseIdError),
+    /// Too many of them.
+    #[error("{0} handlers of relayed messages, the limit is {most}; let one take several kinds of messages", most = limit::RELAY_HANDLERS_MAX)]
+    Handlers(usize),
     /// The files of TLS.
     #[error(transparent)]
     Tls(#[from] SettingsError),
@@ -89,6 +98,7 @@ pub struct Agent {
     link: Option<JoinHandle<()>>,
     monitor: Option<Watch>,
     socket: PathBuf,
+    relaying: Relaying,
 }
 
 /// The metrics' listener that runs.
@@ -103,7 +113,8 @@ impl Agent {
     /// An agent with handlers of its own, besides `exec`.
     pub fn builder(config: Config) -> Builder {
         let exec = Exec::new(config.exec.clone());
-        Builder { handlers: Handlers::new().with(EXEC, exec), config }
+        let handlers = Handlers::new().with(EXEC, exec);
+        Builder { handlers, config, relay: Ok(RelayHandlers::default()) }
     }
 
     /// Starts an agent that runs jobs of the kind `exec` only. Needs a tokio runtime.
@@ -114,7 +125,11 @@ impl Agent {
         Self::builder(config).start().await
     }
 
-    async fn start_with(config: Config, handlers: Handlers) -> Result<Self, StartError> {
+    async fn start_with(
+        config: Config,
+        handlers: Handlers,
+        relay: RelayHandlers,
+    ) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
         // Before the outbox is opened, which a failure would have to close again.
         let monitor = match config.metrics_listen {
@@ -144,6 +159,7 @@ impl Agent {
         };
         let handlers = handlers.only(config.kinds.clone());
         let (jobs, running_jobs) = or_close(&outbox, jobs::start(config.jobs, handlers, with).await).await?;
+        let relaying = Relaying { line: Line::default(), inbox: Inbox::start(relay) };
         let stop_intake = CancellationToken::new();
         let stop_link = CancellationToken::new();
         let intake = Intake {
@@ -182,6 +198,7 @@ impl Agent {
                     outbox: outbox.clone(),
                     state: state.clone(),
                     jobs,
+                    relaying: relaying.clone(),
                     stop: stop_link.clone(),
                     instance: InstanceId::from_bytes(random::bytes()),
                 };
@@ -189,7 +206,8 @@ impl Agent {
             }
             (LinkMode::On | LinkMode::Off, _) => None,
         };
-        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs: running_jobs, link, monitor, socket })
+        let jobs = running_jobs;
+        Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs, link, monitor, socket, relaying })
     }
 
     /// The local socket's path.
@@ -205,6 +223,11 @@ impl Agent {
     /// The outbox, for records of this program.
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Sends messages to other agents.
+    pub fn relay(&self) -> RelayClient {
+        RelayClient::new(self.relaying.line.clone())
     }
 
     /// What `agent status` shows.
@@ -232,6 +255,7 @@ impl Agent {
         if let Some(link) = self.link {
             shutdown::step("link", limit, joined(link)).await;
         }
+        shutdown::step("handlers of relayed messages", limit, self.relaying.inbox.stop()).await;
         if let Some(monitor) = self.monitor {
             monitor.stop.cancel();
             shutdown::step("metrics", limit, joined(monitor.task)).await;
@@ -256,6 +280,8 @@ impl Watch {
 pub struct Builder {
     config: Config,
     handlers: Handlers,
+    /// Or the first name that is none.
+    relay: Result<RelayHandlers, ParseIdError>,
 }
 
 impl Builder {
@@ -266,12 +292,27 @@ impl Builder {
         self
     }
 
+    /// Gives messages that other agents send to `name` (1 to 64 of a-z, 0-9, `-`, `_` and `.`) to `handler`, in place of an
+    /// earlier one for it.
+    #[must_use]
+    pub fn relay_handler(mut self, name: &str, handler: impl RelayHandler) -> Self {
+        self.relay = self.relay.and_then(|known| {
+            let name: HandlerName = name.parse()?;
+            Ok(known.with(name, handler))
+        });
+        self
+    }
+
     /// Starts the agent. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self) -> Result<Agent, StartError> {
-        Agent::start_with(self.config, self.handlers).await
+        let relay = self.relay.map_err(StartError::HandlerName)?;
+        if relay.len() > limit::RELAY_HANDLERS_MAX {
+            return Err(StartError::Handlers(relay.len()));
+        }
+        Agent::start_with(self.config, self.handlers, relay).await
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub(crate) mod connection;
 mod counters;
 mod departed;
+pub mod embedded;
 mod enroll;
 pub mod import;
 pub(crate) mod ingest;
@@ -18,6 +19,7 @@ mod listen;
 mod metrics;
 mod quota;
 mod registry;
+mod relay;
 mod socket;
 pub mod store;
 mod tls;
@@ -42,7 +44,7 @@ use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
 
 use admission::Admission;
-use config::Config;
+use config::{Config, ConfigError};
 use counters::Counters;
 use quota::Quota;
 use registry::Registry;
@@ -52,6 +54,9 @@ use token::AdminToken;
 /// What keeps a hub from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A setting is out of its bounds.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,6 +91,7 @@ struct Shared {
     counters: Counters,
     admission: Admission,
     quota: Quota,
+    relays: relay::Relays,
     config: Config,
     /// Where it is on, on all listeners.
     tls: Option<Arc<ServerTls>>,
@@ -104,23 +110,39 @@ fn hub_time() -> HubTime {
     HubTime(clock::wall_now().0)
 }
 
-/// A running hub. Dropping it without [`Hub::shutdown`] leaves its tasks to the runtime.
+/// A running hub. Dropping it without [`Hub::close`] leaves its tasks to the runtime.
 pub struct Hub {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     agent_addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
     first_start: bool,
-    writer: JoinHandle<()>,
+    /// `None` once it is closed. Held while it is.
+    held: tokio::sync::Mutex<Option<Held>>,
+}
+
+/// What a hub has to itself until it is closed.
+struct Held {
+    /// Until it is through.
+    writer: Option<JoinHandle<()>>,
     _lock: store::FolderLock,
 }
 
 impl Hub {
+    /// A hub inside another program.
+    pub const fn builder(config: Config) -> embedded::Builder {
+        embedded::Builder::new(config)
+    }
+
     /// Starts a hub in `config.data`, which is made where it is not there.
     ///
     /// # Errors
-    /// Where the folder, the database, the token file, an address or the files of TLS cannot be used.
+    /// Where a setting, the folder, the database, the token file, an address or the files of TLS cannot be used.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::builder(config).start().await
+    }
+
+    async fn start_with(config: Config) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
         let lock = store::FolderLock::take(&config.data)?;
         let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
@@ -153,6 +175,7 @@ impl Hub {
             store,
             admission: Admission::new(config.admission.clone(), descriptors::limit()),
             quota: Quota::new(config.quota),
+            relays: relay::Relays::new(config.relay.clone(), config.relay_bytes_max()),
             config,
             tls,
             token,
@@ -163,6 +186,7 @@ impl Hub {
         shared.tasks.spawn(departed::watch(Arc::clone(&shared)));
         let routers = listen::routers(&shared, agents.is_some());
         shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
+        shared.tasks.spawn(relay::sweep(Arc::clone(&shared)));
         if let Some(tls) = &shared.tls {
             let told = tls::announce(tls);
             shared.tasks.spawn(tls::watch(Arc::clone(&shared), Arc::clone(tls), told));
@@ -177,7 +201,8 @@ impl Hub {
         if let Some(monitor) = monitor {
             shared.tasks.spawn(monitor.serve(Arc::clone(&shared), shared.stop.clone()));
         }
-        Ok(Self { shared, local_addr, agent_addr, metrics_addr, first_start, writer, _lock: lock })
+        let held = tokio::sync::Mutex::new(Some(Held { writer: Some(writer), _lock: lock }));
+        Ok(Self { shared, local_addr, agent_addr, metrics_addr, first_start, held })
     }
 
     /// Where the API answers (and the agents, unless they have a listener of their own).
@@ -239,15 +264,18 @@ impl Hub {
         self.first_start
     }
 
-    /// How many agents are registered now.
-    pub fn sessions(&self) -> usize {
-        self.shared.registry.len()
+    /// The same as [`Self::close`], for who has it to itself.
+    pub async fn shutdown(self) {
+        self.close().await;
     }
 
     /// Ends everything in order: nobody is let in any more, and each agent is told when to come back, one after the
-    /// other, then closed with 1001.
-    pub async fn shutdown(self) {
-        let sessions = self.sessions();
+    /// other, then closed with 1001. A hub that is closed stays so, and whoever closes one that is being closed waits until
+    /// it is. Cancel safe: it goes on with the next call.
+    pub async fn close(&self) {
+        let mut held = self.held.lock().await;
+        let Some(Held { writer, .. }) = held.as_mut() else { return };
+        let sessions = self.peer_count();
         let spread = self.shared.admission.depart(sessions);
         if sessions > 0 {
             let spread_ms = crate::time::millis(spread);
@@ -262,9 +290,13 @@ impl Hub {
             tracing::warn!(%error, "the end of the sessions could not be noted");
         }
         self.shared.store.close().await;
-        if let Err(error) = self.writer.await {
+        if let Some(running) = writer
+            && let Err(error) = running.await
+        {
             tracing::error!(%error, "the store's writer failed");
         }
+        *writer = None;
         self.shared.store.close_pool().await;
+        *held = None;
     }
 }

@@ -172,6 +172,14 @@ text_id!(
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 );
 
+text_id!(
+    /// What an agent's program calls one of its receivers of relayed messages.
+    HandlerName,
+    "a handler's name (1 to 64 of a-z, 0-9, `-`, `_` and `.`)",
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+);
+
 /// A job. Text form: a lower-case UUID, for example `01938c5e-7b1a-7c3e-9a44-0242ac120002`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId([u8; 16]);
@@ -239,7 +247,7 @@ impl fmt::Debug for JobId {
 }
 
 /// A message's 128-bit id; `NONE` (zero) where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MessageId {
     /// The upper 64 bits.
     pub hi: u64,
@@ -250,6 +258,18 @@ pub struct MessageId {
 impl MessageId {
     /// No message.
     pub const NONE: Self = Self { hi: 0, lo: 0 };
+
+    /// The id with these bytes, the uppermost first.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        let [hi @ .., _, _, _, _, _, _, _, _] = bytes;
+        let [_, _, _, _, _, _, _, _, lo @ ..] = bytes;
+        Self { hi: u64::from_be_bytes(hi), lo: u64::from_be_bytes(lo) }
+    }
+
+    /// The id's 16 bytes, the uppermost first.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.hi) << 64 | u128::from(self.lo)).to_be_bytes()
+    }
 }
 
 impl fmt::Display for MessageId {

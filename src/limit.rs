@@ -337,6 +337,45 @@ pub const QUOTA_BURST: Duration = Duration::from_secs(1);
 /// One in so many bytes beyond its quota are for an agent's control lane: results come in though its logs do not.
 pub const QUOTA_CONTROL_SHARE: u64 = 8;
 
+/// Payload of one relayed message: exactly this passes, one byte more is refused.
+pub const RELAY_BYTES_MAX: usize = 64 * 1024;
+/// What a `Relay` frame adds to its payload at most: envelope, two ids, two names, the handler's and the tags.
+pub const RELAY_OVERHEAD_BYTES_MAX: usize = 512;
+/// Messages of one agent that are not answered yet, in each direction: 1 MiB at both ends.
+pub const RELAY_IN_FLIGHT: usize = 16;
+/// Answers to relayed messages that wait for the socket; a peer that asks faster than it reads loses the oldest.
+pub const RELAY_REPLIES_MAX: usize = 64;
+/// Messages a second that one agent may relay where the hub's config does not say, and at once beyond that.
+pub const RELAY_RATE: u32 = 20;
+/// The most that config may say.
+pub const RELAY_RATE_MAX: u32 = 10_000;
+/// Rules of one hub: they are looked through for each message.
+pub const RELAY_RULES_MAX: usize = 1024;
+/// Payload bytes that the hub keeps for one agent that is away.
+pub const RELAY_QUEUE_BYTES_MAX: u64 = 1024 * 1024;
+/// Messages that it keeps: rows have their own cost, however little is in them.
+pub const RELAY_QUEUE_MESSAGES_MAX: u64 = 1024;
+/// How long it keeps them.
+pub const RELAY_QUEUE_TIME: Duration = Duration::from_secs(24 * 3600);
+/// How often the hub deletes those that are older.
+pub const RELAY_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// A handler that takes longer for one message is dropped, and the message with it.
+pub const RELAY_HANDLER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the hub waits for an agent to answer: its handler's time, and that of a slow link.
+pub const RELAY_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a sender waits for the hub: longer than the hub for the other agent.
+pub const RELAY_REPLY_TIMEOUT: Duration = Duration::from_secs(45);
+const _: () = assert!(
+    RELAY_HANDLER_TIMEOUT.as_millis() < RELAY_ANSWER_TIMEOUT.as_millis()
+        && RELAY_ANSWER_TIMEOUT.as_millis() < RELAY_REPLY_TIMEOUT.as_millis()
+);
+/// A queued message that was not answered, or found no room, is sent again after this.
+pub const RELAY_RETRY: Duration = Duration::from_secs(5);
+/// Ids of messages that an agent knows again when they are sent a second time.
+pub const RELAY_IDS_REMEMBERED: usize = 1024;
+/// Handlers of one agent.
+pub const RELAY_HANDLERS_MAX: usize = 64;
+
 /// Answers to offers that wait for the socket; beyond, the oldest is dropped: the hub offers again.
 pub const JOB_ANSWERS_MAX: usize = 64;
 /// Offers and cancels one session may have waiting for the socket.
@@ -527,8 +566,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub const DIAL_STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// And each of these steps is done within this, though bytes move: 30 KiB at 2,400 bit/s.
 pub const DIAL_STEP_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether bytes moved.
-pub const DIAL_LOOK: Duration = Duration::from_secs(1);
 /// Head of a proxy's answer. A longer one is none.
 pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// A proxy's URL: a name of 253 bytes, a user and a password.

@@ -17,6 +17,7 @@ pub mod key;
 pub mod mac;
 pub mod message;
 pub mod operator;
+pub mod relay;
 pub mod signed_upgrade;
 pub mod url;
 mod walk;

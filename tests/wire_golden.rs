@@ -28,6 +28,7 @@ use outpost::wire::message::{
     RegisterAck, RetryHints, SignatureMode, StreamMark, StreamState,
 };
 use outpost::wire::operator::{OperatorSignature, Subject};
+use outpost::wire::relay::{Delivery, Relay, RelayOutcome, RelayReply, Sender};
 use serde_json::Value;
 
 const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
@@ -232,11 +233,32 @@ fn messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Mess
         (&keys.down, 10, Message::RotateKey(share(vectors, "hub_public"))),
         (&keys.up, 10, Message::KeyReply(share(vectors, "agent_public"))),
         (&keys.down, 11, Message::KeyStored("k2".parse().unwrap())),
+        (&keys.down, 12, Message::Relay(Box::new(relay(vectors)))),
+        (
+            &keys.up,
+            11,
+            Message::RelayReply(RelayReply {
+                id: relay(vectors).id,
+                outcome: RelayOutcome::refused(ErrorCode::RelayHandler, "no handler door.open"),
+            }),
+        ),
     ]);
     all
 }
 
-/// All but a rotation's.
+fn relay(vectors: &Vectors) -> Relay {
+    let id = vectors.context([0; 32]).agent_id;
+    Relay {
+        id: MessageId { hi: 0xFEDC_BA98_7654_3210, lo: 7 },
+        sender: Some(Sender { id, name: Some("edge-1".parse().unwrap()) }),
+        to: None,
+        handler: "door.open".parse().unwrap(),
+        payload: Bytes::from_static(b"\0front"),
+        delivery: Delivery::Queued,
+    }
+}
+
+/// All but those of rotations and relays.
 fn session_messages<'a>(vectors: &Vectors, keys: &'a Keys) -> Vec<(&'a MacKey, u64, Message)> {
     let signature = vectors.identity().sign(&challenge_digest(&vectors.context([0; 32]), HUB_TIME));
     let mut instance = [0; 16];

@@ -8,6 +8,7 @@ mod agent;
 mod forge;
 mod hub;
 mod op;
+mod relay;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -26,7 +26,7 @@ use super::pace::{Advice, Backlog, Pace};
 use super::state::{LastError, LinkState, Repeat, State};
 use super::token::keeper::Keeper;
 use super::turns::{End, Turns};
-use super::uplink::{self, Again, Outcome, SessionKey, Surroundings, Uplink};
+use super::uplink::{self, Again, Outcome, Relaying, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
 
 /// The loop's belongings.
@@ -40,6 +40,7 @@ pub(super) struct Connector {
     pub(super) outbox: Outbox,
     pub(super) state: State,
     pub(super) jobs: Jobs,
+    pub(super) relaying: Relaying,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
 }
@@ -174,6 +175,7 @@ impl Connector {
             heartbeat: self.config.heartbeat,
             hub: hub.url.clone(),
             jobs: self.jobs.clone(),
+            relaying: self.relaying.clone(),
             parties,
             key: SessionKey { file: self.config.key_file.clone(), key },
             operator_keys: self.config.operator_keys.clone(),

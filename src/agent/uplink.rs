@@ -12,6 +12,7 @@ mod event;
 mod farewell;
 mod outcome;
 mod registration;
+mod relay;
 mod rotation;
 mod turn;
 
@@ -34,12 +35,15 @@ use crate::time::{BootTime, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::StreamMark;
 use crate::wire::operator::OperatorKeys;
+use crate::wire::relay::RelayReply;
 
 use super::heartbeat;
 use super::jobs::{Answered, Jobs, Parties};
 use super::state::State;
 pub(crate) use outcome::Again;
 pub(super) use outcome::{Outcome, ROTATED};
+pub(super) use relay::Relaying;
+use relay::Sends;
 pub(super) use rotation::SessionKey;
 
 /// The machine's deadlines are in boot time, the timers' clock stops in suspend: look at least this often.
@@ -60,6 +64,7 @@ pub(super) struct Surroundings {
     pub(super) operator_keys: Option<OperatorKeys>,
     pub(super) hub: String,
     pub(super) key: SessionKey,
+    pub(super) relaying: Relaying,
     /// How far the connection is believed.
     pub(super) trust: Trust,
     /// What is known to be past, for the dates of certificates.
@@ -84,6 +89,9 @@ pub(super) struct Uplink<S> {
     hub_time: (HubTime, BootTime),
     /// Answers to offers, and where jobs put them.
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    sends: Sends,
+    /// Answers to messages, and where handlers put them.
+    relay_replies: (mpsc::Sender<RelayReply>, mpsc::Receiver<RelayReply>),
 }
 
 /// Whether the session goes on.
@@ -98,6 +106,8 @@ enum Flow {
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) fn new(link: Link<S>, session: AgentSession, with: Surroundings) -> Self {
         Self {
+            sends: Sends::new(with.relaying.line.clone()),
+            relay_replies: mpsc::channel(limit::RELAY_IN_FLIGHT),
             link,
             session,
             with,
@@ -153,6 +163,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 }
                 Some((id, ack)) = self.answers.1.recv() => {
                     self.session.answer_offer(id, ack);
+                    Flow::On
+                }
+                Some(reply) = self.relay_replies.1.recv() => {
+                    self.session.answer_relay(reply);
+                    Flow::On
+                }
+                outgoing = self.sends.next(), if self.session.room_for_relays() > 0 => {
+                    self.sends.send(&mut self.session, outgoing, now);
                     Flow::On
                 }
                 changed = durable.changed() => {
@@ -226,6 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         if self.next_beat.is_some_and(|next| next <= now) {
             self.beat(now);
         }
+        self.sends.give_up(&mut self.session, now);
         None
     }
 
@@ -234,6 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             self.session.poll_timeout(),
             self.link.write_deadline(now, self.with.write_timeout),
             self.next_beat,
+            self.sends.deadline(),
         ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.since(now)).min();
         next.unwrap_or(WAKE_MAX).min(WAKE_MAX)

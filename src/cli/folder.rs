@@ -114,6 +114,8 @@ pub(super) fn start_error(error: &StartError) -> CliError {
             CliError::new(Exit::Config, error)
         }
         StartError::Tls(_) => CliError::new(Exit::Config, error),
+        // Only programs that embed an agent have handlers.
+        StartError::HandlerName(_) | StartError::Handlers(_) => CliError::new(Exit::Config, error),
         StartError::Data { .. }
         | StartError::Store(_)
         | StartError::Socket(SocketError::Io { .. })

@@ -131,6 +131,7 @@ fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
 
 fn start_error(error: StartError) -> CliError {
     let exit = match &error {
+        StartError::Config(_) => Exit::Config,
         StartError::Store(error) => store_exit(error),
         StartError::Tls(_) => Exit::Config,
         StartError::Token { .. } | StartError::Listen { .. } | StartError::Metrics(_) => Exit::Io,

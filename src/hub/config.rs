@@ -4,6 +4,7 @@ mod auth;
 mod limits;
 mod network;
 mod quota;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -25,6 +26,8 @@ use limits::LimitsFile;
 pub use network::{Network, ParseNetworkError};
 pub use quota::QuotaConfig;
 use quota::QuotaFile;
+use relay::RelayFile;
+pub use relay::{NamePattern, ParsePatternError, RelayConfig, RelayRule};
 use tls::TlsFile;
 
 /// Where a hub listens unless told otherwise.
@@ -56,6 +59,8 @@ pub struct Config {
     pub admission: AdmissionConfig,
     /// What each agent may use.
     pub quota: QuotaConfig,
+    /// What agents may send to each other.
+    pub relay: RelayConfig,
     /// Where metrics are answered; `None`: nowhere but to operators, at the API.
     pub metrics_listen: Option<SocketAddr>,
     /// The `[log]` section.
@@ -141,6 +146,8 @@ struct File {
     #[serde(default)]
     quota: QuotaFile,
     #[serde(default)]
+    relay: RelayFile,
+    #[serde(default)]
     metrics: MetricsFile,
     #[serde(default)]
     log: LogConfig,
@@ -160,6 +167,7 @@ impl Default for Config {
             write_timeout: limit::WRITE_TIMEOUT,
             admission: AdmissionConfig::default(),
             quota: QuotaConfig::default(),
+            relay: RelayConfig::default(),
             metrics_listen: None,
             log: LogConfig::default(),
         }
@@ -198,6 +206,7 @@ impl Config {
         settings.tls.overlay_environment(&variable);
         settings.limits.overlay_environment(&variable);
         settings.quota.overlay_environment(&variable);
+        settings.relay.overlay_environment(&variable)?;
         if let Some(list) = variable("OUTPOST_TRUSTED_PROXIES") {
             let entries = list.split(',').filter(|entry| !entry.trim().is_empty());
             settings.trusted_proxies = Some(entries.map(str::to_owned).collect());
@@ -215,6 +224,25 @@ impl Config {
         settings.check().map_err(|error| error.in_file(file))
     }
 
+    /// Whether every setting is within its bounds, for one that was not read from a file.
+    ///
+    /// # Errors
+    /// Names the first that is not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, value: String, expected| {
+            Err(ConfigError::Value { place: "the settings".to_owned(), key, value, expected })
+        };
+        let most = u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX);
+        if !(limit::MESSAGE_BYTES_LEAST..=most).contains(&self.message_bytes) {
+            return value("message_bytes", self.message_bytes.to_string(), limits::MESSAGE);
+        }
+        if !(limit::JWT_TTL_MIN..=limit::JWT_TTL_MAX).contains(&self.jwt_ttl) {
+            return value("jwt_ttl", format!("{:?}", self.jwt_ttl), auth::TTL);
+        }
+        auth::public_urls(&self.public_urls)?;
+        self.relay.check()
+    }
+
     /// What this hub announces in RegisterAck.
     pub(super) fn limits(&self) -> Limits {
         Limits {
@@ -226,6 +254,15 @@ impl Config {
             idle: limit::IDLE_TIMEOUT,
             zstd: false,
         }
+    }
+
+    /// Payload bytes of one relayed message: a frame has to hold it.
+    pub(super) fn relay_bytes_max(&self) -> usize {
+        let frame = self.message_bytes_max().saturating_sub(limit::RELAY_OVERHEAD_BYTES_MAX);
+        usize::try_from(self.relay.bytes)
+            .unwrap_or(limit::RELAY_BYTES_MAX)
+            .min(limit::RELAY_BYTES_MAX)
+            .min(frame)
     }
 
     pub(super) fn message_bytes_max(&self) -> usize {
@@ -253,6 +290,7 @@ impl File {
             write_timeout: defaults.write_timeout,
             admission: self.limits.admission(&self.trusted_proxies.unwrap_or_default())?,
             quota: self.quota.check()?,
+            relay: self.relay.check(self.limits.relay()?)?,
             metrics_listen: address("metrics.listen", self.metrics.listen)?,
             log: self.log,
         })

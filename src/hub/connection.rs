@@ -8,6 +8,7 @@ mod event;
 mod line;
 mod orders;
 mod register;
+mod relay;
 mod rotation;
 mod stage;
 
@@ -27,6 +28,7 @@ use crate::session::{Closed, HubConfig, HubSession};
 use crate::time::BootTime;
 use crate::wire::error::ErrorCode;
 use crate::wire::message::ChannelBinding;
+use crate::wire::relay::RelayReply;
 
 use super::admission::Handshake;
 use super::ingest::Intake;
@@ -37,6 +39,7 @@ use super::{Shared, hub_time};
 use ending::{for_peer, gone, of_socket};
 use line::{Incoming, Line, Reading};
 use orders::Orders;
+use relay::Mail;
 use stage::Stage;
 
 /// Who is at the other end.
@@ -81,6 +84,9 @@ struct Connection {
     intake: Option<Intake>,
     stage: Stage,
     orders: Orders,
+    mail: Mail,
+    /// Where messages of this agent are answered; the session bounds how many of them there are.
+    relayed: (mpsc::Sender<RelayReply>, mpsc::Receiver<RelayReply>),
     replies: mpsc::Receiver<IngestReply>,
 }
 
@@ -91,6 +97,10 @@ enum Wake {
     Room(Result<(), StoreError>),
     /// Something waits for the agent.
     Rung,
+    /// A message waits for the agent.
+    Mail,
+    /// A message of the agent was answered.
+    Relayed(RelayReply),
     /// The session takes more of what waits for the agent.
     Orders,
     Timer,
@@ -141,6 +151,8 @@ impl Connection {
             intake: None,
             stage,
             orders: Orders::default(),
+            mail: Mail::default(),
+            relayed: mpsc::channel(limit::RELAY_IN_FLIGHT),
             replies,
         }
     }
@@ -168,6 +180,8 @@ impl Connection {
                     self.orders.ring();
                     self.look_for_rotation().await;
                 }
+                Wake::Mail => self.give_mail().await,
+                Wake::Relayed(reply) => self.session.answer_relay(reply),
                 Wake::Orders => self.give_orders().await,
                 Wake::Timer => {
                     let now = clock::boot_now();
@@ -175,6 +189,7 @@ impl Connection {
                         return closed;
                     }
                     self.orders.handle_timeout(now);
+                    self.mail_timeouts(now).await;
                     if self.session.poll_timeout().is_some_and(|at| at <= now) {
                         self.session.handle_timeout(now);
                     }
@@ -239,7 +254,8 @@ impl Connection {
 
     /// Waits for whatever comes first. Cancel safe: nothing is taken before it is returned.
     async fn wake(&mut self) -> Wake {
-        let Self { shared, line, session, credential, handshake, entry, stage, orders, replies, .. } = self;
+        let Self { shared, line, session, credential, handshake, entry, stage, orders, .. } = self;
+        let Self { mail, relayed, replies, .. } = self;
         let slowed_until = shared.quota.slowed_until(credential.agent.agent, clock::boot_now());
         let reading = if slowed_until.is_some() { Reading::Paused } else { stage.reading() };
         let may_send = stage.may_send();
@@ -257,13 +273,20 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        let mail_came = async {
+            match entry {
+                Some(entry) => entry.mailbox.rung().await,
+                None => std::future::pending().await,
+            }
+        };
         // Puts out what waits, without reading more: only then the deadline for the peer is known.
         let first = poll_fn(|cx| Poll::Ready(line.poll(cx, &shared.counters, session, Reading::Paused)));
         if let Poll::Ready(message) = first.await {
             return Wake::Message(message);
         }
+        let mail = mail.deadline().into_iter().chain(entry.and_then(|entry| entry.mailbox.deadline())).min();
         let deadlines =
-            [timer, session.poll_timeout(), line.write_deadline(), orders.deadline(), slowed_until];
+            [timer, session.poll_timeout(), line.write_deadline(), orders.deadline(), slowed_until, mail];
         let waiting = orders.waiting();
         tokio::select! {
             biased;
@@ -274,6 +297,8 @@ impl Connection {
                 Wake::Room(slot.map(|slot| stage.send(slot, &shared.counters)))
             }
             () = rung => Wake::Rung,
+            Some(reply) = relayed.1.recv() => Wake::Relayed(reply),
+            () = mail_came => Wake::Mail,
             () = sleep_until(deadlines.into_iter().flatten().min()) => Wake::Timer,
             // Last: a peer that never stops sending must not keep the others from being heard.
             wake = poll_fn(|cx| {
@@ -293,6 +318,7 @@ impl Connection {
         self.stage.clear();
         if let Some(entry) = &self.entry {
             self.shared.registry.logout(entry);
+            entry.mailbox.close();
             entry.release();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -28,6 +28,11 @@ pub(super) struct Counters {
     pub(super) records_in: Counter,
     pub(super) bundles_in: Counter,
     pub(super) unknown_messages: Counter,
+    /// Messages between agents, by what became of them.
+    pub(super) relays: Arc<ByName>,
+    /// Those that the store kept, by what their agents said when they got them.
+    pub(super) relays_kept: ByName,
+    pub(super) relays_expired: Counter,
     /// Upgrades and tokens that were refused with a status.
     pub(super) requests_refused: ByName,
     /// Bytes through the listeners.
@@ -84,6 +89,9 @@ impl Counters {
             "records_in": self.records_in.value(),
             "bundles_in": self.bundles_in.value(),
             "unknown_messages": self.unknown_messages.value(),
+            "relays": self.relays.value(),
+            "relays_kept": self.relays_kept.value(),
+            "relays_expired": self.relays_expired.value(),
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::time::BootTime;
 
 use super::config::QuotaConfig;
 use super::store::AgentRef;
-use flow::Flows;
+pub(super) use flow::Flows;
 
 /// The quotas of one hub's agents.
 pub(super) struct Quota {

@@ -14,6 +14,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::message::{Heartbeat, LaneDepth};
 
 use super::clones::{Clones, Replaced};
+use super::relay::Mailbox;
 
 /// One registered session.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Entry {
     pub offset: ClockOffset,
     /// The newest heartbeat.
     pub heartbeat: Mutex<Option<Heartbeat>>,
+    /// Messages for the agent.
+    pub(super) mailbox: Mailbox,
     reason: OnceLock<ErrorCode>,
     doorbell: Notify,
     rotation: AtomicBool,
@@ -61,6 +64,7 @@ impl Entry {
             since,
             offset,
             heartbeat: Mutex::new(None),
+            mailbox: Mailbox::default(),
             reason: OnceLock::new(),
             doorbell: Notify::new(),
             rotation: AtomicBool::new(false),

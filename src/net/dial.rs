@@ -1,7 +1,6 @@
 //! Dialling a hub: where its bytes go, and a connection there.
 
 mod error;
-pub(super) mod progress;
 pub(super) mod race;
 pub(super) mod resolve;
 
@@ -10,15 +9,21 @@ use std::net::SocketAddr;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
+use crate::limit;
+
 use super::meter::{Meter, Metered};
+use super::patience::Patience;
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
 use super::tls::client::{ClientTls, Misfit, OwnCertificate, Secured, TlsError};
 use super::tls::trust::Trust;
 pub use error::DialError;
-pub use progress::Stalled;
 pub use race::Tried;
 pub use resolve::{LookupError, Resolver};
+
+/// How long each step of making a connection ready may take: proxy, TLS, upgrade.
+pub(super) const PATIENCE: Patience =
+    Patience { silence: limit::DIAL_STALL_TIMEOUT, whole: limit::DIAL_STEP_MAX };
 
 /// Where bytes go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +111,8 @@ impl From<Secured> for Connected {
 impl Dialer {
     /// Connects: through a proxy where one is set for this route, over TLS where the route says so.
     ///
-    /// Bounded: [`crate::limit::LOOKUP_TIMEOUT`] for the name, [`crate::limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
-    /// [`crate::limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`crate::limit::DIAL_STALL_TIMEOUT`] without a byte moved.
+    /// Bounded: [`limit::LOOKUP_TIMEOUT`] for the name, [`limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
+    /// [`limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`limit::DIAL_STALL_TIMEOUT`] without a byte moved.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -117,8 +122,8 @@ impl Dialer {
                 let away = |source| ProxyError::Away { proxy: proxy.name(), source: Box::new(source) };
                 let mut stream = self.reach(&proxy.host(), proxy.port()).await.map_err(away)?;
                 let meter = stream.meter();
-                let opened = progress::watch(&meter, tunnel::open(&mut stream, proxy, route)).await;
-                opened.unwrap_or_else(|stalled| Err(ProxyError::Stalled { proxy: proxy.name(), stalled }))?;
+                let opened = PATIENCE.wait(&meter, tunnel::open(&mut stream, proxy, route)).await;
+                opened.unwrap_or_else(|late| Err(ProxyError::Late { proxy: proxy.name(), late }))?;
                 stream
             }
             None => self.reach(&route.host, route.port).await?,
@@ -146,8 +151,8 @@ impl Dialer {
             (Security::Plain, _) => Ok(Connected::plain(stream)),
             (Security::Tls, Some(tls)) => {
                 let meter = stream.meter();
-                let secured = progress::watch(&meter, tls.handshake(host, stream)).await;
-                let late = |stalled| DialError::Timeout { host: host.clone(), port: *port, stalled };
+                let secured = PATIENCE.wait(&meter, tls.handshake(host, stream)).await;
+                let late = |late| DialError::Timeout { host: host.clone(), port: *port, late };
                 Ok(secured.map_err(late)??.into())
             }
             (Security::Tls, None) => Err(TlsError::NotSetUp { host: host.clone() }.into()),

@@ -20,7 +20,7 @@ use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint, Route, Security, progress};
+use super::dial::{DialError, Endpoint, PATIENCE, Route, Security};
 use super::stream::Stream;
 use super::tls::client::TlsError;
 use super::ws::{self, Link};
@@ -97,9 +97,7 @@ pub async fn upgrade(
         Ok(Link::new(socket, meter))
     };
     let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
-    progress::watch(&moved, attempt)
-        .await
-        .unwrap_or_else(|stalled| Err(DialError::Timeout { host, port, stalled }))
+    PATIENCE.wait(&moved, attempt).await.unwrap_or_else(|late| Err(DialError::Timeout { host, port, late }))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {

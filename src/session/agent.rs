@@ -10,6 +10,7 @@ mod config;
 mod deadline;
 mod handshake;
 mod receive;
+mod relay;
 mod rotation;
 mod stream;
 mod uplink;
@@ -32,8 +33,10 @@ use super::inbound::Inbound;
 use super::listing;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
+use super::relay::Relays;
 pub use config::{AgentConfig, Condition};
 use handshake::PendingAck;
+use relay::Flow;
 use rotation::Rotation;
 use uplink::Uplink;
 
@@ -50,6 +53,7 @@ pub struct AgentSession {
     heartbeat: Option<Heartbeat>,
     uplink: Uplink,
     rotation: Rotation,
+    relays: Relays,
 }
 
 /// Both directions, once the Challenge gave the keys.
@@ -99,6 +103,7 @@ impl AgentSession {
             heartbeat: None,
             uplink: Uplink::default(),
             rotation: Rotation::default(),
+            relays: Relays::default(),
         }
     }
 
@@ -223,12 +228,21 @@ impl AgentSession {
     }
 
     fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        let Phase::Live(live) = &mut self.phase else { return None };
+        if !matches!(self.phase, Phase::Live(_)) {
+            return None;
+        }
         if let Some(heartbeat) = self.heartbeat.take() {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
         }
-        let message = self.uplink.pop()?;
-        live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
+        let message = match self.next_flow()? {
+            Flow::Relay(message) => message,
+            Flow::Records(message) => {
+                if let Phase::Live(live) = &mut self.phase {
+                    live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
+                }
+                message
+            }
+        };
         Some((message, MessageId::NONE))
     }
 

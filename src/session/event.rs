@@ -12,6 +12,7 @@ use crate::wire::message::{
     ConfigSnapshot, ErrorMessage, Gap, GoAway, Heartbeat, KeyShare, LossReport, Records, Register,
     RetryHints, StreamMark,
 };
+use crate::wire::relay::{Relay, RelayReply};
 
 /// How the agent introduces itself: a Register without its streams and its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,10 @@ pub enum AgentEvent {
     RotateKey(KeyShare),
     /// The hub has the new key: come back with it.
     KeyStored(KeyId),
+    /// A message for a handler; answered with `answer_relay`.
+    Relay(Relay),
+    /// What became of a message of `send_relay`.
+    RelayReply(RelayReply),
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.
@@ -167,6 +172,10 @@ pub enum HubEvent {
         /// The key.
         key: AgentKey,
     },
+    /// A message for another agent; answered with `answer_relay`. Its sender is what the agent says it is.
+    Relay(Relay),
+    /// What became of a message of `send_relay`.
+    RelayReply(RelayReply),
     /// A body this version does not know, by its field number.
     Unknown(u32),
     /// The session ended; nothing comes after this.

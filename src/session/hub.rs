@@ -10,6 +10,7 @@ mod config;
 mod handshake;
 mod intake;
 mod receive;
+mod relay;
 mod rotation;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use super::event::{Closed, HubEvent, Transmit};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
+use super::relay::Relays;
 use acks::Acks;
 pub use config::HubConfig;
 use intake::Intake;
@@ -49,6 +51,7 @@ pub struct HubSession {
     intake: Intake,
     acks: Acks,
     rotation: Rotation,
+    relays: Relays,
 }
 
 #[derive(Debug)]
@@ -98,6 +101,7 @@ impl HubSession {
             intake: Intake::new(&config.limits),
             acks: Acks::default(),
             rotation: Rotation::default(),
+            relays: Relays::default(),
             config,
         }
     }
@@ -262,7 +266,11 @@ impl HubSession {
 
     fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
         match self.phase {
-            Phase::Live => self.acks.pop(now).map(|mark| (Message::Ack(mark), MessageId::NONE)),
+            Phase::Live => {
+                let ack = self.acks.pop(now).map(Message::Ack);
+                let message = ack.or_else(|| self.relays.pop_reply()).or_else(|| self.relays.pop())?;
+                Some((message, MessageId::NONE))
+            }
             Phase::Challenge { .. } | Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Closed => None,
         }
     }

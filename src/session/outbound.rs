@@ -24,10 +24,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn new(key: MacKey, clock: HubClock, id_seed: [u8; 16], bytes_max: usize) -> Self {
-        let seed = u128::from_be_bytes(id_seed);
-        let lo = u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default();
-        let hi = u64::try_from(seed >> 64).unwrap_or_default();
-        Self { key, then: None, clock, seq: 0, id: MessageId { hi, lo }, bytes_max }
+        Self { key, then: None, clock, seq: 0, id: MessageId::from_bytes(id_seed), bytes_max }
     }
 
     /// After the first frame this key signs.

@@ -11,5 +11,6 @@ mod jobs;
 mod keepalive;
 mod random;
 mod refusals;
+mod relay;
 mod rotation;
 mod world;

@@ -7,6 +7,7 @@ mod field;
 mod handshake;
 mod job;
 mod record;
+mod relay;
 mod rotation;
 mod stream;
 
@@ -54,6 +55,8 @@ pub(super) fn to_proto(message: Message) -> Option<Body> {
         Message::RotateKey(share) => Body::RotateKey(rotation::rotate_to_proto(&share)),
         Message::KeyReply(share) => Body::KeyReply(rotation::reply_to_proto(&share)),
         Message::KeyStored(key_id) => Body::KeyStored(rotation::stored_to_proto(&key_id)),
+        Message::Relay(relay) => Body::Relay(relay::relay_to_proto(*relay)),
+        Message::RelayReply(reply) => Body::RelayReply(relay::reply_to_proto(reply)),
         Message::Unknown(_) => return None,
     })
 }
@@ -87,5 +90,7 @@ pub(super) fn from_proto(body: Body) -> Result<Message, WireError> {
         Body::RotateKey(rotate) => Message::RotateKey(rotation::rotate_from_proto(&rotate)?),
         Body::KeyReply(reply) => Message::KeyReply(rotation::reply_from_proto(&reply)?),
         Body::KeyStored(stored) => Message::KeyStored(rotation::stored_from_proto(&stored)?),
+        Body::Relay(relay) => Message::Relay(Box::new(relay::relay_from_proto(relay)?)),
+        Body::RelayReply(reply) => Message::RelayReply(relay::reply_from_proto(reply)?),
     })
 }

@@ -11,6 +11,7 @@ use crate::time::{ClockOffset, HubTime, WallTime};
 use super::error::ErrorCode;
 use super::job::{JobAck, JobOffer};
 use super::operator::OperatorSignature;
+use super::relay::{Relay, RelayReply};
 
 /// The body of an envelope.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,10 @@ pub enum Message {
     KeyReply(KeyShare),
     /// The new key is good from now on (hub to agent).
     KeyStored(KeyId),
+    /// Bytes for a handler (both ways).
+    Relay(Box<Relay>),
+    /// What became of them (both ways).
+    RelayReply(RelayReply),
     /// A body this version does not know: its field number, 0 where there was none. Counted, otherwise ignored.
     Unknown(u32),
 }
@@ -83,6 +88,8 @@ impl Message {
             Self::RotateKey(_) => "rotate_key",
             Self::KeyReply(_) => "key_reply",
             Self::KeyStored(_) => "key_stored",
+            Self::Relay(_) => "relay",
+            Self::RelayReply(_) => "relay_reply",
             Self::Unknown(_) => "unknown",
         }
     }

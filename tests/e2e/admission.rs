@@ -246,7 +246,7 @@ async fn a_full_hub_takes_back_who_is_here_and_nobody_else() {
     world.key = first;
     let (_new, _) = world.register().await;
     assert_eq!(old.closed().await, (1000, "replaced".to_owned()));
-    assert_eq!(world.hub.sessions(), 1);
+    assert_eq!(world.hub.peer_count(), 1);
     world.hub.shutdown().await;
 }
 

@@ -58,7 +58,7 @@ async fn a_copy_that_comes_back_is_told_apart_and_the_one_that_is_there_stays() 
     within(second.ws.close(None)).await.unwrap();
     while let Some(Ok(_)) = within(futures_util::StreamExt::next(&mut second.ws)).await {}
     within(async {
-        while world.hub.sessions() > 0 {
+        while world.hub.peer_count() > 0 {
             tokio::task::yield_now().await;
         }
     })

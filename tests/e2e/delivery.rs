@@ -58,7 +58,7 @@ async fn the_second_login_wins_and_outlives_the_first() {
     assert_eq!(first.closed().await, (1000, "replaced".to_owned()));
     second.say(records(2, &["b"])).await;
     assert_eq!(second.acked().await, 2);
-    assert_eq!(world.hub.sessions(), 1);
+    assert_eq!(world.hub.peer_count(), 1);
     world.hub.shutdown().await;
 }
 
@@ -118,7 +118,7 @@ async fn a_peer_that_never_reads_is_dropped_and_blocks_nobody_else() {
     assert!(meanwhile > 1, "the other one delivered while the deaf one was served");
     let asked = within(deaf).await.unwrap();
     assert!(asked > 1_000, "{asked} questions were answered or waited");
-    assert_eq!(world.hub.sessions(), 1, "the other one stays");
+    assert_eq!(world.hub.peer_count(), 1, "the other one stays");
     within(world.hub.shutdown()).await;
 }
 

@@ -13,6 +13,7 @@ use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::{ConfigRefusal, ConfigSnapshot, Gap};
+use outpost::wire::relay::{Relay, RelayReply};
 use serve::Serve;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -67,6 +68,10 @@ pub(crate) struct Seen {
     pub(crate) answers: Vec<JobAck>,
     /// What agents said of jobs, in order.
     pub(crate) jobs: Vec<JobRecord>,
+    /// Messages for other agents.
+    pub(crate) relays: Vec<Relay>,
+    /// What the agent said to messages for its handlers.
+    pub(crate) relay_replies: Vec<RelayReply>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
     /// The errors that ended its sessions.
@@ -107,6 +112,8 @@ pub(crate) struct Lies {
 pub(crate) enum Order {
     Offer(JobOffer),
     Cancel(JobId),
+    /// A message for a handler.
+    Relay(Relay),
     /// Ends the present session, once.
     End,
 }

@@ -50,6 +50,8 @@ mod raw_http;
 #[cfg(feature = "hub")]
 mod refusal;
 #[cfg(feature = "hub")]
+mod relay;
+#[cfg(feature = "hub")]
 mod signed_jobs;
 #[cfg(feature = "hub")]
 mod signed_upgrade;

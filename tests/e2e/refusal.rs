@@ -176,7 +176,7 @@ async fn a_register_with_the_wrong_key_closes() {
     agent.up = agent.down.clone();
     agent.say(register()).await;
     assert_eq!(agent.closed().await, named(1008, "bad_mac"));
-    assert_eq!(world.hub.sessions(), 0);
+    assert_eq!(world.hub.peer_count(), 0);
     world.hub.shutdown().await;
 }
 

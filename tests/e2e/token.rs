@@ -70,7 +70,7 @@ async fn a_bearer_buys_a_token_that_opens_sessions() {
     let token = bought(&world).await;
     let mut agent = connect(&world, &token).await;
     agent.register().await;
-    assert_eq!(world.hub.sessions(), 1);
+    assert_eq!(world.hub.peer_count(), 1);
     // A token opens as often as it is presented within its time.
     connect(&world, &token).await.register().await;
     assert_eq!(world.counter("credentials", "token").await, 2);

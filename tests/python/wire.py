@@ -34,7 +34,7 @@ CONTROL, EVENTS, LOGS = 1, 2, 3
 def compile_protos():
     """Compiles proto/ into a temporary folder and imports it: the module of each file, by its name."""
     folder = tempfile.mkdtemp(prefix="outpost-proto-")
-    names = ["record", "control", "handshake", "job", "rotation", "envelope"]
+    names = ["record", "control", "handshake", "job", "rotation", "relay", "envelope"]
     arguments = ["protoc", f"-I{ROOT / 'proto'}", f"--python_out={folder}"]
     arguments.append(f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}")
     if protoc.main(arguments + [f"outpost/v1/{name}.proto" for name in names]) != 0:
@@ -45,7 +45,7 @@ def compile_protos():
 
 PROTO = compile_protos()
 record_pb, control, handshake = PROTO["record"], PROTO["control"], PROTO["handshake"]
-job, rotation = PROTO["job"], PROTO["rotation"]
+job, rotation, relay = PROTO["job"], PROTO["rotation"], PROTO["relay"]
 Envelope = PROTO["envelope"].Envelope
 
 # --- keys ---------------------------------------------------------------------------------------------------------
@@ -218,6 +218,12 @@ def bodies():
         ("rotate_key", H2A, 10, dict(rotate_key=rotation.RotateKey(key_id=NEXT_KEY_ID, public=HUB_PUBLIC))),
         ("key_reply", A2H, 10, dict(key_reply=rotation.KeyReply(key_id=NEXT_KEY_ID, public=AGENT_PUBLIC))),
         ("key_stored", H2A, 11, dict(key_stored=rotation.KeyStored(key_id=NEXT_KEY_ID))),
+        ("relay", H2A, 12, dict(relay=relay.Relay(
+            id_hi=0xFEDCBA9876543210, id_lo=7, sender=AGENT_ID, sender_name="edge-1", handler="door.open",
+            payload=b"\x00front", delivery=relay.RELAY_DELIVERY_QUEUED))),
+        ("relay_reply", A2H, 11, dict(relay_reply=relay.RelayReply(
+            id_hi=0xFEDCBA9876543210, id_lo=7, outcome=relay.RELAY_OUTCOME_REFUSED, code=44,
+            detail="no handler door.open"))),
     ]
 
 

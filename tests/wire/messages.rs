@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use outpost::id::{Epoch, HubId, InstanceId, JobId, Lane, MessageId, SessionId, StreamId};
+use outpost::id::{AgentId, Epoch, HubId, InstanceId, JobId, Lane, MessageId, SessionId, StreamId};
 use outpost::limit;
 use outpost::time::{ClockOffset, HubTime, WallTime};
 use outpost::wire::envelope::Header;
@@ -11,6 +11,7 @@ use outpost::wire::error::ErrorCode;
 use outpost::wire::job::{Answer, JobAck, JobOffer, JobState, Refusal};
 use outpost::wire::message::*;
 use outpost::wire::operator::OperatorSignature;
+use outpost::wire::relay::{Delivery, Relay, RelayOutcome, RelayReply, Sender};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -50,12 +51,45 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         share().prop_map(Message::RotateKey),
         share().prop_map(Message::KeyReply),
         share().prop_map(|share| Message::KeyStored(share.key_id)),
+        relay().prop_map(|relay| Message::Relay(Box::new(relay))),
+        relay_reply().prop_map(Message::RelayReply),
     ]
 }
 
 fn share() -> impl Strategy<Value = KeyShare> {
     ("[a-z0-9]{1,32}", any::<[u8; 32]>())
         .prop_map(|(key_id, public)| KeyShare { key_id: key_id.parse().unwrap(), public })
+}
+
+fn relay() -> impl Strategy<Value = Relay> {
+    let name = || option::of("[a-z0-9][a-z0-9-]{0,62}".prop_map(|name| name.parse().unwrap()));
+    let sender = option::of(
+        (any::<[u8; 16]>(), name()).prop_map(|(id, name)| Sender { id: AgentId::from_bytes(id), name }),
+    );
+    let delivery = select(vec![Delivery::Now, Delivery::Queued]);
+    (any::<(u64, u64)>(), sender, name(), "[a-z0-9._-]{1,64}", bytes(500), delivery).prop_map(
+        |((hi, lo), sender, to, handler, payload, delivery)| Relay {
+            id: MessageId { hi, lo },
+            sender,
+            to,
+            handler: handler.parse().unwrap(),
+            payload,
+            delivery,
+        },
+    )
+}
+
+fn relay_reply() -> impl Strategy<Value = RelayReply> {
+    let refused = (option::of(select(ErrorCode::ALL.to_vec())), text())
+        .prop_map(|(code, detail)| RelayOutcome::Refused { code, detail });
+    let outcome = prop_oneof![
+        Just(RelayOutcome::Delivered),
+        Just(RelayOutcome::Queued),
+        Just(RelayOutcome::Unanswered),
+        refused
+    ];
+    (any::<(u64, u64)>(), outcome)
+        .prop_map(|((hi, lo), outcome)| RelayReply { id: MessageId { hi, lo }, outcome })
 }
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {

@@ -8,6 +8,7 @@ use outpost::wire::batch;
 use outpost::wire::job::{Answer, JobAck, JobState};
 use outpost::wire::message::{Record, RecordKind, StreamMark};
 
+use super::relay::delivered;
 use super::{Meddling, Pair, payload};
 
 /// Records of one batch.
@@ -38,11 +39,13 @@ impl Pair {
                         self.agent.key_is_durable();
                     }
                 }
+                AgentEvent::Relay(relay) => self.agent.answer_relay(delivered(&relay)),
                 AgentEvent::Closed(_) => self.agent_seen.closed = true,
                 AgentEvent::HubError(_)
                 | AgentEvent::KeyStored(_)
                 | AgentEvent::GoAway(_)
                 | AgentEvent::CancelJob(_)
+                | AgentEvent::RelayReply(_)
                 | AgentEvent::Unknown(_) => {}
             }
         }

@@ -19,7 +19,7 @@ use outpost::wire::message::{
     StreamState,
 };
 
-use super::{End, Pair, payload};
+use super::{End, Pair, payload, relay};
 use crate::ends;
 
 /// A frame, and how it is signed.
@@ -103,6 +103,8 @@ enum Body {
     RotateKey(u8, [u8; 32]),
     KeyReply(u8, [u8; 32]),
     KeyStored(u8),
+    Relay(u8, bool),
+    RelayReply(u8),
 }
 
 impl Number {
@@ -230,6 +232,8 @@ fn message(body: Body) -> Message {
         Body::RotateKey(key, public) => Message::RotateKey(KeyShare { key_id: ends::key_id(key), public }),
         Body::KeyReply(key, public) => Message::KeyReply(KeyShare { key_id: ends::key_id(key), public }),
         Body::KeyStored(key) => Message::KeyStored(ends::key_id(key)),
+        Body::Relay(number, named) => Message::Relay(Box::new(relay::relay(number, named))),
+        Body::RelayReply(number) => Message::RelayReply(relay::delivered(&relay::relay(number, false))),
     }
 }
 

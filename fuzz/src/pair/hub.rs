@@ -4,6 +4,7 @@ use outpost::session::HubEvent;
 use outpost::wire::batch;
 use outpost::wire::message::{Records, Register, StreamMark, StreamState};
 
+use super::relay::delivered;
 use super::{Meddling, Pair, payload};
 
 impl Pair {
@@ -20,8 +21,9 @@ impl Pair {
                     *received = gap.to;
                 }
                 HubEvent::KeyAgreed { .. } => self.hub.key_stored(),
+                HubEvent::Relay(relay) => self.hub.answer_relay(delivered(&relay)),
                 HubEvent::Closed(_) => self.hub_seen.closed = true,
-                HubEvent::Heartbeat(_) | HubEvent::JobAck(_) | HubEvent::Unknown(_) => {}
+                HubEvent::Heartbeat(_) | HubEvent::JobAck(_) | HubEvent::RelayReply(_) | HubEvent::Unknown(_) => {}
             }
         }
     }

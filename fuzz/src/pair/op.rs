@@ -91,6 +91,8 @@ pub enum Op {
     Forge(Forgery),
     /// The hub wants a new key.
     Rotate(u8),
+    /// The end has a message for the other's program.
+    Relay(End, u8),
 }
 
 impl Pair {
@@ -125,6 +127,7 @@ impl Pair {
                     self.hub.offer_job(JobOffer { job, created_at, spec, signature });
                 }
             }
+            Op::Relay(from, number) => self.relay(from, number),
             Op::Rotate(key) => self.hub.rotate_key(crate::ends::key_id(key), [key; 32]),
             Op::Cancel(job) => {
                 if self.hub.takes_orders() {
@@ -182,6 +185,7 @@ impl Pair {
             | Op::Offer(_)
             | Op::Cancel(_)
             | Op::Rotate(_)
+            | Op::Relay(..)
             | Op::Activity(_) => {}
         }
     }

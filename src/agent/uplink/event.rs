@@ -33,6 +33,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             AgentEvent::CancelJob(job) => self.with.jobs.cancel(job),
             AgentEvent::RotateKey(hub) => return self.on_rotate_key(&hub).await,
             AgentEvent::KeyStored(_) => self.on_key_stored(),
+            AgentEvent::Relay(relay) => self.on_relay(relay),
+            AgentEvent::RelayReply(reply) => self.sends.answered(reply),
             AgentEvent::Unknown(number) => self.on_unknown(number),
             AgentEvent::Closed(closed) => {
                 self.outcome.closed(&closed);

@@ -48,6 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         self.with.state.registered(saved);
         match self.settle(resolutions).await {
             Ok(flow) => {
+                self.sends.open();
                 self.beat(now);
                 flow
             }

@@ -29,9 +29,11 @@ impl Auth {
         let Some(text) = &self.jwt_ttl else { return Ok(limit::JWT_TTL) };
         let fits = |time: &Duration| (limit::JWT_TTL_MIN..=limit::JWT_TTL_MAX).contains(time);
         let time = unit::duration(text).ok().filter(fits);
-        time.ok_or_else(|| wrong("auth.jwt_ttl", text, "a time from 1m to 24h"))
+        time.ok_or_else(|| wrong("auth.jwt_ttl", text, TTL))
     }
 }
+
+pub(super) const TTL: &str = "a time from 1m to 24h";
 
 /// In the one form they are compared in. Nothing is ever sent there, so plain text is allowed to anywhere.
 pub(super) fn public_urls(texts: &[String]) -> Result<Vec<String>, ConfigError> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::limit;
 use crate::unit::{self, Scalar};
 
+use super::relay::{self, RelayConfig};
 use super::{Config, ConfigError, Network, wrong};
 
 /// Who is let in.
@@ -42,6 +43,7 @@ impl Default for AdmissionConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct LimitsFile {
     message: Option<String>,
+    relay: Option<Scalar>,
     max_sessions: Option<Scalar>,
     handshakes: Option<Scalar>,
     per_ip: Option<Scalar>,
@@ -56,6 +58,7 @@ impl LimitsFile {
         scalar("OUTPOST_LIMITS_MAX_SESSIONS", &mut self.max_sessions);
         scalar("OUTPOST_LIMITS_HANDSHAKES", &mut self.handshakes);
         scalar("OUTPOST_LIMITS_PER_IP", &mut self.per_ip);
+        scalar("OUTPOST_LIMITS_RELAY", &mut self.relay);
         self.auth = variable("OUTPOST_LIMITS_AUTH").or(self.auth.take());
         self.message = variable("OUTPOST_LIMITS_MESSAGE").or(self.message.take());
     }
@@ -86,6 +89,16 @@ impl LimitsFile {
         let default = Config::default().message_bytes;
         self.message.as_deref().map_or(Ok(default), |text| message(text, default))
     }
+
+    /// Payload bytes of one relayed message; their bounds are the relay's own to check.
+    pub(super) fn relay(&self) -> Result<u32, ConfigError> {
+        let Some(value) = &self.relay else { return Ok(RelayConfig::default().bytes) };
+        value
+            .bytes()
+            .ok()
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .ok_or_else(|| wrong("limits.relay", &value.to_string(), relay::BYTES))
+    }
 }
 
 fn count(key: &'static str, value: &Scalar) -> Result<u32, ConfigError> {
@@ -108,6 +121,8 @@ fn network(text: &str) -> Result<Network, ConfigError> {
     text.trim().parse().map_err(|_| wrong("trusted_proxies", text, expected))
 }
 
+pub(super) const MESSAGE: &str = "a size from 64KiB to 2MiB";
+
 /// A batch must fit, and what fits into the protocol's limit.
 fn message(text: &str, most: u32) -> Result<u32, ConfigError> {
     let least = limit::MESSAGE_BYTES_LEAST;
@@ -115,5 +130,5 @@ fn message(text: &str, most: u32) -> Result<u32, ConfigError> {
         .ok()
         .and_then(|bytes| u32::try_from(bytes).ok())
         .filter(|bytes| (least..=most).contains(bytes))
-        .ok_or_else(|| wrong("limits.message", text, "a size from 64KiB to 2MiB"))
+        .ok_or_else(|| wrong("limits.message", text, MESSAGE))
 }

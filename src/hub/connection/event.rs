@@ -22,6 +22,14 @@ impl Connection {
             HubEvent::Heartbeat(heartbeat) => self.handle_heartbeat(heartbeat),
             HubEvent::JobAck(ack) => self.handle_job_ack(&ack).await,
             HubEvent::KeyAgreed { key_id, key } => self.keep_key(&key_id, &key).await,
+            HubEvent::Relay(relay) => {
+                self.relay_for(relay).await;
+                Ok(())
+            }
+            HubEvent::RelayReply(reply) => {
+                self.mail_answered(reply).await;
+                Ok(())
+            }
             HubEvent::Unknown(field) => self.handle_unknown(field),
             HubEvent::Closed(closed) => return Some(closed),
         };

@@ -79,6 +79,9 @@ impl Connection {
             handshake.registered();
         }
         self.orders.begin();
+        if let Some(entry) = &self.entry {
+            entry.mailbox.ring();
+        }
         if welcome == Welcome::Rotate
             && let Some(entry) = &self.entry
         {

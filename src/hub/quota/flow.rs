@@ -9,7 +9,7 @@ use crate::hub::store::AgentRef;
 use crate::limit;
 use crate::time::BootTime;
 
-pub(super) struct Flows {
+pub(in crate::hub) struct Flows {
     rate: NonZeroU64,
     /// When each bucket is empty; an agent that is not here has an empty one.
     empty_at: HashMap<AgentRef, BootTime>,
@@ -17,11 +17,11 @@ pub(super) struct Flows {
 
 impl Flows {
     /// `rate`: bytes a second.
-    pub(super) fn new(rate: NonZeroU64) -> Self {
+    pub(in crate::hub) fn new(rate: NonZeroU64) -> Self {
         Self { rate, empty_at: HashMap::new() }
     }
 
-    pub(super) fn note(&mut self, agent: AgentRef, bytes: usize, now: BootTime) {
+    pub(in crate::hub) fn note(&mut self, agent: AgentRef, bytes: usize, now: BootTime) {
         let nanos = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000_000);
         let nanos = nanos / u128::from(self.rate.get());
         let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -29,7 +29,7 @@ impl Flows {
         self.empty_at.insert(agent, from.after(takes));
     }
 
-    pub(super) fn slowed_until(&mut self, agent: AgentRef, now: BootTime) -> Option<BootTime> {
+    pub(in crate::hub) fn slowed_until(&mut self, agent: AgentRef, now: BootTime) -> Option<BootTime> {
         let left = self.empty_at.get(&agent)?.since(now);
         if left.is_zero() {
             self.empty_at.remove(&agent);

@@ -10,7 +10,7 @@ use crate::wire::key::{AgentKey, KeyFile};
 use crate::wire::message::SignatureMode;
 
 use super::audit::{self, Action};
-use super::{AgentRef, Store, StoreError, jobs, keys, now};
+use super::{AgentRef, Store, StoreError, jobs, keys, now, relays};
 
 /// The key an agent is given first.
 const FIRST_KEY: &str = "k1";
@@ -202,6 +202,7 @@ impl Store {
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
+        relays::delete_of(&mut transaction, row.agent).await?;
         audit::note(&mut transaction, Action::Revoked, name.as_str(), &row.id.to_string()).await?;
         transaction.commit().await?;
         Ok(AgentRow { state: AgentState::Revoked, ..row })
@@ -224,6 +225,7 @@ impl Store {
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
+        relays::delete_of(&mut transaction, row.agent).await?;
         jobs::close_for_removed(&mut transaction, row.agent).await?;
         audit::note(&mut transaction, Action::Removed, name.as_str(), &row.id.to_string()).await?;
         transaction.commit().await?;

@@ -1,11 +1,11 @@
 //! Why there is no link.
 
+use crate::net::patience::Late;
 use crate::net::proxy::{ProxyError, ProxyUrlError};
 use crate::net::tls::client::TlsError;
 use crate::net::upgrade::Refusal;
 use crate::wire::error::{ErrorCode, Retry};
 
-use super::progress::Stalled;
 use super::race::Tried;
 use super::resolve::LookupError;
 
@@ -40,14 +40,14 @@ pub enum DialError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// TLS or the upgrade took too long.
-    #[error("{host}:{port} {stalled}; is it an Outpost hub?")]
+    #[error("{host}:{port} is too slow to answer ({late}); is it an Outpost hub?")]
     Timeout {
         /// The host.
         host: String,
         /// The port.
         port: u16,
         /// How.
-        stalled: Stalled,
+        late: Late,
     },
     /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
     #[error("the connection ended during the upgrade: {0}; the agent goes on and tries again")]

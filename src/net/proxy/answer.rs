@@ -52,8 +52,8 @@ impl<'a> Head<'a> {
                 && value.get(scheme.len()).is_none_or(|next| matches!(next, b' ' | b',' | b'\t'))
         };
         // Several in one header are separated by commas, and so are their parameters.
-        self.values("proxy-authenticate")
-            .any(|value| value.split(|byte| *byte == b',').any(|part| word(part.trim_ascii())))
+        let mut offered = self.values("proxy-authenticate").chain(self.values("www-authenticate"));
+        offered.any(|value| value.split(|byte| *byte == b',').any(|part| word(part.trim_ascii())))
     }
 
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
@@ -117,6 +117,6 @@ mod tests {
         assert!(offers("Proxy-Authenticate: Digest realm=\"x\", Basic realm=\"y\"", "Basic"));
         assert!(offers("Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Negotiate", "Negotiate"));
         assert!(!offers("Proxy-Authenticate: Basics", "Basic"));
-        assert!(!offers("WWW-Authenticate: Basic", "Basic"));
+        assert!(offers("WWW-Authenticate: Basic", "Basic"), "tinyproxy says it like this");
     }
 }

@@ -1,6 +1,7 @@
 //! Why a proxy opens no tunnel.
 
-use crate::net::dial::{DialError, Stalled};
+use crate::net::dial::DialError;
+use crate::net::patience::Late;
 use crate::wire::error::Retry;
 
 /// What a proxy that wants a user offers.
@@ -26,11 +27,11 @@ pub enum ProxyError {
         source: Box<DialError>,
     },
     /// It takes too long.
-    #[error("the proxy {proxy} {stalled}; is it an HTTP proxy?")]
-    Stalled {
+    #[error("the proxy {proxy} is too slow to answer ({late}); is it an HTTP proxy?")]
+    Late {
         proxy: String,
         /// How.
-        stalled: Stalled,
+        late: Late,
     },
     /// The connection to it broke.
     #[error("the connection to the proxy {proxy} broke: {source}")]
@@ -56,13 +57,15 @@ pub enum ProxyError {
     )]
     Long { proxy: String },
     /// It wants to know who asks.
-    #[error("the proxy {proxy} answered 407: {}", match offer {
+    #[error("the proxy {proxy} answered {status}: {}", match offer {
         Offer::Basic => "it wants a user and a password; write them into its URL, http://USER:PASSWORD@HOST:PORT",
         Offer::AnotherBasic => "it refused the user and password in its URL; correct them",
         Offer::Other => "it wants a login other than user and password (Basic), the only one spoken here; let it allow this machine",
     })]
     Login {
         proxy: String,
+        /// The HTTP status, 407 or 401.
+        status: u16,
         /// What it offers.
         offer: Offer,
     },
@@ -118,7 +121,7 @@ impl ProxyError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Away { source, .. } => source.retry(),
-            Self::Stalled { .. } | Self::Broken { .. } | Self::Closed { .. } | Self::Unreached { .. } => {
+            Self::Late { .. } | Self::Broken { .. } | Self::Closed { .. } | Self::Unreached { .. } => {
                 Retry::Soon
             }
             Self::Status { status, .. } if *status >= 500 => Retry::Soon,

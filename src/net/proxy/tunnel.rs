@@ -54,8 +54,9 @@ fn judge(head: Head<'_>, extra: usize, proxy: &Proxy, to: String) -> Result<(), 
         200..=299 if extra > 0 => ProxyError::Extra { proxy: name, bytes: extra },
         200..=299 => return Ok(()),
         300..=399 | 511 => ProxyError::Portal { proxy: name, to, status },
-        407 => ProxyError::Login { proxy: name, offer: offer(head, proxy) },
-        401 | 403 | 405 => ProxyError::Forbidden { proxy: name, to, status },
+        // tinyproxy says 401 where a password is wrong.
+        401 | 407 => ProxyError::Login { proxy: name, status, offer: offer(head, proxy) },
+        403 | 405 => ProxyError::Forbidden { proxy: name, to, status },
         502..=504 => ProxyError::Unreached { proxy: name, to, status },
         _ => ProxyError::Status { proxy: name, to, status },
     })

@@ -61,6 +61,14 @@ impl AgentSession {
                 self.port.tell(AgentEvent::CancelJob(job));
                 Ok(())
             }
+            Message::Relay(relay) => {
+                self.handle_relay(*relay);
+                Ok(())
+            }
+            Message::RelayReply(reply) => {
+                self.handle_relay_reply(reply);
+                Ok(())
+            }
             message @ (Message::RotateKey(_) | Message::KeyStored(_)) => self.handle_rotation(message),
             other => self.port.handle_other(id, &other),
         }

@@ -74,6 +74,11 @@ impl Uplink {
         self.streams.values().any(Stream::has_backlog)
     }
 
+    /// Whether the driver brings records, or is to.
+    pub(super) fn awaits_records(&self) -> bool {
+        self.outstanding.is_some() || Lane::ALL.into_iter().any(|lane| self.candidate(lane).is_some())
+    }
+
     pub(super) fn poll_read(&mut self) -> Option<ReadRequest> {
         if self.outstanding.is_some() || self.waiting.is_some() {
             return None;

@@ -46,6 +46,14 @@ impl HubSession {
                 self.port.tell(HubEvent::JobAck(ack));
                 Ok(())
             }
+            Message::Relay(relay) => {
+                self.handle_relay(*relay);
+                Ok(())
+            }
+            Message::RelayReply(reply) => {
+                self.handle_relay_reply(reply);
+                Ok(())
+            }
             Message::KeyReply(share) => self.handle_key_reply(share),
             other => self.port.handle_other(id, &other),
         }

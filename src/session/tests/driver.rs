@@ -35,6 +35,7 @@ impl World {
                 }
                 AgentEvent::JobOffer { .. } | AgentEvent::CancelJob(_) => {}
                 AgentEvent::RotateKey(_) | AgentEvent::KeyStored(_) => {}
+                AgentEvent::Relay(_) | AgentEvent::RelayReply(_) => {}
                 AgentEvent::HubError(_) | AgentEvent::GoAway(_) | AgentEvent::Unknown(_) => {}
                 AgentEvent::Closed(_) => {}
             }
@@ -69,6 +70,7 @@ impl World {
                 }
                 HubEvent::Heartbeat(_) => self.heartbeats += 1,
                 HubEvent::JobAck(_) | HubEvent::KeyAgreed { .. } => {}
+                HubEvent::Relay(_) | HubEvent::RelayReply(_) => {}
                 HubEvent::Unknown(_) | HubEvent::Closed(_) => {}
             }
             if !matches!(event, HubEvent::Records { .. }) {

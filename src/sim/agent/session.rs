@@ -166,6 +166,7 @@ impl Agent {
                 }
             }
             AgentEvent::RotateKey(_) | AgentEvent::KeyStored(_) => panic!("no hub here asks for a new key"),
+            AgentEvent::Relay(_) | AgentEvent::RelayReply(_) => panic!("nobody here relays anything"),
             AgentEvent::Unknown(number) => panic!("message {number} is unknown"),
             AgentEvent::Closed(closed) => {
                 around.say(|| format!("agent {}: {closed:?}", self.folder));

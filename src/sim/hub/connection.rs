@@ -126,6 +126,7 @@ impl Connection {
                     Ok(())
                 }
                 HubEvent::KeyAgreed { .. } => panic!("no agent here was asked for a new key"),
+                HubEvent::Relay(_) | HubEvent::RelayReply(_) => panic!("nobody here relays anything"),
                 HubEvent::Unknown(field) => panic!("message {field} is unknown"),
                 HubEvent::Closed(closed) => {
                     around.say(|| format!("hub, line {line}: {closed:?}"));

@@ -240,6 +240,9 @@ impl Serve {
                 let mark = StreamMark { stream: gap.stream, acked: gap.to, acked_crc: 0 };
                 session.handle_committed(boot_now(), mark);
             }
+            // They are never answered.
+            HubEvent::Relay(relay) => self.see(|seen| seen.relays.push(relay)),
+            HubEvent::RelayReply(reply) => self.see(|seen| seen.relay_replies.push(reply)),
             HubEvent::KeyAgreed { .. } => panic!("this hub asks for no key"),
             HubEvent::Unknown(_) => {}
             HubEvent::Closed(closed) => {
@@ -256,6 +259,11 @@ fn say(session: &mut HubSession, orders: &[Order]) {
         match order {
             Order::Offer(offer) => session.offer_job(offer.clone()),
             Order::Cancel(job) => session.cancel_job(*job),
+            Order::Relay(relay) => {
+                // Again, whether it was answered or not.
+                session.forget_relay(relay.id);
+                session.send_relay(relay.clone());
+            }
             Order::End => session.close(boot_now(), ErrorCode::Internal, "it was told to"),
         }
     }

@@ -75,6 +75,9 @@ async fn a_407_says_what_is_missing_and_shows_no_password() {
     assert!(matches!(error, ProxyError::Login { offer: Offer::AnotherBasic, .. }), "{error:?}");
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("YWdlbnQ6aHVudGVyMg"), "{shown}");
+    let tinyproxy = b"HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n";
+    let error = refusal("http://agent:hunter2@proxy:3128", tinyproxy).await.to_string();
+    assert!(error.contains("answered 401: it refused the user and password"), "{error}");
     let ntlm = b"HTTP/1.1 407 X\r\nProxy-Authenticate: NTLM\r\n\r\n";
     let error = refusal("http://proxy:3128", ntlm).await;
     assert!(matches!(error, ProxyError::Login { offer: Offer::Other, .. }), "{error:?}");
