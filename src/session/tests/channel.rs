@@ -112,7 +112,10 @@ fn a_hub_whose_time_lies_outside_of_its_certificate_gets_no_record() {
         assert!(world.store.get(&LOGS).is_none_or(|stored| stored.mark == 0));
         assert_eq!(world.agent.poll_read(), None, "no record is even read");
         let opened = |event: &AgentEvent| {
-            matches!(event, AgentEvent::Registered { .. } | AgentEvent::Marks(_) | AgentEvent::JobOffer { .. })
+            matches!(
+                event,
+                AgentEvent::Registered { .. } | AgentEvent::Marks(_) | AgentEvent::JobOffer { .. }
+            )
         };
         assert!(!world.agent_events.iter().any(opened));
         let said = world.agent_events.iter().find_map(|event| match event {

@@ -18,7 +18,7 @@ use outpost::wire::key::{Direction, MacRoot, SessionContext, decode32};
 use outpost::wire::message::{
     ChannelBinding, GoAway, Limits, Message as WireMessage, SignatureMode, StreamMark,
 };
-use tokio::net::TcpStream;
+use outpost::net::stream::Stream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -42,7 +42,8 @@ impl Serve {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    fn config(&self, hub_id: HubId, agent_nonce: [u8; 32]) -> HubConfig {
+    fn config(&self, hub_id: HubId, agent_nonce: [u8; 32], exporter: Option<[u8; 32]>) -> HubConfig {
+        let announced = exporter.map_or(ChannelBinding::None, |_| ChannelBinding::TlsExporter);
         HubConfig {
             hub_id,
             agent_id: self.agent_id,
@@ -52,8 +53,8 @@ impl Serve {
             agent_nonce,
             hub_nonce: random::bytes(),
             session_id: SessionId::from_bytes(random::bytes()),
-            binding: ChannelBinding::None,
-            channel_binding: [0; 32],
+            binding: announced,
+            channel_binding: exporter.unwrap_or_default(),
             limits: Limits {
                 message_bytes: 2 << 20,
                 window_bytes: 1 << 20,
@@ -68,13 +69,13 @@ impl Serve {
         }
     }
 
-    pub(super) async fn one(&self, stream: TcpStream, manner: Manner, changes: &mut watch::Receiver<Manner>) {
+    pub(super) async fn one(&self, stream: Stream, manner: Manner, changes: &mut watch::Receiver<Manner>) {
         self.see(|seen| seen.began.push(boot_now()));
         if manner == Manner::ClosesAtOnce {
             drop(stream);
             return self.see(|seen| seen.sessions += 1);
         }
-        let mut nonce = None;
+        let (mut nonce, exporter) = (None, stream.binding());
         #[allow(clippy::result_large_err, reason = "tungstenite's callback has this shape")]
         let callback = |request: &Request, mut response: Response| {
             nonce =
@@ -106,18 +107,18 @@ impl Serve {
             return;
         }
         let nonce = nonce.expect("the agent sends a nonce");
-        self.session(socket, nonce, manner, changes).await;
+        self.session(socket, (nonce, exporter), manner, changes).await;
     }
 
     async fn session(
         &self,
-        mut socket: WebSocketStream<TcpStream>,
-        nonce: [u8; 32],
+        mut socket: WebSocketStream<Stream>,
+        (nonce, exporter): ([u8; 32], Option<[u8; 32]>),
         manner: Manner,
         changes: &mut watch::Receiver<Manner>,
     ) {
         let hub_id = if manner == Manner::AnotherHub { HubId::from_bytes([0xee; 16]) } else { self.hub_id };
-        let mut config = self.config(hub_id, nonce);
+        let mut config = self.config(hub_id, nonce, exporter);
         if manner == Manner::NeverReads {
             config.limits.window_bytes = WIDE;
         }
