@@ -35,18 +35,17 @@ use crate::id::{HandlerName, InstanceId, ParseIdError};
 use crate::limit;
 use crate::net::dial::Dialer;
 use crate::net::meter::Meter;
-use crate::net::monitor::{BindError, Monitor};
+use crate::net::monitor::BindError;
 use crate::net::tls::client::{ClientTls, SettingsError};
 use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
 
-use config::{Config, JwtMode, LinkMode};
+use config::Config;
 use intake::{Intake, SocketError};
 use relay::{Inbox, Line, RelayClient, RelayHandler, RelayHandlers};
 use state::{SAVED_ROW, Saved, State, Status};
-use token::keeper::Keeper;
 use uplink::Relaying;
 
 /// The agent's version.
@@ -96,17 +95,9 @@ pub struct Agent {
     intake: JoinHandle<()>,
     jobs: jobs::Running,
     link: Option<JoinHandle<()>>,
-    monitor: Option<Watch>,
+    monitor: Option<metrics::Running>,
     socket: PathBuf,
     relaying: Relaying,
-}
-
-/// The metrics' listener that runs.
-#[derive(Debug)]
-struct Watch {
-    address: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
 }
 
 impl Agent {
@@ -132,10 +123,7 @@ impl Agent {
     ) -> Result<Self, StartError> {
         intake::check_path(&config.socket)?;
         // Before the outbox is opened, which a failure would have to close again.
-        let monitor = match config.metrics_listen {
-            Some(address) => Some(Monitor::bind(address).await?),
-            None => None,
-        };
+        let monitor = metrics::bind(&config).await?;
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
@@ -180,33 +168,21 @@ impl Agent {
             stop_intake: stop_intake.clone(),
             wall_clock: config.wall_clock,
         };
-        let monitor = monitor.map(|monitor| Watch::start(monitor, gauges));
-        let link = match (config.link, config.hubs.first()) {
-            (LinkMode::On, Some(first)) => {
-                for warning in config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
-                    tracing::warn!("{warning}");
-                }
-                let tokens = (config.jwt == JwtMode::On)
-                    .then(|| Keeper::new(first.token_url.clone(), config.identity_files(), state.clone()));
-                let dialer =
-                    Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
-                let connector = connect::Connector {
-                    config,
-                    tokens,
-                    dialer,
-                    floor,
-                    outbox: outbox.clone(),
-                    state: state.clone(),
-                    jobs,
-                    relaying: relaying.clone(),
-                    stop: stop_link.clone(),
-                    instance: InstanceId::from_bytes(random::bytes()),
-                };
-                Some(tokio::spawn(connector.run()))
-            }
-            (LinkMode::On | LinkMode::Off, _) => None,
+        let monitor = monitor.map(|monitor| metrics::Running::start(monitor, gauges));
+        let dialer = Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
+        let connector = connect::Connector {
+            tokens: connect::tokens(&config, &dialer, &state),
+            config,
+            dialer,
+            floor,
+            outbox: outbox.clone(),
+            state: state.clone(),
+            jobs,
+            relaying: relaying.clone(),
+            stop: stop_link.clone(),
+            instance: InstanceId::from_bytes(random::bytes()),
         };
-        let jobs = running_jobs;
+        let (jobs, link) = (running_jobs, connector.start());
         Ok(Self { outbox, state, stop_intake, stop_link, intake, jobs, link, monitor, socket, relaying })
     }
 
@@ -217,7 +193,7 @@ impl Agent {
 
     /// Where metrics are answered, where they are.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.monitor.as_ref().map(|monitor| monitor.address)
+        self.monitor.as_ref().map(metrics::Running::address)
     }
 
     /// The outbox, for records of this program.
@@ -257,21 +233,12 @@ impl Agent {
         }
         shutdown::step("handlers of relayed messages", limit, self.relaying.inbox.stop()).await;
         if let Some(monitor) = self.monitor {
-            monitor.stop.cancel();
-            shutdown::step("metrics", limit, joined(monitor.task)).await;
+            shutdown::step("metrics", limit, joined(monitor.stop())).await;
         }
         match tokio::time::timeout(limit, self.outbox.close()).await {
             Ok(closed) => closed,
             Err(_late) => Err(StoreError::Degraded { reason: "the outbox did not close in time".to_owned() }),
         }
-    }
-}
-
-impl Watch {
-    fn start(monitor: Monitor, gauges: metrics::Gauges) -> Self {
-        let (address, stop) = (monitor.address(), CancellationToken::new());
-        let task = tokio::spawn(monitor.serve(gauges, stop.clone()));
-        Self { address, stop, task }
     }
 }
 
@@ -354,6 +321,5 @@ async fn open(folder: PathBuf, options: Options) -> Result<Outbox, StartError> {
 pub async fn restore(outbox: &Outbox, keys: Option<&OperatorKeys>) -> Result<State, StoreError> {
     let saved: Saved =
         outbox.get(SAVED_ROW).await?.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
-    let config_version = snapshot::load(outbox, keys).await?.map_or(0, |snapshot| snapshot.version);
-    Ok(State::restored(saved, config_version))
+    Ok(State::restored(saved, snapshot::known(outbox, keys).await?))
 }

@@ -23,6 +23,8 @@ mod folder;
 #[cfg(feature = "hub")]
 mod hub_agent;
 #[cfg(feature = "hub")]
+mod hub_cert;
+#[cfg(feature = "hub")]
 mod hub_import;
 #[cfg(feature = "hub")]
 mod hub_run;
@@ -123,6 +125,9 @@ enum HubCommand {
     Run(hub_run::Args),
     /// The agents a hub knows
     Agent(hub_agent::Args),
+    /// Certificates for TLS: an authority of the hub's own
+    #[command(subcommand)]
+    Cert(hub_cert::Command),
     Import(hub_import::Args),
 }
 
@@ -194,6 +199,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Hub(HubCommand::Run(args)) => hub_run::run(args, global),
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Agent(args)) => hub_agent::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Hub(HubCommand::Cert(command)) => hub_cert::run(&command, global),
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Import(args)) => hub_import::run(&args, global),
         #[cfg(feature = "agent")]

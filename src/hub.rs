@@ -5,6 +5,7 @@
 
 mod admission;
 mod api;
+pub(crate) mod authority;
 mod clones;
 pub mod config;
 pub(crate) mod connection;

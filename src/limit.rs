@@ -211,7 +211,9 @@ pub const JWT_BYTES_MAX: usize = 1024;
 pub const KEY_RETRY: Duration = Duration::from_secs(30);
 
 /// A hub's answer to a request outside of the session: a key or a token, and some words.
-pub const HUB_ANSWER_BYTES_MAX: u64 = 64 * 1024;
+pub const HUB_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// All of such a request: some kilobytes of TLS and JSON on a link of 300 bytes a second, several times over.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A Unix socket's path, by the kernel (sun_path less its NUL).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -326,6 +328,9 @@ pub const TLS_REPLACING: Duration = Duration::from_secs(5);
 /// A hub says that its certificate expires when so much of its time is left, from the first on.
 pub const TLS_EXPIRY_WARNINGS: [Duration; 3] =
     [Duration::from_secs(30 * 24 * 3600), Duration::from_secs(7 * 24 * 3600), Duration::from_secs(24 * 3600)];
+/// A TLS handshake may take so many times `[limits] auth` in all, while its bytes move: a chain of 3 KB takes 10 s on a line
+/// of 300 byte/s.
+pub const TLS_HANDSHAKE_TIMES: u32 = 3;
 /// What a hub reads of a plain request on its TLS port before it has said so and closes.
 pub const PLAIN_REQUEST_BYTES_MAX: usize = REQUEST_HEAD_BYTES_MAX;
 /// How long a hub waits that has no descriptor left to accept a connection with.
@@ -532,6 +537,18 @@ pub const KEY_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const INSTANCES_PER_AGENT: i64 = 20;
 /// Entries on one page of the audit.
 pub const AUDIT_PAGE_MAX: u32 = 1000;
+
+/// Names and addresses in one certificate: a chain that TLS carries in some packets.
+pub const CERT_HOSTS_MAX: usize = 64;
+/// How long an authority is good, in days: nobody visits every agent to give it a new one.
+pub const CA_DAYS: u32 = 3650;
+/// How long a hub's certificate is good unless told otherwise, in days: a year and a month to renew it in, and not above
+/// what clients that go by the CA/Browser Forum's rules take (398 days).
+pub const SERVER_CERT_DAYS: u32 = 397;
+/// A certificate is good from so long ago: a machine that takes its local time for UTC is up to 14 hours behind.
+pub const CERT_BEFORE_S: i64 = 24 * 3600;
+/// 2026-01-01: a clock that says less was never set.
+pub const CLOCK_PLAUSIBLE_FROM: i64 = 1_767_225_600;
 
 /// Hosts a certificate is for that a message lists, of however many.
 pub const CERTIFICATE_NAMES_SHOWN: usize = 8;

@@ -1,7 +1,7 @@
 //! The shells around sockets: connections and what runs over them.
 
 pub mod dial;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "hub"))]
 pub mod http;
 pub mod meter;
 pub mod monitor;

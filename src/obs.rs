@@ -9,5 +9,7 @@ pub mod folder;
 #[cfg(feature = "agent")]
 pub mod heap;
 pub mod log;
+pub mod machine;
 pub mod random;
 pub mod secret_file;
+pub mod whole_file;

@@ -10,12 +10,7 @@ use super::config::Hub;
 /// # Errors
 /// One line that says what is wrong and what to write instead.
 pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String> {
-    let allow = match allow_insecure {
-        None | Some("false") => AllowInsecure::No,
-        Some("true") => AllowInsecure::Private,
-        Some("any") => AllowInsecure::Any,
-        Some(other) => return Err(format!("allow_insecure = `{other}` is not true, false or \"any\"")),
-    };
+    let allow = AllowInsecure::setting(allow_insecure).map_err(|error| error.to_string())?;
     let parsed = HubUrl::parse(url, allow).map_err(|error| error.to_string())?;
     let (security, scheme) =
         if parsed.scheme_is_tls() { (Security::Tls, "wss") } else { (Security::Plain, "ws") };
@@ -25,7 +20,6 @@ pub(super) fn hub(url: &str, allow_insecure: Option<&str>) -> Result<Hub, String
     Ok(Hub {
         url: parsed.to_string(),
         canonical: parsed.canonical(),
-        token_url: parsed.token_url(),
         endpoint: Endpoint {
             route: Route { host: parsed.host(), port: parsed.port(), security },
             connect_url: format!("{scheme}://{}{}", parsed.authority(), parsed.connect_path()),
@@ -53,7 +47,6 @@ mod tests {
         assert_eq!(hub.endpoint.route.host, "::1");
         assert_eq!(hub.endpoint.route.port, 8440);
         assert_eq!(hub.canonical, "http://[::1]:8440/outpost");
-        assert_eq!(hub.token_url, "http://[::1]:8440/outpost/v1/agents/token");
         assert_eq!(hub.endpoint.connect_url, "ws://[::1]:8440/outpost/v1/agents/connect");
         assert_eq!(hub.warning, None);
     }

@@ -5,6 +5,7 @@
 mod attempt;
 
 use ed25519_dalek::SigningKey;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
@@ -12,14 +13,14 @@ use crate::limit;
 use crate::net::dial::{DialError, Dialer};
 use crate::net::tls::trust::{TimeFloor, Trust};
 use crate::obs::clock::boot_now;
-use crate::obs::random;
+use crate::obs::{machine, random};
 use crate::outbox::{OpenError, Outbox};
 use crate::session::{AgentConfig, AgentSession, Condition, RegisterInfo};
 use crate::wire::error::Retry;
 use crate::wire::key::KeyFile;
 use crate::wire::message::{Limits, StreamState};
 
-use super::config::{Config, Hub};
+use super::config::{Config, Hub, JwtMode, LinkMode};
 use super::identity::{self, Identity};
 use super::jobs::{Jobs, Parties, SealKeys};
 use super::pace::{Advice, Backlog, Pace};
@@ -52,9 +53,26 @@ struct Channel {
     condition: Option<Condition>,
 }
 
+/// Keeps tokens fresh, where they are presented.
+pub(super) fn tokens(config: &Config, dialer: &Dialer, state: &State) -> Option<Keeper> {
+    let first = config.hubs.first().filter(|_| config.jwt == JwtMode::On)?;
+    Some(Keeper::new(dialer.clone(), first.target(), config.identity_files(), state.clone()))
+}
+
 impl Connector {
+    /// Begins to look for a hub, where there is one to look for.
+    pub(super) fn start(self) -> Option<JoinHandle<()>> {
+        if self.config.link == LinkMode::Off || self.config.hubs.is_empty() {
+            return None;
+        }
+        for warning in self.config.hubs.iter().filter_map(|hub| hub.warning.as_ref()) {
+            tracing::warn!("{warning}");
+        }
+        Some(tokio::spawn(self.run()))
+    }
+
     /// Runs until it is stopped; beside the attempts, what they present is kept fresh.
-    pub(super) async fn run(self) {
+    async fn run(self) {
         let fresh = async {
             if let Some(tokens) = &self.tokens {
                 tokens.run(self.stop.clone()).await;
@@ -75,7 +93,7 @@ impl Connector {
             };
             let Some(hub) = self.config.hubs.get(turns.present()) else { break };
             if let Some(tokens) = &self.tokens {
-                tokens.follow(&hub.token_url);
+                tokens.follow(hub.target());
             }
             let outcome = self.attempt(identity, hub).await;
             if self.stop.is_cancelled() {
@@ -284,7 +302,5 @@ fn refused(error: &DialError) -> Outcome {
 
 /// The machine's name, for the hub's lists only.
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect())
-        .unwrap_or_default()
+    machine::host_name().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect()
 }

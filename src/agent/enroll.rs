@@ -2,11 +2,17 @@
 //!
 //! ```text
 //! agent.identity    made here, 0600 and synced, before the hub hears of it; kept where it is there
+//! hub-ca.pem        the authority that the invite or `--ca` names, by which the agent knows the hub from then on
 //! agent.key         the hub's answer; a key of the same agent that was there becomes the previous one
 //! ```
 //! Each step may be cut off: asked again with the same identity, the hub issues the same key until it was used. What is
 //! sent is the public key, never the other half. Whatever comes back is written only where it is a key of this hub, and of
 //! the agent whose folder this is.
+//!
+//! The token leaves only towards a hub whose certificate is believed: where the invite has a hash, no other authority than
+//! that one counts, and the hub presents it; there is no provisional trust, so a clock that is wrong is an error.
+
+mod authority;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,11 +20,15 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
 use crate::id::{AgentId, HubId};
 use crate::limit;
-use crate::net::http::{self, HttpError};
+use crate::net::dial::{Dialer, Security};
+use crate::net::http::{self, HttpError, Reply, Target};
+use crate::net::proxy::{Proxies, ProxyUrlError};
+use crate::net::tls::client::{ClientFiles, ClientTls, SettingsError};
 use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
 use crate::wire::ENROLL_PATH;
@@ -28,6 +38,7 @@ use crate::wire::key::{KeyError, KeyFile};
 
 use super::address;
 use super::identity::{self, IdentityError};
+use authority::Authority;
 
 /// What to enrol with, and where.
 #[derive(Debug)]
@@ -40,6 +51,12 @@ pub struct Request<'a> {
     pub invite: &'a Invite,
     /// The data folder, which is made where it is not there.
     pub data: &'a Path,
+    /// The authority of the hub; `None`: the invite's, else that of the folder, else the system's.
+    pub ca_file: Option<&'a Path>,
+    /// What is shown to a hub that asks for a certificate.
+    pub client: Option<ClientFiles>,
+    /// The way there.
+    pub proxies: Proxies,
 }
 
 /// An agent that has its key.
@@ -61,11 +78,25 @@ pub enum EnrollError {
     /// The address cannot be used.
     #[error("{0}")]
     Address(String),
-    /// The invite names a CA.
-    #[error(
-        "the invite is for a hub behind TLS, which this build does not speak yet; ask for one of a hub on plain http"
-    )]
+    /// The invite names an authority, and there is none without TLS.
+    #[error("the invite is for a hub with TLS; begin the hub's URL with https://")]
     NeedsTls,
+    /// A file with an authority that is not the invite's.
+    #[error(
+        "{} is not the authority that the invite names (SHA-256 {}); leave --ca out, or ask for another invite", path.display(), hex::encode(expected)
+    )]
+    OtherAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What the invite names.
+        expected: [u8; 32],
+    },
+    /// The proxy, or what may be sent through it.
+    #[error(transparent)]
+    Proxy(#[from] ProxyUrlError),
+    /// The settings of TLS.
+    #[error(transparent)]
+    Tls(#[from] SettingsError),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -87,6 +118,9 @@ pub enum EnrollError {
         /// Its hub.
         hub: HubId,
     },
+    /// The system has nothing left to ask with.
+    #[error("starting the runtime: {0}")]
+    Runtime(io::Error),
     /// No answer, or none that lets the agent in. Asking again does no harm.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -108,23 +142,30 @@ pub enum EnrollError {
 /// # Errors
 /// See [`EnrollError`]. Where no answer came it may be tried again.
 pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
-    let Request { hub, allow_insecure, invite, data } = request;
-    if invite.ca.is_some() {
+    let Request { hub, allow_insecure, invite, data, .. } = request;
+    let hub = address::hub(hub, *allow_insecure).map_err(EnrollError::Address)?;
+    let route = hub.endpoint.route;
+    if invite.ca.is_some() && route.security == Security::Plain {
         return Err(EnrollError::NeedsTls);
     }
-    let hub = address::hub(hub, *allow_insecure).map_err(EnrollError::Address)?;
+    let known = Authority::of(request)?;
+    request.proxies.check(&route, hub.allow_insecure)?;
+    let tls = Some(ClientTls::new(&known.settings(request))?);
+    let dialer = Dialer { tls, proxies: request.proxies.clone(), ..Dialer::default() };
     let key_file = data.join("agent.key");
     let present = present(&key_file)?;
     check(&key_file, present.as_ref(), |present| present.hub_id == invite.hub_id)?;
     folder::make(data).map_err(|source| EnrollError::File { path: data.to_path_buf(), source })?;
     let identity_file = data.join("agent.identity");
     let signing = identity(&identity_file)?;
-    let answer = ask(&format!("{}{ENROLL_PATH}", hub.api), invite, &signing)?;
-    let Answer { name, key } = answer;
+    let answer = ask(&dialer, &Target::new(route, &hub.api), invite, &signing)?;
+    let Answer { name, key, authority } = answer;
     if key.hub_id != invite.hub_id {
         return Err(EnrollError::WrongHub(key.hub_id));
     }
     check(&key_file, present.as_ref(), |present| present.agent_id == key.agent_id)?;
+    // Before the key: an agent that has one finds its hub.
+    known.keep(data, authority.as_ref())?;
     let written = match &present {
         Some(present) => identity::replace_key(&key_file, present, &key),
         None => identity::put(&key_file, &key),
@@ -169,19 +210,27 @@ fn identity(path: &Path) -> Result<SigningKey, EnrollError> {
 struct Answer {
     name: String,
     key: KeyFile,
+    /// What vouched for the hub, where the invite's hash named it.
+    authority: Option<CertificateDer<'static>>,
 }
 
-fn ask(url: &str, invite: &Invite, signing: &SigningKey) -> Result<Answer, EnrollError> {
+fn ask(
+    dialer: &Dialer,
+    target: &Target,
+    invite: &Invite,
+    signing: &SigningKey,
+) -> Result<Answer, EnrollError> {
     let signature = URL_SAFE_NO_PAD.encode(invite.sign(signing));
     let body = json!({
         "token": invite.to_line().expose(),
         "public_key": public_to_line(&signing.verifying_key()),
         "signature": signature,
     });
-    let answer = http::post(url, None, &body, limit::ENROLL_TIMEOUT)?;
-    let strange = |reason: String| EnrollError::NotAHub { url: url.to_owned(), reason };
+    let asked = http::post(dialer, target, ENROLL_PATH, None, &body, limit::ENROLL_TIMEOUT);
+    let Reply { json: answer, authority } = http::wait_for(asked).map_err(EnrollError::Runtime)??;
+    let strange = |reason: String| EnrollError::NotAHub { url: target.base().to_owned(), reason };
     let field = |key: &str| answer.get(key).and_then(Value::as_str);
     let key = field("key").ok_or_else(|| strange("it has no key".to_owned()))?;
     let key = key.parse().map_err(|error: KeyError| strange(error.to_string()))?;
-    Ok(Answer { name: field("name").unwrap_or_default().to_owned(), key })
+    Ok(Answer { name: field("name").unwrap_or_default().to_owned(), key, authority })
 }

@@ -1,7 +1,9 @@
 //! The agent's figures and its readiness, as the monitor answers them. Names are those of docs/metrics.md; a test holds the
 //! two together.
 
-use tokio::task::AbortHandle;
+use std::net::SocketAddr;
+
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use serde_json::json;
@@ -9,12 +11,13 @@ use serde_json::json;
 use crate::id::Lane;
 use crate::limit;
 use crate::net::meter::Meter;
-use crate::net::monitor::{Readiness, Watched};
+use crate::net::monitor::{BindError, Monitor, Readiness, Watched};
 use crate::obs::exposition::{Figure, Page};
 use crate::outbox::{LaneStat, Outbox, Stat, StoreError};
 use crate::time::WallTime;
 use crate::wire::job::JobState;
 
+use super::config::Config;
 use super::state::{Ends, LinkState, State, Status, Tally};
 
 /// What the monitor looks at.
@@ -77,6 +80,43 @@ impl Gauges {
 
     fn taking(&self) -> bool {
         !self.stop_intake.is_cancelled() && !self.intake.is_finished()
+    }
+}
+
+/// The listener, where one is set.
+///
+/// # Errors
+/// Where its address cannot be used.
+pub(super) async fn bind(config: &Config) -> Result<Option<Monitor>, BindError> {
+    match config.metrics_listen {
+        Some(address) => Monitor::bind(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The monitor that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(super) fn start(monitor: Monitor, gauges: Gauges) -> Self {
+        let (address, stop) = (monitor.address(), CancellationToken::new());
+        let task = tokio::spawn(monitor.serve(gauges, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks it to end; the task that does.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        self.stop.cancel();
+        self.task
     }
 }
 

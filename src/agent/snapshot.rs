@@ -3,16 +3,19 @@
 //! ```text
 //!  config       version u64 | length u32 | CRC-32C of the document u32 | an operator's signature, 0 or 64 bytes
 //!  config.<n>   its n-th piece, from 0
+//!  config.floor version u64: no signed one below it is taken any more
 //! ```
-//! The head is written last. A snapshot that is not whole, because a kill came between, counts as none: the agent says
-//! that it knows version 0 and the hub sends it again. So does one that an agent with operator keys finds there and that
-//! none of them signed: it is from before they were set.
+//! The floor is written first, the head last. A snapshot that is not whole, because a kill came between, counts as none: the
+//! agent says that it knows version 0 and the hub sends it again, but nothing older than what was lost. So does one that an
+//! agent with operator keys finds there and that none of them signed: it is from before they were set, and no floor came
+//! of it.
 
 mod judge;
 mod local;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::agent::state::KnownConfig;
 use crate::limit;
 use crate::outbox::{Outbox, StoreError};
 use crate::wire::message::ConfigSnapshot;
@@ -21,6 +24,16 @@ use crate::wire::operator::{OperatorKeys, OperatorSignature, Subject};
 pub(super) use judge::judge;
 
 const HEAD: &str = "config";
+const FLOOR: &str = "config.floor";
+
+/// Whether versions only go up: what nobody signed is the hub's own to take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signing {
+    /// The snapshot was verified with the agent's operator keys.
+    Verified,
+    /// There are no operator keys.
+    NotWanted,
+}
 
 fn piece_name(index: usize) -> String {
     format!("{HEAD}.{index}")
@@ -30,7 +43,14 @@ fn piece_name(index: usize) -> String {
 ///
 /// # Errors
 /// Where the outbox cannot write.
-pub(super) async fn save(outbox: &Outbox, snapshot: &ConfigSnapshot) -> Result<(), StoreError> {
+pub(super) async fn save(
+    outbox: &Outbox,
+    snapshot: &ConfigSnapshot,
+    signing: Signing,
+) -> Result<(), StoreError> {
+    if signing == Signing::Verified {
+        outbox.put(FLOOR, Bytes::copy_from_slice(&snapshot.version.to_be_bytes())).await?;
+    }
     for (index, piece) in snapshot.document.chunks(limit::ROW_BYTES_MAX).enumerate() {
         outbox.put(&piece_name(index), snapshot.document.slice_ref(piece)).await?;
     }
@@ -44,14 +64,22 @@ pub(super) async fn save(outbox: &Outbox, snapshot: &ConfigSnapshot) -> Result<(
     outbox.put(HEAD, head.freeze()).await
 }
 
+/// Which version an earlier session left, and which may come next.
+///
+/// # Errors
+/// Where the outbox cannot be read.
+pub(super) async fn known(outbox: &Outbox, keys: Option<&OperatorKeys>) -> Result<KnownConfig, StoreError> {
+    let held = load(outbox, keys).await?.map_or(0, |snapshot| snapshot.version);
+    let floor = outbox.get(FLOOR).await?.and_then(|row| row.first_chunk().copied().map(u64::from_be_bytes));
+    let known = KnownConfig::held(held);
+    Ok(KnownConfig { least: known.least.max(floor.unwrap_or_default()), ..known })
+}
+
 /// The snapshot an earlier session left; `None` where there is none, not all of it, or none that `keys` signed.
 ///
 /// # Errors
 /// Where the outbox cannot be read.
-pub(super) async fn load(
-    outbox: &Outbox,
-    keys: Option<&OperatorKeys>,
-) -> Result<Option<ConfigSnapshot>, StoreError> {
+async fn load(outbox: &Outbox, keys: Option<&OperatorKeys>) -> Result<Option<ConfigSnapshot>, StoreError> {
     let Some(snapshot) = read(outbox).await? else { return Ok(None) };
     if let Some(keys) = keys
         && let Err(error) = keys.verify(Subject::Config, &snapshot.document, snapshot.signature.as_ref())
@@ -104,7 +132,7 @@ mod tests {
         let outbox = Outbox::open(dir.path(), Options::default()).unwrap();
         assert_eq!(load(&outbox, None).await.unwrap(), None);
         for (version, bytes) in [(1, 0), (2, 14_336), (3, 14_337), (4, limit::CONFIG_BYTES_MAX), (5, 10)] {
-            save(&outbox, &snapshot(version, bytes)).await.unwrap();
+            save(&outbox, &snapshot(version, bytes), Signing::NotWanted).await.unwrap();
             assert_eq!(load(&outbox, None).await.unwrap(), Some(snapshot(version, bytes)));
         }
         outbox.put(&piece_name(0), Bytes::from_static(b"half of the next")).await.unwrap();
@@ -120,13 +148,20 @@ mod tests {
         let outbox = Outbox::open(dir.path(), Options::default()).unwrap();
         let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
         let keys = OperatorKeys::parse(&[public_to_line(&key.verifying_key())]).unwrap();
-        save(&outbox, &snapshot(u64::MAX, 100)).await.unwrap();
+        save(&outbox, &snapshot(u64::MAX, 100), Signing::NotWanted).await.unwrap();
         assert_eq!(load(&outbox, Some(&keys)).await.unwrap(), None);
+        assert_eq!(known(&outbox, Some(&keys)).await.unwrap(), KnownConfig::default());
         let unsigned = snapshot(2, 100);
         let signature = Some(OperatorSignature::sign(Subject::Config, &key, &unsigned.document));
         let signed = ConfigSnapshot { signature, ..unsigned };
-        save(&outbox, &signed).await.unwrap();
-        assert_eq!(load(&outbox, Some(&keys)).await.unwrap(), Some(signed));
+        save(&outbox, &signed, Signing::Verified).await.unwrap();
+        assert_eq!(load(&outbox, Some(&keys)).await.unwrap(), Some(signed.clone()));
+        assert_eq!(known(&outbox, Some(&keys)).await.unwrap(), KnownConfig { version: 2, least: 3 });
+        // Killed between the pieces of the next one: that one, or this one again, and none before.
+        outbox.put(FLOOR, Bytes::copy_from_slice(&9_u64.to_be_bytes())).await.unwrap();
+        assert_eq!(known(&outbox, Some(&keys)).await.unwrap(), KnownConfig { version: 2, least: 9 });
+        outbox.put(&piece_name(0), Bytes::from_static(b"half of the next")).await.unwrap();
+        assert_eq!(known(&outbox, Some(&keys)).await.unwrap(), KnownConfig { version: 0, least: 9 });
         outbox.close().await.unwrap();
     }
 }

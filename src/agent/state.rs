@@ -3,6 +3,7 @@
 //! One shared value behind a short lock that is never held across an await. `Saved` is what outlives the process; it
 //! is written only after a verified RegisterAck.
 
+mod counters;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::outbox::Stat;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 
+pub use counters::{Counters, Ends};
 pub use tally::Tally;
 
 /// The outbox row that holds [`Saved`].
@@ -89,46 +91,6 @@ pub struct LastError {
     pub hub: Option<String>,
 }
 
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counters {
-    /// Attempts to connect.
-    pub dials: u64,
-    /// Upgrades that succeeded.
-    pub upgrades: u64,
-    /// Verified RegisterAcks.
-    pub registrations: u64,
-    /// Frames sent.
-    pub frames_out: u64,
-    /// Frames received.
-    pub frames_in: u64,
-    /// Acks received.
-    pub acks: u64,
-    /// Bodies this version does not know.
-    pub unknown_bodies: u64,
-    /// Tokens fetched.
-    pub tokens: u64,
-    /// Records taken from local programs.
-    pub records_taken: u64,
-    /// Offered jobs and config snapshots that were refused while there were operator keys.
-    #[serde(default)]
-    pub operator_refusals: u64,
-}
-
-/// What ended since the start. Connections by a name of the error table, or `link`, `folder`, `rotated`, `rolled_back`,
-/// `closed`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ends {
-    /// Attempts that the hub did not answer with an upgrade.
-    pub upgrades_failed: Tally,
-    /// Connections that were upgraded and never registered.
-    pub registrations_failed: Tally,
-    /// Registered sessions.
-    pub sessions: Tally,
-    /// Jobs, by the state they ended in.
-    pub jobs: Tally,
-}
-
 /// The object of `agent status --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -172,11 +134,28 @@ pub struct RefusedConfig {
     pub reason: String,
 }
 
+/// What the agent had of the hub's configs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownConfig {
+    /// The version it has, 0 where none.
+    pub version: u64,
+    /// The lowest that may come next, where they are signed.
+    pub least: u64,
+}
+
+impl KnownConfig {
+    /// It has this one.
+    pub const fn held(version: u64) -> Self {
+        let least = if version == 0 { 0 } else { version.saturating_add(1) };
+        Self { version, least }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     link: LinkState,
     saved: Saved,
-    config_version: u64,
+    config: KnownConfig,
     config_refused: Option<RefusedConfig>,
     last_error: Option<LastError>,
     /// The last error of each hub since the last session: what is the same again is not worth a warning.
@@ -194,8 +173,8 @@ pub struct State {
 
 impl State {
     /// What an earlier process left.
-    pub fn restored(saved: Saved, config_version: u64) -> Self {
-        let inner = Inner { saved, config_version, ..Inner::default() };
+    pub fn restored(saved: Saved, config: KnownConfig) -> Self {
+        let inner = Inner { saved, config, ..Inner::default() };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -274,7 +253,7 @@ impl State {
     /// A config snapshot is kept.
     pub fn configured(&self, version: u64) {
         let mut inner = self.lock();
-        inner.config_version = version;
+        inner.config = KnownConfig::held(version);
         inner.config_refused = None;
     }
 
@@ -305,7 +284,12 @@ impl State {
 
     /// Version of the config snapshot.
     pub fn config_version(&self) -> u64 {
-        self.lock().config_version
+        self.lock().config.version
+    }
+
+    /// The same, and which version may come next.
+    pub fn known_config(&self) -> KnownConfig {
+        self.lock().config
     }
 
     /// Everything, with the outbox's figures.
@@ -324,7 +308,7 @@ impl State {
             outbox,
             jobs: inner.jobs.clone(),
             version: super::VERSION.to_owned(),
-            config_version: inner.config_version,
+            config_version: inner.config.version,
             config_refused: inner.config_refused.clone(),
             last_error: inner.last_error.clone(),
             counters: inner.counters,

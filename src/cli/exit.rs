@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+#[cfg(any(feature = "agent", feature = "hub"))]
+use crate::net::dial::DialError;
+#[cfg(any(feature = "agent", feature = "hub"))]
+use crate::net::http::ExchangeError;
+#[cfg(any(feature = "agent", feature = "hub"))]
+use crate::net::tls::client::TlsError;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,6 +31,22 @@ pub enum Exit {
     Refused = 77,
     /// The configuration is wrong.
     Config = 78,
+}
+
+#[cfg(any(feature = "agent", feature = "hub"))]
+impl Exit {
+    /// How a command ends that got no answer of a hub: one that is not believed may be there, and asking again is of no use.
+    pub(super) fn of_exchange(error: &ExchangeError) -> Self {
+        match error {
+            ExchangeError::Dial(DialError::Tls(TlsError::Settings(_))) => Self::Config,
+            ExchangeError::Dial(DialError::Tls(error)) if error.code().is_some() => Self::Refused,
+            ExchangeError::Dial(_) | ExchangeError::Broken(_) | ExchangeError::Late(_) => Self::Unavailable,
+            ExchangeError::Source(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::Io,
+            ExchangeError::Source(_) | ExchangeError::TooLong { .. } | ExchangeError::Unsendable(_) => {
+                Self::Failed
+            }
+        }
+    }
 }
 
 /// Ends a command: what went wrong and what to do, one line for a person.

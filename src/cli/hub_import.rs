@@ -49,14 +49,13 @@ pub(super) struct Args {
 /// 77 for a bundle that is not this hub's or does not verify, 1 for one that is damaged or comes too early, 73 for a folder
 /// that a running hub works in.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let mut bundle = open(&args.bundle, args.identity.as_deref())?;
+    let bundle = open(&args.bundle, args.identity.as_deref())?;
     may_replace(&args.ack_out)?;
     let mut ack_file = NewFile::create(&args.ack_out)?;
     let mut summary = match args.place.find()? {
-        Found::Remote(remote) => remote.post_reader("/v1/bundles", &mut bundle)?,
-        Found::Folder(data) => import_into(&data, &mut bundle)?,
+        Found::Remote(remote) => remote.post_reader("/v1/bundles", bundle)?,
+        Found::Folder(data) => import_into(&data, bundle)?,
     };
-    drop(bundle);
     let acks = summary.as_object_mut().and_then(|summary| summary.remove("acks"));
     let acks = acks.as_ref().and_then(Value::as_str).and_then(|acks| STANDARD.decode(acks).ok());
     let acks =
@@ -94,12 +93,12 @@ fn may_replace(path: &Path) -> Result<(), CliError> {
 }
 
 /// The bundle in the clear, read as it is decrypted.
-fn open(path: &Path, identity: Option<&Path>) -> Result<Box<dyn Read>, CliError> {
+fn open(path: &Path, identity: Option<&Path>) -> Result<Box<dyn Read + Send>, CliError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidData => CliError::new(Exit::Failed, format!("{}: {error}", path.display())),
         _ => CliError::new(Exit::Io, format!("the bundle {}: {error}", path.display())),
     };
-    let (source, length): (Box<dyn Read>, Option<u64>) = if path == Path::new("-") {
+    let (source, length): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {
         let file = File::open(path).map_err(failed)?;
@@ -143,7 +142,7 @@ fn read_identities(path: &Path) -> Result<Vec<age::Identity>, CliError> {
 }
 
 /// Into the folder of a hub that does not run.
-fn import_into(data: &Path, bundle: &mut dyn Read) -> Result<Value, CliError> {
+fn import_into(data: &Path, mut bundle: Box<dyn Read + Send>) -> Result<Value, CliError> {
     // Before the lock makes a folder where none is.
     if !data.join("hub.db").exists() {
         return Err(store_error(crate::hub::store::StoreError::NoHub(data.to_owned())));

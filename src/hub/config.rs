@@ -33,6 +33,9 @@ use tls::TlsFile;
 /// Where a hub listens unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
 
+/// The default data folder.
+pub const DATA_DEFAULT: &str = "./outpost-hub";
+
 /// What a hub runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -156,7 +159,7 @@ struct File {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data: PathBuf::from("./outpost-hub"),
+            data: PathBuf::from(DATA_DEFAULT),
             listen: LISTEN,
             agent_listen: None,
             tls: None,

@@ -16,6 +16,7 @@ use rustix::net::sockopt;
 
 use crate::limit;
 use crate::net::meter::Metered;
+use crate::net::patience::Patience;
 use crate::net::stream::Stream;
 use crate::net::tls::server::{ClientCertificate, HandshakeError};
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
@@ -142,7 +143,7 @@ impl Accepted {
     }
 }
 
-/// The handshake, where TLS is on. It has as long as a request's head.
+/// The handshake, where TLS is on. Its silence may last as long as a request's head may take.
 async fn secured(
     stream: Metered<TcpStream>,
     address: SocketAddr,
@@ -150,11 +151,15 @@ async fn secured(
     shared: &Shared,
 ) -> Option<Stream> {
     let Some(tls) = &shared.tls else { return Some(Stream::Plain(stream)) };
-    let time = shared.admission.auth_timeout();
-    let Ok(done) = tokio::time::timeout(time, tls.accept(stream, clients)).await else {
-        shared.counters.tls_failed.add("timeout");
-        tracing::debug!(%address, seconds = time.as_secs(), "a TLS handshake took too long");
-        return None;
+    let silence = shared.admission.auth_timeout();
+    let patience = Patience { silence, whole: silence.saturating_mul(limit::TLS_HANDSHAKE_TIMES) };
+    let done = match patience.wait(&stream.meter(), tls.accept(stream, clients)).await {
+        Ok(done) => done,
+        Err(late) => {
+            shared.counters.tls_failed.add("timeout");
+            tracing::debug!(%address, %late, "a TLS handshake took too long");
+            return None;
+        }
     };
     match done {
         Ok(stream) => {

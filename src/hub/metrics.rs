@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::id::Lane;
 use crate::limit;
 use crate::net::monitor::{Readiness, Watched};
-use crate::obs::exposition::Page;
+use crate::obs::exposition::{Figure, Page};
 use crate::wire::error::ErrorCode;
 use crate::wire::job::JobState;
 
@@ -36,10 +36,16 @@ impl Watched for Arc<Shared> {
         page.gauge("outpost_hub_ready", "Whether the database commits, as /readyz says it.")
             .is(matches!(self.readiness().await, Readiness::Ready(_)));
         fleet(&mut page, &self.registry, totals.as_ref());
+        let expiry =
+            page.gauge("outpost_hub_tls_expiry_timestamp_seconds", "When the hub's certificate expires.");
+        if let Some(tls) = &self.tls {
+            expiry.is(Figure::Millis(i64::try_from(tls.expires().0).unwrap_or(i64::MAX)));
+        }
         doors(&mut page, &self.counters);
         self.admission.metrics(&mut page);
         traffic(&mut page, &self.counters);
         stored(&mut page, &self.counters, totals.as_ref());
+        relay(&mut page, &self.counters);
         jobs(&mut page, totals.as_ref());
         page
     }
@@ -79,6 +85,10 @@ fn fleet(page: &mut Page, registry: &Registry, totals: Option<&Totals>) {
 }
 
 fn doors(page: &mut Page, counters: &Counters) {
+    page.counter("outpost_hub_tls_handshakes_total", "TLS handshakes that were completed.")
+        .is(counters.tls_ok.value());
+    let (name, help) = ("outpost_hub_tls_handshakes_failed_total", "TLS handshakes that failed, by why.");
+    by_reason(page, name, help, &counters.tls_failed);
     page.counter("outpost_hub_upgrades_total", "Connections of agents that were upgraded.")
         .is(counters.auth_ok.value());
     let (name, help) =
@@ -130,6 +140,18 @@ fn stored(page: &mut Page, counters: &Counters, totals: Option<&Totals>) {
     totals.into_iter().flat_map(|totals| &totals.lost).fold(lost, |family, (lane, reason, records)| {
         family.with(&[("lane", lane.name()), ("reason", reason)], *records)
     });
+}
+
+fn relay(page: &mut Page, counters: &Counters) {
+    page.counter("outpost_hub_relays_total", "Messages between agents, by what became of them.")
+        .by("outcome", counters.relays.values());
+    page.counter(
+        "outpost_hub_relays_kept_total",
+        "Messages that were kept for their agents, by what these said of them.",
+    )
+    .by("outcome", counters.relays_kept.values());
+    page.counter("outpost_hub_relays_expired_total", "Messages that were kept and not fetched in time.")
+        .is(counters.relays_expired.value());
 }
 
 fn jobs(page: &mut Page, totals: Option<&Totals>) {

@@ -1,16 +1,31 @@
-//! One request to a hub outside of the session: JSON up, JSON down. Blocks; call it where blocking is allowed.
+//! Requests to a hub outside of the session: JSON up, JSON down, and files.
 //!
-//! A credential goes to the address it was meant for and nowhere else: no redirect is followed, and no proxy is taken
-//! from the environment. What is answered is *unverified*, as at an upgrade.
+//! They take the way of the session: the same dialling, TLS and trust. What is answered is *unverified*, as at an upgrade.
 
+mod body;
+mod exchange;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::time::Duration;
 
+use hyper::Method;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use crate::limit;
 use crate::secret::Secret;
 
+use super::dial::Dialer;
+use super::patience::Patience;
 use super::upgrade::{ERROR_HEADER, Refusal, TIME_HEADER};
+
+pub use body::Outgoing;
+pub use exchange::{Answer, Ask, ExchangeError, Target, exchange};
+
+/// The media type of JSON.
+pub const JSON: &str = "application/json";
 
 /// Why a request brought nothing.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +36,7 @@ pub enum HttpError {
         /// What was asked.
         url: String,
         /// Why.
-        reason: String,
+        reason: ExchangeError,
     },
     /// The hub said no.
     #[error("{refusal}{}", if message.is_empty() { String::new() } else { format!(" ({message})") })]
@@ -43,104 +58,61 @@ pub enum HttpError {
     },
 }
 
-/// POSTs `body`; the answer's JSON. `bearer` is the text after `Bearer `.
+/// What a hub said.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its JSON.
+    pub json: Value,
+    /// As in [`super::dial::Connected`].
+    pub authority: Option<CertificateDer<'static>>,
+}
+
+/// POSTs `body` to `path` below the hub's URL; the answer's JSON. `bearer` is the text after `Bearer `. `silence` is how
+/// long not one byte may move.
 ///
 /// # Errors
 /// See [`HttpError`].
-pub fn post(
-    url: &str,
+pub async fn post(
+    dialer: &Dialer,
+    target: &Target,
+    path: &str,
     bearer: Option<&Secret<String>>,
     body: &Value,
-    timeout: Duration,
-) -> Result<Value, HttpError> {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(timeout))
-        .proxy(None)
-        .max_redirects(0)
-        .build();
-    let mut request = ureq::Agent::from(config).post(url).content_type("application/json");
-    if let Some(bearer) = bearer {
-        let bearer = Secret::new(format!("Bearer {}", bearer.expose()));
-        request = request.header("Authorization", bearer.expose());
+    silence: Duration,
+) -> Result<Reply, HttpError> {
+    let ask = Ask {
+        method: Method::POST,
+        path,
+        bearer,
+        headers: &[],
+        body: (Outgoing::json(body), Some(JSON)),
+        answer_bytes_max: limit::HUB_ANSWER_BYTES_MAX,
+        patience: Patience { silence, whole: limit::HTTP_TIMEOUT },
+    };
+    let url = || format!("{}{path}", target.base());
+    let answer = exchange(dialer, target, ask).await;
+    let answer = answer.map_err(|reason| HttpError::Away { url: url(), reason })?;
+    let body = serde_json::from_slice::<Value>(&answer.body);
+    let status = answer.status;
+    if (200..300).contains(&status) {
+        let json = body.map_err(|_| HttpError::NotAHub { url: url(), status })?;
+        return Ok(Reply { json, authority: answer.authority });
     }
-    let away = |error: ureq::Error| HttpError::Away { url: url.to_owned(), reason: error.to_string() };
-    let mut answer = request.send(body.to_string()).map_err(away)?;
-    let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(limit::HUB_ANSWER_BYTES_MAX).read_json::<Value>();
-    if answer.status().is_success() {
-        return body.map_err(|_| HttpError::NotAHub { url: url.to_owned(), status });
-    }
-    let headers = answer.headers();
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let refusal = Refusal::read(status, text(ERROR_HEADER), text("Retry-After"), text(TIME_HEADER));
+    let (error, retry_after, time) =
+        (answer.header(ERROR_HEADER), answer.header("Retry-After"), answer.header(TIME_HEADER));
+    let refusal = Refusal::read(status, error, retry_after, time);
     let message = body.ok().and_then(|body| body.get("message")?.as_str().map(ToOwned::to_owned));
     Err(HttpError::Refused { refusal, message: message.unwrap_or_default() })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::wire::error::ErrorCode;
-
-    /// A server that answers one request, and what it was asked.
-    fn answered(answer: &'static str) -> (Result<Value, HttpError>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/v1/agents/token", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"{\"a\":1}") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                asked.extend(byte);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(asked).unwrap()
-        });
-        let bearer = Secret::new("opa1.secret".to_owned());
-        let result = post(&url, Some(&bearer), &json!({"a": 1}), Duration::from_secs(10));
-        (result, server.join().unwrap())
-    }
-
-    #[test]
-    fn a_request_carries_its_bearer_and_gets_its_json() {
-        let (answer, asked) = answered("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"b\":2}");
-        assert_eq!(answer.unwrap(), json!({"b": 2}));
-        assert!(asked.to_lowercase().contains("authorization: bearer opa1.secret"), "{asked}");
-    }
-
-    #[test]
-    fn a_refusal_is_read_as_at_an_upgrade() {
-        let (answer, _) = answered(
-            "HTTP/1.1 403 Forbidden\r\nX-Outpost-Error: revoked\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}",
-        );
-        let error = answer.unwrap_err();
-        let HttpError::Refused { refusal, message } = &error else { panic!("{error}") };
-        assert_eq!((refusal.status, refusal.code, message.as_str()), (403, Some(ErrorCode::Revoked), "x"));
-        assert!(!error.to_string().contains("opa1"), "{error}");
-    }
-
-    #[test]
-    fn a_redirect_is_not_followed() {
-        // The address would refuse a connection: following it would be another error.
-        let (answer, _) = answered(
-            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
-        );
-        let error = answer.unwrap_err();
-        assert!(matches!(&error, HttpError::Refused { refusal, .. } if refusal.status == 307), "{error}");
-    }
-
-    #[test]
-    fn something_that_is_no_hub_is_told_apart() {
-        let (answer, _) = answered("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        assert!(matches!(answer, Err(HttpError::NotAHub { status: 200, .. })));
-        let away = post("http://127.0.0.1:1/", None, &json!({}), Duration::from_secs(10)).unwrap_err();
-        assert!(matches!(&away, HttpError::Away { .. }), "{away}");
-    }
+/// Runs `work` to its end, for a caller that may block and has no runtime.
+///
+/// # Errors
+/// Where the system has nothing left to run it with.
+pub fn wait_for<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(work);
+    // A look-up that never ends must not hold up the end of this.
+    runtime.shutdown_background();
+    Ok(output)
 }

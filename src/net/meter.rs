@@ -3,6 +3,7 @@
 //!
 //! What streams have in common is counted a second time where they are made [`Metered::within`] a total.
 
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,6 +157,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             self.meter.count_written(*count);
         }
         result
+    }
+
+    // TLS hands over a flight in pieces; one by one, an alert at its end would miss the connection's own end.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        if let Poll::Ready(Ok(count)) = &result {
+            self.meter.0.written.count(*count);
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {

@@ -3,15 +3,15 @@
 //! Keys that only this product writes are refused where others can read them (`hub.key`, the outbox's key); those that
 //! people put in place are warned of at each start instead: an agent far away must not be locked out by a copy's rights.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::limit;
 use crate::secret::Secret;
 
-use super::folder;
+use super::whole_file::{self, Readers};
 
 /// Rights of group and others.
 const OTHERS: u32 = 0o077;
@@ -64,18 +64,7 @@ pub fn read(path: &Path) -> io::Result<Secret<String>> {
 /// # Errors
 /// What the system says.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    // One that was left with other rights would keep them.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    folder::sync_name(path)
+    whole_file::replace(path, content, Readers::Owner)
 }
 
 #[cfg(test)]

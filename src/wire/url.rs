@@ -10,7 +10,7 @@ mod host;
 
 use std::fmt;
 
-use super::{CONNECT_PATH, TOKEN_PATH};
+use super::CONNECT_PATH;
 pub(crate) use host::Host;
 
 /// How far plain text (http, ws) may go beyond loopback.
@@ -23,6 +23,21 @@ pub enum AllowInsecure {
     Private,
     /// To everywhere.
     Any,
+}
+
+impl AllowInsecure {
+    /// As the setting of that name is written.
+    ///
+    /// # Errors
+    /// Where it is none of true, false and any.
+    pub fn setting(text: Option<&str>) -> Result<Self, UrlError> {
+        match text {
+            None | Some("false") => Ok(Self::No),
+            Some("true") => Ok(Self::Private),
+            Some("any") => Ok(Self::Any),
+            Some(other) => Err(UrlError::Allowance(other.chars().take(40).collect())),
+        }
+    }
 }
 
 /// A text that is not a usable hub URL. The text is not shown whole: it may hold a credential.
@@ -49,6 +64,9 @@ pub enum UrlError {
     /// White space, control or non-ASCII characters.
     #[error("the hub URL's path has characters that do not belong in a URL; percent-encode them")]
     Path,
+    /// Not how far plain text may go.
+    #[error("allow_insecure = `{0}` is not true, false or \"any\"")]
+    Allowance(String),
     /// Plain text to where it may not go.
     #[error(
         "plain text to `{host}` is not allowed; use https, or set allow_insecure = {wanted} if that network is trusted"
@@ -146,11 +164,6 @@ impl HubUrl {
     pub fn canonical(&self) -> String {
         let usual = if self.scheme_is_tls() { 443 } else { 80 };
         Self { port: self.port.filter(|port| *port != usual), ..self.clone() }.http_base()
-    }
-
-    /// Where tokens are asked for, over HTTP.
-    pub fn token_url(&self) -> String {
-        format!("{}{TOKEN_PATH}", self.http_base())
     }
 
     /// The base for plain requests, whichever scheme was written.

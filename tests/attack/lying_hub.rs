@@ -12,7 +12,7 @@ use outpost::obs::{clock, random};
 use outpost::time::HubTime;
 use outpost::wire::envelope::{self, Header};
 use outpost::wire::job::JobOffer;
-use outpost::wire::key::{AgentKey, Direction, KeyFile, MacRoot, SessionContext, decode32};
+use outpost::wire::key::{AgentKey, Direction, KeyFile, MacRoot, SessionContext};
 use outpost::wire::mac::MacKey;
 use outpost::wire::message::{
     Challenge, ChannelBinding, Limits, Listing, Message, RegisterAck, SignatureMode, StreamMark, StreamState,
@@ -21,7 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+use crate::accept::accept;
 
 /// What the hub does once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,16 +144,8 @@ impl LyingHub {
 
 impl Serve {
     async fn one(&mut self, stream: TcpStream) {
-        let mut nonce = None;
-        #[allow(clippy::result_large_err, reason = "tungstenite's callback has this shape")]
-        let callback = |request: &Request, mut response: Response| {
-            nonce =
-                request.headers().get("X-Outpost-Nonce").and_then(|value| decode32(value.to_str().unwrap()));
-            response.headers_mut().insert("Sec-WebSocket-Protocol", "outpost.v1".parse().unwrap());
-            Ok(response)
-        };
-        let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, callback).await else { return };
-        let keys = Keys::new(&self.key, &self.key.key.mac_root(), nonce.expect("the agent sends a nonce"));
+        let Some((mut socket, nonce)) = accept(stream).await else { return };
+        let keys = Keys::new(&self.key, &self.key.key.mac_root(), nonce);
         if self.recorded.is_none() {
             self.recorded = Some(keys.challenge(&keys.challenge));
             return;

@@ -11,6 +11,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "../e2e/hand_hub/accept.rs"]
+mod accept;
 mod keys;
 mod lies;
 mod lying_hub;

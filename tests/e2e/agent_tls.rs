@@ -68,7 +68,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn server() -> rustls::ConfigBuilder<ServerConfig, rustls::server::WantsVerifier> {
+fn server() -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
     let builder = ServerConfig::builder_with_provider(provider());
     builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap()
 }
@@ -234,10 +234,8 @@ async fn between(authority: &Authority, hub: &str) -> String {
     let client = ClientConfig::builder_with_details(provider(), Arc::new(Then));
     let client = client.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
     let client = client.with_root_certificates(authority.roots()).with_no_client_auth();
-    let (connector, acceptor) = (
-        TlsConnector::from(Arc::new(client)),
-        TlsAcceptor::from(Arc::new(authority.server("127.0.0.1"))),
-    );
+    let (connector, acceptor) =
+        (TlsConnector::from(Arc::new(client)), TlsAcceptor::from(Arc::new(authority.server("127.0.0.1"))));
     let hub = hub.to_owned();
     tokio::spawn(async move {
         while let Ok((agent, _)) = listener.accept().await {

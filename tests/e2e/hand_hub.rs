@@ -1,5 +1,6 @@
 //! A hub made by hand around `session::HubSession`: takes one agent after the other and keeps what arrives in memory.
 
+mod accept;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outpost::id::{AgentId, HubId, JobId, StreamId};
+use outpost::net::meter::Metered;
+use outpost::net::stream::Stream;
 use outpost::obs::random;
 use outpost::time::{BootTime, ClockOffset};
 use outpost::wire::error::ErrorCode;
@@ -14,10 +17,8 @@ use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::{ConfigRefusal, ConfigSnapshot, Gap};
 use outpost::wire::relay::{Relay, RelayReply};
-use serve::Serve;
-use outpost::net::meter::Metered;
-use outpost::net::stream::Stream;
 use rustls::ServerConfig;
+use serve::Serve;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsStream};

@@ -25,6 +25,8 @@ async fn an_offer_carries_the_signature_that_was_submitted_also_after_a_restart(
         let offer = agent.offer().await;
         assert_eq!(offer.job.to_string(), job["job_id"].as_str().unwrap());
         assert_eq!((&offer.spec[..], offer.signature), (SPEC.as_bytes(), signature));
+        let (_, shown) = world.get(&format!("/v1/jobs/{}", offer.job)).await;
+        assert_eq!(shown["signed"], signature.is_some(), "{shown}");
     }
     drop(agent);
     world.hub.shutdown().await;

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ed25519_dalek::SigningKey;
 use futures_util::{SinkExt as _, StreamExt as _};
 use outpost::agent::pace::Advice;
 use outpost::id::{Epoch, InstanceId, Lane, StreamId};
 use outpost::limit;
+use outpost::net::meter::Metered;
+use outpost::net::stream::Stream;
 use outpost::obs::clock::{boot_now, wall_now};
 use outpost::obs::random;
 use outpost::session::{AgentConfig, AgentEvent, AgentSession, RegisterInfo, Transmit};
@@ -17,11 +20,41 @@ use outpost::wire::error::Retry;
 use outpost::wire::key::{KeyFile, encode32};
 use outpost::wire::message::{Heartbeat, Limits, StreamState};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// How a hub is reached.
+#[derive(Clone)]
+pub(crate) enum Line {
+    Plain,
+    Tls(TlsConnector),
+}
+
+impl Line {
+    async fn dial(&self, hub: SocketAddr) -> std::io::Result<Stream> {
+        let stream = Metered::new(TcpStream::connect(hub).await?);
+        match self {
+            Self::Plain => Ok(Stream::Plain(stream)),
+            Self::Tls(connector) => {
+                let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+                Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?.into())))
+            }
+        }
+    }
+}
+
+/// One agent and its hub.
+pub(crate) struct Agent {
+    pub(crate) key: KeyFile,
+    /// Signs the Challenge where it is there.
+    pub(crate) identity: Option<SigningKey>,
+    pub(crate) hub: SocketAddr,
+    pub(crate) line: Line,
+}
 
 /// What an attempt came to.
 #[derive(Debug, Default)]
@@ -44,21 +77,23 @@ pub(crate) enum News {
 
 /// Dials once and stays until the session ends; `until` ends it politely.
 pub(crate) async fn attempt(
-    key: &KeyFile,
-    hub: SocketAddr,
+    agent: &Agent,
     until: impl Future<Output = ()>,
     mut tell: impl FnMut(News),
 ) -> Ended {
     let mut ended = Ended::default();
     let nonce = random::bytes();
     let dial = async {
-        let stream = TcpStream::connect(hub).await?;
+        let stream = agent.line.dial(agent.hub).await?;
+        let binding = stream.binding();
         let config = WebSocketConfig::default().read_buffer_size(limit::SOCKET_READ_BUFFER_IDLE);
-        client_async_with_config(request(key, hub, &nonce), stream, Some(config)).await
+        let (ws, _) =
+            client_async_with_config(request(&agent.key, agent.hub, &nonce), stream, Some(config)).await?;
+        Ok((ws, binding))
     };
     match tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, dial).await {
-        Ok(Ok((ws, _))) => {
-            let session = AgentSession::new(config(key, nonce), streams(), boot_now());
+        Ok(Ok((ws, binding))) => {
+            let session = AgentSession::new(config(agent, nonce, binding), streams(), boot_now());
             tokio::pin!(until);
             run(ws, session, until, &mut ended, &mut tell).await;
         }
@@ -74,7 +109,7 @@ pub(crate) async fn attempt(
 }
 
 async fn run(
-    mut ws: WebSocketStream<TcpStream>,
+    mut ws: WebSocketStream<Stream>,
     mut session: AgentSession,
     mut until: impl Future<Output = ()> + Unpin,
     ended: &mut Ended,
@@ -142,14 +177,15 @@ fn streams() -> Vec<StreamState> {
     vec![StreamState { stream, first_unacked: 1, next: 1 }]
 }
 
-fn config(key: &KeyFile, agent_nonce: [u8; 32]) -> AgentConfig {
+fn config(agent: &Agent, agent_nonce: [u8; 32], binding: Option<[u8; 32]>) -> AgentConfig {
+    let key = &agent.key;
     AgentConfig {
         hub_id: key.hub_id,
         agent_id: key.agent_id,
         mac_root: key.key.mac_root(),
-        identity: None,
+        identity: agent.identity.clone(),
         agent_nonce,
-        exporter: None,
+        exporter: binding,
         condition: None,
         register: RegisterInfo {
             instance: InstanceId::from_bytes(random::bytes()),

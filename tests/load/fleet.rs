@@ -11,10 +11,9 @@ use std::time::Duration;
 use outpost::agent::pace::{Backlog, Pace, Settings};
 use outpost::obs::clock::boot_now;
 use outpost::time::millis;
-use outpost::wire::key::KeyFile;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{self, News};
+use crate::agent::{self, Agent, Line, News};
 use crate::child;
 
 #[derive(Serialize, Deserialize)]
@@ -55,12 +54,13 @@ async fn process() {
     let mut agents = tokio::task::JoinSet::new();
     for (agent, line) in keys.lines().enumerate() {
         let apart = Duration::from_millis(order.apart_ms * agent as u64);
-        agents.spawn(live(agent, line.parse().unwrap(), order.hub, apart));
+        let dials = Agent { key: line.parse().unwrap(), identity: None, hub: order.hub, line: Line::Plain };
+        agents.spawn(live(agent, dials, apart));
     }
     agents.join_all().await;
 }
 
-async fn live(agent: usize, key: KeyFile, hub: SocketAddr, first: Duration) {
+async fn live(agent: usize, dials: Agent, first: Duration) {
     let mut pace = Pace::new(Settings::default());
     tokio::time::sleep(first).await;
     loop {
@@ -71,7 +71,7 @@ async fn live(agent: usize, key: KeyFile, hub: SocketAddr, first: Duration) {
                 News::GoAway(wait) => println!("go_away {agent} {at} {}", millis(wait)),
             }
         };
-        let ended = agent::attempt(&key, hub, std::future::pending(), tell).await;
+        let ended = agent::attempt(&dials, std::future::pending(), tell).await;
         let now = boot_now();
         if let Some(since) = ended.registered_at {
             pace.session_ended(now.since(since));

@@ -4,12 +4,17 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use ed25519_dalek::VerifyingKey;
 use outpost::hub::store::{Creation, Store};
 use outpost::obs::clock::boot_now;
 use outpost::wire::key::KeyFile;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::agent::Line;
+use crate::authority::Authority;
+use crate::peer::Peer;
 
 /// Nothing here takes longer unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -30,11 +35,28 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
 pub(crate) struct Site {
     folder: TempDir,
     address: Option<SocketAddr>,
+    /// Where the hub has TLS.
+    authority: Option<Authority>,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), address: None }
+        Self { folder: tempfile::tempdir().unwrap(), address: None, authority: None }
+    }
+
+    /// Whose hub has TLS.
+    pub(crate) fn secured() -> Self {
+        let authority = Authority::new("the load's authority");
+        let site = Self { authority: Some(authority), ..Self::new() };
+        site.authority.iter().for_each(|authority| authority.server(1).write(&site.path(""), "tls"));
+        site
+    }
+
+    /// How its hub is reached.
+    pub(crate) fn line(&self) -> Line {
+        self.authority
+            .as_ref()
+            .map_or(Line::Plain, |authority| Line::Tls(Peer::believing(authority).connector()))
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
@@ -43,13 +65,18 @@ impl Site {
 
     /// Adds so many agents, while no hub runs; their keys.
     pub(crate) fn add_agents(&self, count: usize) -> Vec<KeyFile> {
+        self.add_signing_agents(count, None)
+    }
+
+    /// Who all sign with this key.
+    pub(crate) fn add_signing_agents(&self, count: usize, public: Option<VerifyingKey>) -> Vec<KeyFile> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (store, writer) = Store::open(&self.path("hub"), Creation::Allowed).await.unwrap();
             let mut keys = Vec::with_capacity(count);
             for number in 0..count {
                 let name = format!("edge-{number}").parse().unwrap();
-                keys.push(store.add_agent(&name, None).await.unwrap().key_file);
+                keys.push(store.add_agent(&name, public).await.unwrap().key_file);
             }
             store.close().await;
             writer.await.unwrap();
@@ -64,8 +91,13 @@ impl Site {
         let ready = self.path("ready");
         let _ = std::fs::remove_file(&ready);
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let tls: &[&str] = match self.authority {
+            Some(_) => &["--tls-cert", "tls.pem", "--tls-key", "tls.key"],
+            None => &[],
+        };
         let process = Command::new(env!("CARGO_BIN_EXE_outpost"))
             .args(["hub", "run", "--json", "--data", "hub", "--listen", &listen, "--ready-file", "ready"])
+            .args(tls)
             .env_clear()
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -108,8 +140,26 @@ impl Hub {
 
     /// The most memory it had, in KiB.
     pub(crate) fn memory_most_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory it has, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Processor time it used, all threads together.
+    pub(crate) fn processor(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        // The kernel counts in hundredths of a second there.
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 

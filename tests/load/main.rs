@@ -1,5 +1,5 @@
-//! A hub under many connections, as a process of its own: two thousand agents that come back after its restart, and ten
-//! thousand sockets that say nothing.
+//! A hub under many connections, as a process of its own: two thousand agents that come back after its restart, ten
+//! thousand sockets that say nothing, and a thousand agents that have nothing to say, plain and over TLS.
 //!
 //! The agents are the library's session and its pace on a bare WebSocket, without an outbox, in two processes of this
 //! same binary ([`child`]); everything runs on loopback. Times of all processes are of one clock (`obs/clock.rs`).
@@ -17,8 +17,16 @@
 )]
 
 mod agent;
+#[path = "../tls/authority.rs"]
+#[allow(dead_code, reason = "tests/tls uses the rest of it")]
+mod authority;
 mod child;
+mod crowd;
 mod fleet;
 mod hub;
+mod idle;
+#[path = "../tls/peer.rs"]
+#[allow(dead_code, reason = "tests/tls uses the rest of it")]
+mod peer;
 mod restart;
 mod silence;

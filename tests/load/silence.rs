@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
-use crate::agent::{self, News};
+use crate::agent::{self, Agent, Line, News};
 use crate::child::{self, Child};
 use crate::hub::{Site, wait_for};
 
@@ -79,6 +79,7 @@ fn ten_thousand_silent_sockets_keep_no_agent_out() {
         (opened >= SOCKETS).then_some(())
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let agent = Agent { key: keys[0].clone(), identity: None, hub: hub.address, line: Line::Plain };
     let mut longest = Duration::ZERO;
     for _ in 0..LOGINS {
         let began = boot_now();
@@ -88,7 +89,7 @@ fn ten_thousand_silent_sockets_keep_no_agent_out() {
                 registered.notify_one();
             }
         };
-        let ended = runtime.block_on(agent::attempt(&keys[0], hub.address, registered.notified(), tell));
+        let ended = runtime.block_on(agent::attempt(&agent, registered.notified(), tell));
         let registered_at = ended.registered_at.expect("the agent was kept out");
         longest = longest.max(registered_at.since(began));
     }

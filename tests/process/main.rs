@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
 mod bundles;
+mod certificates;
 mod commands;
 mod damage;
 mod delivery;
@@ -27,5 +28,6 @@ mod memory;
 mod operator;
 mod revocation;
 mod rotation;
+mod secure;
 mod soak;
 mod world;

@@ -13,6 +13,36 @@ fn anonymous(process: &Process) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
+/// What the listener for metrics may add.
+const METRICS_BYTES_MAX: u64 = 512 * 1024;
+const SCRAPES: usize = 50;
+
+/// What an agent takes that dials nobody: the least of three, since the allocator has its moods. Where it answers for
+/// metrics it is asked before.
+fn least(world: &World, name: &str, flags: &str) -> u64 {
+    let take = |run: usize| {
+        let data = format!("{name}-{run}");
+        let agent = world.run_agent(&data, &format!("--no-link {flags}"));
+        if let Some(address) = world.metrics_address(&data) {
+            for _ in 0..SCRAPES {
+                let page = ureq::get(format!("http://{address}/metrics")).call().unwrap();
+                assert_eq!(page.status(), 200);
+            }
+        }
+        anonymous(&agent)
+    };
+    (0..3).map(take).min().unwrap()
+}
+
+#[test]
+fn metrics_add_half_a_megabyte_at_most() {
+    let world = World::new();
+    std::fs::write(world.path("agent.toml"), "[metrics]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let (without, with) = (least(&world, "silent", ""), least(&world, "asked", "--config agent.toml"));
+    println!("anonymous memory: {without} bytes, {with} with metrics after {SCRAPES} scrapes");
+    assert!(with < without + METRICS_BYTES_MAX, "{without} bytes without metrics, {with} with them");
+}
+
 #[test]
 fn an_agent_stays_small_with_a_backlog_and_after_it() {
     let mut world = World::new();

@@ -114,10 +114,15 @@ impl World {
 
     /// Starts the hub; at its first address again where it ran before.
     pub(crate) fn start_hub(&mut self) -> Process {
+        self.start_hub_with("")
+    }
+
+    /// With more flags.
+    pub(crate) fn start_hub_with(&mut self, flags: &str) -> Process {
         let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
         let ready = self.path("hub.ready");
         let _ = std::fs::remove_file(&ready);
-        let command = format!("hub run --json --data hub --listen {listen} --ready-file hub.ready");
+        let command = format!("hub run --json --data hub --listen {listen} --ready-file hub.ready {flags}");
         let process = self.spawn(self.command(&command), "hub.log");
         self.hub_is_ready();
         process
@@ -184,16 +189,27 @@ impl World {
 
     /// Starts an agent that has its key in its own folder.
     pub(crate) fn run_agent(&self, data: &str, flags: &str) -> Process {
-        let ready = self.path(&format!("{data}.ready"));
-        let _ = std::fs::remove_file(&ready);
         let hub =
             self.hub_address.map_or("http://127.0.0.1:9".to_owned(), |address| format!("http://{address}"));
+        self.run_agent_at(&hub, data, flags)
+    }
+
+    /// The same towards another URL.
+    pub(crate) fn run_agent_at(&self, hub: &str, data: &str, flags: &str) -> Process {
+        let ready = self.path(&format!("{data}.ready"));
+        let _ = std::fs::remove_file(&ready);
         let command = format!(
             "agent run --hub {hub} --data {data} --socket {data}.sock --ready-file {data}.ready {flags}"
         );
         let process = self.spawn(self.command(&command), &format!("{data}.log"));
         wait_for("the agent to be ready", || ready.exists().then_some(()));
         process
+    }
+
+    /// Where a running agent answers for metrics, if it does.
+    pub(crate) fn metrics_address(&self, data: &str) -> Option<String> {
+        let ready = ready_event(&self.path(&format!("{data}.ready")))?;
+        Some(ready["metrics"].as_str()?.to_owned())
     }
 
     pub(crate) fn start_agent(&self, name: &str) -> Process {

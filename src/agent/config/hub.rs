@@ -2,6 +2,7 @@
 
 use crate::limit;
 use crate::net::dial::{Endpoint, Security};
+use crate::net::http::Target;
 use crate::net::proxy::Proxies;
 use crate::wire::url::AllowInsecure;
 
@@ -16,8 +17,6 @@ pub struct Hub {
     pub url: String,
     /// The one way to write that, which goes under the signature of an upgrade.
     pub canonical: String,
-    /// Where tokens are asked for.
-    pub token_url: String,
     /// What is dialled.
     pub endpoint: Endpoint,
     /// `http://` and what the paths of plain requests stand behind.
@@ -26,6 +25,13 @@ pub struct Hub {
     pub allow_insecure: AllowInsecure,
     /// Whether each start must warn that the link is open to others.
     pub warning: Option<String>,
+}
+
+impl Hub {
+    /// Where requests outside of the session go.
+    pub fn target(&self) -> Target {
+        Target::new(self.endpoint.route.clone(), &self.api)
+    }
 }
 
 impl Config {

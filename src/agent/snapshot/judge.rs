@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use crate::agent::jobs::Parties;
+use crate::agent::state::KnownConfig;
 use crate::wire::message::ConfigSnapshot;
 use crate::wire::operator::{OperatorError, OperatorKeys, Subject};
 
@@ -28,8 +29,8 @@ pub(in crate::agent) enum SnapshotError {
     Agent(String),
     #[error("the document is version {said}, and came as {version}")]
     Version { said: u64, version: u64 },
-    #[error("version {version} is not above {known}, which this agent has")]
-    Old { version: u64, known: u64 },
+    #[error("version {version} is too old: this agent has had newer ones, and takes {least} or later")]
+    Old { version: u64, least: u64 },
 }
 
 /// What a signed document says of itself. Other fields are settings.
@@ -41,14 +42,14 @@ struct Head {
     version: Option<u64>,
 }
 
-/// Whether the snapshot is for this agent and may say what it says; `known` is the version the agent has.
+/// Whether the snapshot is for this agent and may say what it says; `known`: what the agent had.
 ///
 /// # Errors
 /// Why not; nothing of it counts then.
 pub(in crate::agent) fn judge(
     keys: Option<&OperatorKeys>,
     parties: Parties,
-    known: u64,
+    known: KnownConfig,
     snapshot: &ConfigSnapshot,
 ) -> Result<(), SnapshotError> {
     if let Some(keys) = keys {
@@ -71,7 +72,7 @@ pub(in crate::agent) fn judge(
     }
     match head.version.ok_or(SnapshotError::Missing("version"))? {
         said if said != version => Err(SnapshotError::Version { said, version }),
-        _same if version <= known => Err(SnapshotError::Old { version, known }),
+        _same if version < known.least => Err(SnapshotError::Old { version, least: known.least }),
         _newer => Ok(()),
     }
 }
@@ -105,7 +106,7 @@ mod tests {
 
     fn refusal(snapshot: &ConfigSnapshot) -> Option<String> {
         let keys = OperatorKeys::parse(&[public_to_line(&key().verifying_key())]).unwrap();
-        judge(Some(&keys), PARTIES, 6, snapshot).err().map(|error| error.to_string())
+        judge(Some(&keys), PARTIES, KnownConfig::held(6), snapshot).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -129,7 +130,7 @@ mod tests {
         }
         let mut old = whole();
         old["version"] = json!(6);
-        assert!(refusal(&signed(&old, 6)).unwrap().contains("6 is not above 6"));
+        assert!(refusal(&signed(&old, 6)).unwrap().contains("takes 7 or later"));
     }
 
     #[test]
@@ -139,11 +140,11 @@ mod tests {
             document: document.as_bytes().to_vec().into(),
             signature: None,
         };
-        judge(None, PARTIES, 6, &unsigned(r#"{"level": 7}"#)).unwrap();
+        judge(None, PARTIES, KnownConfig::held(6), &unsigned(r#"{"level": 7}"#)).unwrap();
         for document in
             [r#"{"jobs": {"kinds": ["exec"]}}"#, r#"{"hub": {"urls": ["http://evil"]}}"#, "nonsense"]
         {
-            judge(None, PARTIES, 6, &unsigned(document)).unwrap_err();
+            judge(None, PARTIES, KnownConfig::held(6), &unsigned(document)).unwrap_err();
         }
     }
 }

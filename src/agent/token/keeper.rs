@@ -13,9 +13,11 @@ use crate::agent::identity::{self, IdentityFiles};
 use crate::agent::state::State;
 use crate::id::KeyId;
 use crate::limit;
-use crate::net::http::{self, HttpError};
+use crate::net::dial::Dialer;
+use crate::net::http::{self, Target};
 use crate::obs::clock::boot_now;
 use crate::secret::Secret;
+use crate::wire::TOKEN_PATH;
 
 use super::Tokens;
 
@@ -27,8 +29,9 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(in crate::agent) struct Keeper {
     tokens: Mutex<Tokens>,
     wake: Notify,
-    /// Of the hub whose turn it is.
-    url: Mutex<String>,
+    dialer: Dialer,
+    /// The hub whose turn it is.
+    target: Mutex<Target>,
     files: IdentityFiles,
     state: State,
 }
@@ -41,14 +44,14 @@ struct Fetched {
 }
 
 impl Keeper {
-    pub(in crate::agent) fn new(url: String, files: IdentityFiles, state: State) -> Self {
+    pub(in crate::agent) fn new(dialer: Dialer, target: Target, files: IdentityFiles, state: State) -> Self {
         let tokens = Mutex::new(Tokens::new(boot_now()));
-        Self { tokens, wake: Notify::new(), url: Mutex::new(url), files, state }
+        Self { tokens, wake: Notify::new(), dialer, target: Mutex::new(target), files, state }
     }
 
     /// Tokens come from where the link leads.
-    pub(in crate::agent) fn follow(&self, url: &str) {
-        url.clone_into(&mut self.url.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(in crate::agent) fn follow(&self, target: Target) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -84,21 +87,19 @@ impl Keeper {
                 }
                 continue;
             }
-            let url = self.url.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (files, asked) = (self.files.clone(), boot_now());
+            let asked = boot_now();
             let fetched = tokio::select! {
                 () = stop.cancelled() => return,
-                fetched = tokio::task::spawn_blocking(move || fetch(&url, &files)) => fetched,
+                fetched = self.fetch() => fetched,
             };
             let error = match fetched {
-                Ok(Ok(Fetched { key_id, token, lifetime })) => {
+                Ok(Fetched { key_id, token, lifetime }) => {
                     self.tokens().fetched(asked, key_id, token, lifetime);
                     self.state.count(|counters| counters.tokens = counters.tokens.saturating_add(1));
                     failing = false;
                     continue;
                 }
-                Ok(Err(error)) => error,
-                Err(error) => error.to_string(),
+                Err(error) => error,
             };
             self.tokens().failed(boot_now());
             if failing {
@@ -109,25 +110,28 @@ impl Keeper {
             failing = true;
         }
     }
-}
 
-/// Asks once. Blocks.
-fn fetch(url: &str, files: &IdentityFiles) -> Result<Fetched, String> {
-    let key = identity::load(files).map_err(|error| error.to_string())?.key;
-    let bearer = key.bearer().to_text();
-    let answer = http::post(url, Some(&bearer), &json!({}), limit::HANDSHAKE_TIMEOUT);
-    let mut answer = answer.map_err(|error: HttpError| error.to_string())?;
-    let token = match answer.get_mut("token").map(Value::take) {
-        Some(Value::String(token)) => Secret::new(token),
-        _ => return Err(format!("the answer of {url} has no token")),
-    };
-    let usable = token.expose().len() <= limit::JWT_BYTES_MAX
-        && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    let seconds = answer.get("expires_in_s").and_then(Value::as_u64);
-    match seconds {
-        Some(seconds) if usable => {
-            Ok(Fetched { key_id: key.key_id, token, lifetime: Duration::from_secs(seconds) })
+    /// Asks once.
+    async fn fetch(&self) -> Result<Fetched, String> {
+        let key = identity::load(&self.files).map_err(|error| error.to_string())?.key;
+        let bearer = key.bearer().to_text();
+        let patience = limit::HANDSHAKE_TIMEOUT;
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = http::post(&self.dialer, &target, TOKEN_PATH, Some(&bearer), &json!({}), patience).await;
+        let mut answer = answer.map_err(|error| error.to_string())?.json;
+        let url = target.base();
+        let token = match answer.get_mut("token").map(Value::take) {
+            Some(Value::String(token)) => Secret::new(token),
+            _ => return Err(format!("the answer of {url} has no token")),
+        };
+        let usable = token.expose().len() <= limit::JWT_BYTES_MAX
+            && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        let seconds = answer.get("expires_in_s").and_then(Value::as_u64);
+        match seconds {
+            Some(seconds) if usable => {
+                Ok(Fetched { key_id: key.key_id, token, lifetime: Duration::from_secs(seconds) })
+            }
+            _ => Err(format!("the token of {url} is none, or says no time")),
         }
-        _ => Err(format!("the token of {url} is none, or says no time")),
     }
 }

@@ -3,7 +3,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::agent::snapshot;
+use crate::agent::snapshot::{self, Signing};
 use crate::agent::state::{RefusedConfig, Repeat, SAVED_ROW, Saved};
 use crate::outbox::StoreError;
 use crate::session::{AgentEvent, Resolution};
@@ -60,7 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         let row = serde_json::to_vec(saved).unwrap_or_default();
         self.with.outbox.put(SAVED_ROW, row.into()).await?;
         if let Some(config) = config {
-            snapshot::save(&self.with.outbox, &config).await?;
+            let keys = self.with.operator_keys.as_ref();
+            let signing = keys.map_or(Signing::NotWanted, |_| Signing::Verified);
+            snapshot::save(&self.with.outbox, &config, signing).await?;
             self.with.state.configured(config.version);
         }
         Ok(())
@@ -69,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     /// Whether a config snapshot may be kept. One that may not is shown, and told with each heartbeat.
     fn takes(&self, config: &ConfigSnapshot) -> bool {
         let (state, keys) = (&self.with.state, self.with.operator_keys.as_ref());
-        let Err(error) = snapshot::judge(keys, self.with.parties, state.config_version(), config) else {
+        let Err(error) = snapshot::judge(keys, self.with.parties, state.known_config(), config) else {
             return true;
         };
         let (version, reason) = (config.version, error.to_string());

@@ -5,17 +5,15 @@ use std::path::PathBuf;
 use crate::cli::exit::CliError;
 use crate::cli::remote::{Remote, RemoteArgs};
 use crate::cli::variable;
+use crate::hub::config::DATA_DEFAULT;
 
 use super::target::{Database, Target};
-
-/// Where a hub's data is unless told otherwise.
-const DATA: &str = "./outpost-hub";
 
 /// Which hub.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(in crate::cli) struct Place {
     /// The hub's folder: work in its database, running or not
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["hub", "token_file"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["hub", "token_file", "ca", "allow_insecure"])]
     pub data: Option<PathBuf>,
     /// Its API
     #[command(flatten)]
@@ -44,7 +42,7 @@ impl Place {
             return Remote::new(&remote).map(Found::Remote);
         }
         let works = Remote::new(&remote).and_then(|remote| remote.get("/v1/status", &[]).map(|_| remote));
-        Ok(works.map_or_else(|_| Found::Folder(PathBuf::from(DATA)), Found::Remote))
+        Ok(works.map_or_else(|_| Found::Folder(PathBuf::from(DATA_DEFAULT)), Found::Remote))
     }
 
     pub(super) fn open(&self) -> Result<Target, CliError> {

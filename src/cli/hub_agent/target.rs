@@ -1,13 +1,15 @@
 //! What is done with a hub's agents, one way or the other. Both give the API's objects.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cli::exit::CliError;
+use crate::cli::hub_cert::cert_error;
 use crate::cli::remote::Remote;
 use crate::cli::runtime;
+use crate::hub::authority;
 use crate::hub::store::{Creation, Particulars, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
@@ -28,13 +30,14 @@ pub(super) enum Target {
 pub(super) struct Database {
     runtime: tokio::runtime::Runtime,
     store: Store,
+    data: PathBuf,
 }
 
 impl Database {
     pub(super) fn open(data: &Path) -> Result<Self, CliError> {
         let runtime = runtime()?;
         let (store, _writer) = runtime.block_on(Store::open(data, Creation::Refused)).map_err(store_error)?;
-        Ok(Self { runtime, store })
+        Ok(Self { runtime, store, data: data.to_owned() })
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, CliError> {
@@ -68,8 +71,9 @@ impl Target {
     ) -> Result<Value, CliError> {
         match self {
             Self::Database(hub) => {
+                let ca = authority::own_anchor(&hub.data).map_err(cert_error)?;
                 let invited = hub.run(hub.store.invite_agent(name, signature, valid))?;
-                Ok(view::invited(name, &invited))
+                Ok(view::invited(name, &invited.known_by(ca)))
             }
             Self::Remote(remote) => {
                 let body =

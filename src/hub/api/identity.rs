@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::hub::{Shared, view};
+use crate::hub::{Shared, authority, view};
 use crate::id::AgentName;
 use crate::limit;
 use crate::time::millis;
@@ -56,7 +56,8 @@ async fn invite(State(shared): State<Arc<Shared>>, Path(text): Path<String>, bod
     let mode = asked.signature.map(|mode| signature(&mode)).transpose()?;
     let valid = within("expires_ms", asked.expires_ms, limit::INVITE_EXPIRY, limit::INVITE_EXPIRY_MAX)?;
     let name = name(&text)?;
-    let invited = shared.store.invite_agent(&name, mode, valid).await?;
+    let ca = shared.tls.as_ref().and_then(|tls| authority::anchor(&tls.chain()));
+    let invited = shared.store.invite_agent(&name, mode, valid).await?.known_by(ca);
     tracing::info!(agent = %name, id = %invited.id, "an agent was invited");
     Ok(Json(view::invited(&name, &invited)))
 }

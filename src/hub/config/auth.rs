@@ -48,16 +48,8 @@ pub(super) fn public_urls(texts: &[String]) -> Result<Vec<String>, ConfigError> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::load;
     use super::*;
-
-    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("hub.toml");
-        std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file), |name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
 
     #[test]
     fn a_hubs_urls_are_compared_in_one_form_and_tokens_have_bounds() {

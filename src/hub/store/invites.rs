@@ -35,6 +35,15 @@ pub struct Invited {
     pub expires_at: i64,
 }
 
+impl Invited {
+    /// The same for a hub that is known by this authority.
+    #[must_use]
+    pub fn known_by(mut self, ca: Option<[u8; 32]>) -> Self {
+        self.invite.ca = ca;
+        self
+    }
+}
+
 /// An agent that used its token, and the only copy of its key.
 #[derive(Debug)]
 pub struct Enrolled {

@@ -107,6 +107,20 @@ fn text(item: &Item) -> String {
 }
 
 #[tokio::test]
+async fn a_sum_of_bytes_that_cannot_be_is_added_up_anew_and_fails_nobody() {
+    let mut world = World::new().await;
+    world.store(world.batch(LOGS, 0, &["a", "b"])).await.unwrap();
+    let before = world.store.stored_bytes(world.agent).await.unwrap();
+    sqlx::query("update agents set stored_bytes = -7").execute(&world.store.pool).await.unwrap();
+    let quota = std::num::NonZeroU64::new(u64::try_from(2 * before).unwrap());
+    let within = Ingest { bytes_max: quota, ..world.batch(LOGS, 2, &["c", "d"]) };
+    assert_eq!(world.store(within).await.unwrap().acked, 4);
+    assert_eq!(world.store.stored_bytes(world.agent).await.unwrap(), 2 * before);
+    let beyond = Ingest { bytes_max: quota, ..world.batch(LOGS, 4, &["e"]) };
+    assert!(matches!(world.store(beyond).await, Err(StoreError::OverQuota { .. })));
+}
+
+#[tokio::test]
 async fn a_batch_sent_twice_is_stored_once() {
     let mut world = World::new().await;
     let mark = world.store(world.batch(LOGS, 0, &["a", "b"])).await.unwrap();

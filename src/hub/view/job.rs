@@ -17,6 +17,7 @@ pub fn job(row: &JobRow, logs_complete: bool) -> Value {
         "job_id": row.id.to_string(),
         "agent": row.agent_name,
         "kind": row.kind,
+        "signed": row.signed,
         "status": row.status.name(),
         "exit_code": row.exit_code,
         "signal": row.signal,

@@ -11,7 +11,7 @@
 //! missing. `no_proxy` or `NO_PROXY` names what is reached without. Loopback always is.
 
 use crate::net::dial::{Route, Security};
-use crate::wire::url::Host;
+use crate::wire::url::{AllowInsecure, Host};
 
 use super::exception::Exceptions;
 use super::url::{Proxy, ProxyUrlError};
@@ -65,6 +65,17 @@ impl Proxies {
             Rule::None => Ok(None),
             Rule::Always(proxy) => Ok(Some(proxy)),
             Rule::Environment(environment) => environment.of(route),
+        }
+    }
+
+    /// Whether what goes this way may be read by the proxy that carries it, where one does.
+    ///
+    /// # Errors
+    /// Where the environment has something unusable, or plain text would go to where it may not.
+    pub fn check(&self, route: &Route, allow: AllowInsecure) -> Result<(), ProxyUrlError> {
+        match (route.security, self.of(route)?) {
+            (Security::Plain, Some(proxy)) => proxy.check_plain(allow),
+            (Security::Plain, None) | (Security::Tls, _) => Ok(()),
         }
     }
 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -93,6 +94,11 @@ impl ServerTls {
     /// The hub's own certificate, as it is used now.
     pub fn certificate(&self) -> Certificate {
         self.current().certificate.clone()
+    }
+
+    /// What peers are shown now, the hub's own certificate first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current().chain.clone()
     }
 
     /// When the first certificate of the chain that is used now expires.

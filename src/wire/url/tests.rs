@@ -15,7 +15,7 @@ fn what_leads_to_the_same_hub_is_written_in_one_way() {
     ] {
         let url = parse(text);
         assert_eq!(url.canonical(), canonical, "{text}");
-        assert_eq!(parse(canonical).token_url(), format!("{canonical}/v1/agents/token"));
+        assert_eq!(parse(canonical).http_base(), canonical);
         assert_eq!(parse(canonical).canonical(), canonical, "the form reads back");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use outpost::id::{AgentId, HubId, MessageId, SessionId};
+use outpost::net::stream::Stream;
 use outpost::obs::clock::{boot_now, wall_now};
 use outpost::obs::random;
 use outpost::session::{HubConfig, HubEvent, HubSession, Transmit};
@@ -14,16 +15,15 @@ use outpost::wire::batch;
 use outpost::wire::envelope::{self, Header};
 use outpost::wire::error::ErrorCode;
 use outpost::wire::job::JobRecord;
-use outpost::wire::key::{Direction, MacRoot, SessionContext, decode32};
+use outpost::wire::key::{Direction, MacRoot, SessionContext};
 use outpost::wire::message::{
     ChannelBinding, GoAway, Limits, Message as WireMessage, SignatureMode, StreamMark,
 };
-use outpost::net::stream::Stream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
+use super::accept::accept;
 use super::{AWAY, DEADLINE, Lies, Manner, Order, Seen, WIDE, config_snapshot};
 
 pub(super) struct Serve {
@@ -75,15 +75,8 @@ impl Serve {
             drop(stream);
             return self.see(|seen| seen.sessions += 1);
         }
-        let (mut nonce, exporter) = (None, stream.binding());
-        #[allow(clippy::result_large_err, reason = "tungstenite's callback has this shape")]
-        let callback = |request: &Request, mut response: Response| {
-            nonce =
-                request.headers().get("X-Outpost-Nonce").and_then(|value| decode32(value.to_str().unwrap()));
-            response.headers_mut().insert("Sec-WebSocket-Protocol", "outpost.v1".parse().unwrap());
-            Ok(response)
-        };
-        let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, callback).await else { return };
+        let exporter = stream.binding();
+        let Some((mut socket, nonce)) = accept(stream).await else { return };
         self.see(|seen| seen.sessions += 1);
         match manner {
             Manner::Nonsense => {
@@ -106,7 +99,6 @@ impl Serve {
             }
             return;
         }
-        let nonce = nonce.expect("the agent sends a nonce");
         self.session(socket, (nonce, exporter), manner, changes).await;
     }
 

@@ -68,7 +68,28 @@ fn weight(ingest: &Ingest) -> u64 {
 async fn stored(connection: &mut SqliteConnection, agent: AgentRef) -> Result<u64, StoreError> {
     let row: Option<(i64,)> = sqlx::query_as("select stored_bytes from agents where agent = $1")
         .bind(agent.0)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
-    u64::try_from(row.unwrap_or_default().0).map_err(|_| StoreError::Damaged("stored_bytes"))
+    match u64::try_from(row.unwrap_or_default().0) {
+        Ok(stored) => Ok(stored),
+        Err(_negative) => summed(connection, agent).await,
+    }
+}
+
+/// Adds up anew what cannot be: one agent's damaged row must not fail the round of all others for ever.
+async fn summed(connection: &mut SqliteConnection, agent: AgentRef) -> Result<u64, StoreError> {
+    let (sum,): (i64,) = sqlx::query_as(
+        "update agents set stored_bytes =
+             coalesce((select sum(length(batch)) from batches where batches.agent = agents.agent), 0)
+         where agent = $1 returning stored_bytes",
+    )
+    .bind(agent.0)
+    .fetch_one(connection)
+    .await?;
+    tracing::error!(
+        agent = agent.0,
+        sum,
+        "the sum of an agent's stored bytes was negative; it is added up anew"
+    );
+    u64::try_from(sum).map_err(|_| StoreError::Damaged("stored_bytes"))
 }

@@ -15,7 +15,7 @@ pub(super) const COLUMNS: &str =
     jobs.cancel_requested_at, jobs.accepted_at, jobs.started_at, jobs.finished_at, jobs.run, jobs.exit_code,
     jobs.signal, jobs.reason, jobs.log_epoch, jobs.log_seq, jobs.log_lines, jobs.log_bytes, jobs.output_cut,
     jobs.pipe_held, jobs.progress_at, jobs.progress_permille, jobs.progress_text, jobs.payload_epoch,
-    jobs.payload_first, jobs.payload_last,
+    jobs.payload_first, jobs.payload_last, jobs.signature is not null as signed,
     (select streams.acked from streams where streams.agent = jobs.agent and streams.lane = 3
         and streams.epoch = jobs.log_epoch) as log_acked";
 
@@ -34,6 +34,8 @@ pub struct JobRow {
     pub offline_since: Option<i64>,
     /// Which handler runs it.
     pub kind: String,
+    /// Whether an operator's signature came with it; agents with operator keys check it.
+    pub signed: bool,
     /// Where it is in its life.
     pub status: JobState,
     /// Whether a final status is the hub's own word.
@@ -129,6 +131,7 @@ impl JobRow {
             agent_name: row.try_get("name")?,
             offline_since: row.try_get("offline_since")?,
             kind: row.try_get("kind")?,
+            signed: row.try_get::<i64, _>("signed")? == 1,
             status: JobState::from_name(&status).ok_or(StoreError::Damaged("job status"))?,
             by_hub: row.try_get::<i64, _>("by_hub")? == 1,
             created_at: row.try_get("created_at")?,

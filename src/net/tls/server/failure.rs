@@ -82,6 +82,8 @@ impl HandshakeError {
                 Peer::Tls12NotOffered
                 | Peer::Tls12NotOfferedOrEnabled
                 | Peer::SupportedVersionsExtensionRequired
+                // It came with TLS 1.2.
+                | Peer::SignatureAlgorithmsExtensionRequired
                 | Peer::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::Version,
             rustls::Error::NoApplicationProtocol => Self::Alpn,

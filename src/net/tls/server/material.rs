@@ -61,7 +61,7 @@ pub(super) struct Material {
     pub(super) open: Arc<ServerConfig>,
     /// For agents, who are where there are authorities for it.
     pub(super) agents: Arc<ServerConfig>,
-    chain: Vec<CertificateDer<'static>>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
     authorities: Vec<CertificateDer<'static>>,
 }
 
