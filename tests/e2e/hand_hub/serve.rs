@@ -22,6 +22,7 @@ use outpost::wire::message::{
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::accept::accept;
 use super::{AWAY, DEADLINE, Lies, Manner, Order, Seen, WIDE, config_snapshot};
@@ -124,7 +125,9 @@ impl Serve {
         orders.mark_unchanged();
         loop {
             while let Some(event) = session.poll_event() {
+                let farewell = farewell(&event);
                 if self.event(&mut session, event, manner) {
+                    let _gone = socket.close(farewell).await;
                     return;
                 }
             }
@@ -245,6 +248,13 @@ impl Serve {
         }
         false
     }
+}
+
+/// How a hub that was sent something it does not understand closes.
+fn farewell(event: &HubEvent) -> Option<CloseFrame> {
+    let HubEvent::Closed(closed) = event else { return None };
+    let reason = closed.error.map_or("", ErrorCode::name);
+    Some(CloseFrame { code: closed.code.into(), reason: reason.into() })
 }
 
 fn say(session: &mut HubSession, orders: &[Order]) {
