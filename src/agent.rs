@@ -4,6 +4,7 @@
 //! with no hub and without a key: only a wrong setting or a folder that cannot be opened is an error.
 
 mod address;
+mod builder;
 pub mod bundle;
 pub mod config;
 mod connect;
@@ -30,8 +31,8 @@ use std::path::PathBuf;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::exec::{Exec, Handlers, JobHandler};
-use crate::id::{HandlerName, InstanceId, ParseIdError};
+use crate::exec::Handlers;
+use crate::id::{InstanceId, ParseIdError};
 use crate::limit;
 use crate::net::dial::Dialer;
 use crate::net::meter::Meter;
@@ -42,9 +43,10 @@ use crate::obs::{folder, random};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
 
+pub use builder::Builder;
 use config::Config;
 use intake::{Intake, SocketError};
-use relay::{Inbox, Line, RelayClient, RelayHandler, RelayHandlers};
+use relay::{Inbox, Line, RelayClient, RelayHandlers};
 use state::{SAVED_ROW, Saved, State, Status};
 use uplink::Relaying;
 
@@ -103,9 +105,7 @@ pub struct Agent {
 impl Agent {
     /// An agent with handlers of its own, besides `exec`.
     pub fn builder(config: Config) -> Builder {
-        let exec = Exec::new(config.exec.clone());
-        let handlers = Handlers::new().with(EXEC, exec);
-        Builder { handlers, config, relay: Ok(RelayHandlers::default()) }
+        Builder::new(config)
     }
 
     /// Starts an agent that runs jobs of the kind `exec` only. Needs a tokio runtime.
@@ -241,50 +241,6 @@ impl Agent {
         }
     }
 }
-
-/// An agent that is about to start.
-#[derive(Debug)]
-pub struct Builder {
-    config: Config,
-    handlers: Handlers,
-    /// Or the first name that is none.
-    relay: Result<RelayHandlers, ParseIdError>,
-}
-
-impl Builder {
-    /// Runs jobs of this kind with `handler`, in place of an earlier one for it.
-    #[must_use]
-    pub fn handler(mut self, kind: impl Into<String>, handler: impl JobHandler) -> Self {
-        self.handlers = self.handlers.with(kind, handler);
-        self
-    }
-
-    /// Gives messages that other agents send to `name` (1 to 64 of a-z, 0-9, `-`, `_` and `.`) to `handler`, in place of an
-    /// earlier one for it.
-    #[must_use]
-    pub fn relay_handler(mut self, name: &str, handler: impl RelayHandler) -> Self {
-        self.relay = self.relay.and_then(|known| {
-            let name: HandlerName = name.parse()?;
-            Ok(known.with(name, handler))
-        });
-        self
-    }
-
-    /// Starts the agent. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start(self) -> Result<Agent, StartError> {
-        let relay = self.relay.map_err(StartError::HandlerName)?;
-        if relay.len() > limit::RELAY_HANDLERS_MAX {
-            return Err(StartError::Handlers(relay.len()));
-        }
-        Agent::start_with(self.config, self.handlers, relay).await
-    }
-}
-
-/// The kind of job that every agent runs.
-const EXEC: &str = "exec";
 
 /// Where the outbox lies in a data folder.
 pub fn outbox_folder(data: &std::path::Path) -> PathBuf {

@@ -7,6 +7,7 @@ mod admission;
 mod api;
 pub(crate) mod authority;
 mod clones;
+mod close;
 pub mod config;
 pub(crate) mod connection;
 mod counters;
@@ -32,12 +33,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
-use crate::limit;
 use crate::net::monitor::{BindError, Monitor};
 use crate::net::tls::server::{ClientCertificate, ServerTls, ServerTlsError};
 use crate::obs::{clock, descriptors, folder};
@@ -45,6 +44,7 @@ use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
 
 use admission::Admission;
+use close::Held;
 use config::{Config, ConfigError};
 use counters::Counters;
 use quota::Quota;
@@ -120,13 +120,6 @@ pub struct Hub {
     first_start: bool,
     /// `None` once it is closed. Held while it is.
     held: tokio::sync::Mutex<Option<Held>>,
-}
-
-/// What a hub has to itself until it is closed.
-struct Held {
-    /// Until it is through.
-    writer: Option<JoinHandle<()>>,
-    _lock: store::FolderLock,
 }
 
 impl Hub {
@@ -263,41 +256,5 @@ impl Hub {
     /// Whether this start made the admin token.
     pub fn first_start(&self) -> bool {
         self.first_start
-    }
-
-    /// The same as [`Self::close`], for who has it to itself.
-    pub async fn shutdown(self) {
-        self.close().await;
-    }
-
-    /// Ends everything in order: nobody is let in any more, and each agent is told when to come back, one after the
-    /// other, then closed with 1001. A hub that is closed stays so, and whoever closes one that is being closed waits until
-    /// it is. Cancel safe: it goes on with the next call.
-    pub async fn close(&self) {
-        let mut held = self.held.lock().await;
-        let Some(Held { writer, .. }) = held.as_mut() else { return };
-        let sessions = self.peer_count();
-        let spread = self.shared.admission.depart(sessions);
-        if sessions > 0 {
-            let spread_ms = crate::time::millis(spread);
-            tracing::info!(sessions, spread_ms, "the agents are asked to come back one after the other");
-        }
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        if tokio::time::timeout(limit::SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
-            tracing::warn!(left = self.shared.tasks.len(), "some connections did not end in time");
-        }
-        if let Err(error) = self.shared.store.note_stop(HubTime(clock::wall_now().0)).await {
-            tracing::warn!(%error, "the end of the sessions could not be noted");
-        }
-        self.shared.store.close().await;
-        if let Some(running) = writer
-            && let Err(error) = running.await
-        {
-            tracing::error!(%error, "the store's writer failed");
-        }
-        *writer = None;
-        self.shared.store.close_pool().await;
-        *held = None;
     }
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::id::{HandlerName, MessageId};
+use crate::wire::error::ErrorCode;
 use crate::wire::relay::{Delivery, Sender};
 
 pub(super) use client::{Line, Outgoing, Said};
@@ -44,13 +45,21 @@ pub struct RelayMessage {
 
 /// Why a handler does not take a message; its sender is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RelayRefusal(String);
+#[error("{reason}")]
+pub struct RelayRefusal {
+    code: ErrorCode,
+    reason: String,
+}
 
 impl RelayRefusal {
-    /// A refusal for this reason, of which `limit::ERROR_TEXT_BYTES_MAX` bytes reach the sender.
+    /// For good, for this reason, of which `limit::ERROR_TEXT_BYTES_MAX` bytes reach the sender: what the hub kept is lost.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { code: ErrorCode::RelayHandler, reason: reason.into() }
+    }
+
+    /// For now: what the hub kept comes again after `limit::RELAY_RETRY`.
+    pub fn for_now(reason: impl Into<String>) -> Self {
+        Self { code: ErrorCode::RelayFull, reason: reason.into() }
     }
 }
 

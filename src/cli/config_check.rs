@@ -21,7 +21,7 @@ enum Side {
 /// Keys and sections only one side has.
 const AGENT_KEYS: [&str; 8] =
     ["socket", "link", "hub", "reconnect", "session", "outbox", "jobs", "heartbeat"];
-const HUB_KEYS: [&str; 10] = [
+const HUB_KEYS: [&str; 12] = [
     "listen",
     "agent_listen",
     "public_urls",
@@ -29,6 +29,8 @@ const HUB_KEYS: [&str; 10] = [
     "tls",
     "auth",
     "limits",
+    "quota",
+    "relay",
     "trusted_proxies",
     "retention",
     "live",

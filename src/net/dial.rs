@@ -159,3 +159,6 @@ impl Dialer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::id::{AgentId, AgentName, HandlerName, MessageId};
 
-use super::error::ErrorCode;
+use super::error::{ErrorCode, Retry};
 
 /// Bytes for a named handler of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,15 @@ fn particulars(detail: &str) -> String {
 }
 
 impl RelayOutcome {
+    /// Whether the same message sent again could not fare better.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Delivered => true,
+            Self::Queued | Self::Unanswered => false,
+            Self::Refused { code, .. } => code.is_none_or(|code| code.retry() == Retry::Capped),
+        }
+    }
+
     /// The same for whoever sent the message.
     ///
     /// # Errors

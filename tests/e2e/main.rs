@@ -28,6 +28,8 @@ mod copies;
 mod delivery;
 #[cfg(feature = "hub")]
 mod departure;
+#[cfg(feature = "hub")]
+mod embedded;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod front;
 #[cfg(feature = "agent")]
@@ -53,6 +55,8 @@ mod raw_http;
 mod refusal;
 #[cfg(feature = "hub")]
 mod relay;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod relay_agent;
 #[cfg(feature = "hub")]
 mod signed_jobs;
 #[cfg(feature = "hub")]

@@ -62,3 +62,38 @@ fn a_service_with_an_agent_inside_delivers_its_records_runs_jobs_and_stops() {
     hub.kill();
     assert_eq!(agent.terminate(), Some(0));
 }
+
+#[test]
+fn a_message_outlives_a_hub_and_an_agent_that_are_killed_and_reaches_the_program_once() {
+    let mut world = World::new();
+    let mut hub = world.start_embedded_hub();
+    world.add_agent("edge-1");
+    assert_eq!(hub.order("edge-1 note first"), "queued, 0 agents are here");
+    // What was said to be queued is on disk.
+    hub.process.kill();
+    let mut hub = world.start_embedded_hub();
+    assert_eq!(hub.order("edge-1 note second"), "queued, 0 agents are here");
+    let mut agent = world.start_example("embedded_agent", "edge-1");
+    let notes = |world: &World| -> Vec<String> {
+        let records = world.listed_objects("edge-1").into_iter();
+        let notes = records.filter(|record| record["source"] == "note");
+        notes.map(|record| record["text"].as_str().unwrap().to_owned()).collect()
+    };
+    wait_for("the messages", || (notes(&world).len() == 2).then_some(()));
+    assert_eq!(notes(&world), ["first", "second"]);
+    // It is here, so the next one is delivered now: its program has it on disk.
+    assert_eq!(hub.order("edge-1 note third"), "delivered");
+    agent.kill();
+    hub.process.kill();
+    let mut hub = world.start_embedded_hub();
+    let _agent = world.start_example("embedded_agent", "edge-1");
+    wait_for("the third message", || (notes(&world).len() == 3).then_some(()));
+    assert_eq!(notes(&world), ["first", "second", "third"]);
+    for (order, answer) in
+        [("edge-1 nothing x", "relay_handler"), ("edge-9 note x", "edge-9"), ("edge-1", "AGENT HANDLER TEXT")]
+    {
+        let said = hub.order(order);
+        assert!(said.starts_with("not sent: ") && said.contains(answer), "{said}");
+    }
+    assert_eq!(hub.end(), Some(0));
+}

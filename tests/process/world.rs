@@ -1,6 +1,6 @@
 //! A hub and agents as child processes, in folders of their own and on ports the system chose.
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,6 +64,34 @@ impl Drop for Process {
         // It may have been killed by the test.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A program with a hub inside, that takes orders line by line.
+pub(crate) struct EmbeddedHub {
+    pub(crate) process: Process,
+    stdin: std::process::ChildStdin,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl EmbeddedHub {
+    /// What it says to an order.
+    pub(crate) fn order(&mut self, order: &str) -> String {
+        writeln!(self.stdin, "{order}").unwrap();
+        self.line()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Its input ends; its exit code.
+    pub(crate) fn end(self) -> Option<i32> {
+        let Self { mut process, stdin, .. } = self;
+        drop(stdin);
+        wait_for("the process to end", || process.0.try_wait().unwrap()).code()
     }
 }
 
@@ -218,13 +246,32 @@ impl World {
 
     /// Starts one of the programs in `examples/` as the agent `name`, with its data in the folder of that name.
     pub(crate) fn start_example(&self, example: &str, name: &str) -> Process {
+        let mut command = self.example(example);
+        command.arg(format!("http://{}", self.hub_address.unwrap())).arg(format!("{name}.key")).arg(name);
+        self.spawn(command, &format!("{name}.log"))
+    }
+
+    fn example(&self, example: &str) -> Command {
         let test = std::env::current_exe().unwrap();
         let program = test.ancestors().nth(2).unwrap().join("examples").join(example);
         assert!(program.exists(), "{} is missing: run `cargo build --examples`", program.display());
         let mut command = Command::new(program);
-        command.arg(format!("http://{}", self.hub_address.unwrap()));
-        command.arg(format!("{name}.key")).arg(name).env_clear().current_dir(self.folder.path());
-        self.spawn(command, &format!("{name}.log"))
+        command.env_clear().current_dir(self.folder.path());
+        command
+    }
+
+    /// Starts the hub inside `examples/embedded_hub.rs`, at its first address again where it ran before.
+    pub(crate) fn start_embedded_hub(&mut self) -> EmbeddedHub {
+        let listen = self.hub_address.map_or("127.0.0.1:0".to_owned(), |address| address.to_string());
+        let mut command = self.example("embedded_hub");
+        command.args([&listen, "hub"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut hub = EmbeddedHub { process: Process(child), stdin, stdout };
+        let listening = hub.line();
+        let address = listening.strip_prefix("listening on ").unwrap_or_else(|| panic!("{listening}"));
+        self.hub_address = Some(address.parse().unwrap());
+        hub
     }
 
     pub(crate) fn spawn(&self, mut command: Command, log: &str) -> Process {

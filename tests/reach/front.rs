@@ -122,10 +122,13 @@ impl Inner {
     }
 }
 
-/// Reads up to the empty line, byte by byte: what follows belongs to the tunnel.
+/// The first byte of TLS.
+const HANDSHAKE: u8 = 0x16;
+
+/// Reads up to the empty line, byte by byte: what follows belongs to the tunnel. Of TLS, its first byte.
 fn head(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&HANDSHAKE) {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         head.extend(byte);

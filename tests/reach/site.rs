@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
 use crate::world::{Process, World, assert_same, numbered_lines, wait_for};
@@ -36,6 +37,17 @@ impl Site {
         let mut world = World::new();
         let command = format!("hub run --json --data hub --listen {at}:0 --ready-file hub.ready");
         let hub = world.spawn(world.command(&command), "hub.log");
+        world.hub_is_ready();
+        world.add_agent(NAME);
+        Self { world, lines: 0, _hub: hub }
+    }
+
+    /// The hub speaks TLS, under an authority in `ca.pem`.
+    pub(crate) fn behind_tls() -> Self {
+        let mut world = World::new();
+        make_certificates(&world);
+        let command = "hub run --json --data hub --listen 127.0.0.1:0 --ready-file hub.ready --tls-cert hub.pem --tls-key hub.key";
+        let hub = world.spawn(world.command(command), "hub.log");
         world.hub_is_ready();
         world.add_agent(NAME);
         Self { world, lines: 0, _hub: hub }
@@ -91,6 +103,12 @@ impl Site {
         assert_same(&self.world.listed(NAME, "logs"), &numbered_lines(self.lines));
     }
 
+    /// The same as far as the agent knows: the hub acknowledged all of it.
+    pub(crate) fn drains(&mut self) {
+        self.emit(50);
+        self.world.wait_drained(NAME);
+    }
+
     /// Searches all that was written, but for the files that have to have it.
     pub(crate) fn assert_no_password(&self) {
         let text = self.world.run(&format!("agent status --socket {NAME}.sock"));
@@ -111,6 +129,18 @@ impl Site {
         }
         assert!(searched > 5, "the log and the data folders were there");
     }
+}
+
+fn make_certificates(world: &World) {
+    let (authority_key, hub_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&hub_key, &Issuer::new(authority, authority_key)).unwrap();
+    std::fs::write(world.path("ca.pem"), certificate.pem()).unwrap();
+    std::fs::write(world.path("hub.pem"), leaf.pem()).unwrap();
+    std::fs::write(world.path("hub.key"), hub_key.serialize_pem()).unwrap();
 }
 
 fn assert_none(bytes: &[u8], path: &Path) {

@@ -121,7 +121,7 @@ fn flags_win_over_environment_over_file() {
 }
 
 #[test]
-fn keys_of_later_parts_and_slips_are_refused_by_name() {
+fn keys_that_nobody_knows_are_refused_by_name() {
     for (text, key) in [
         ("[jobs]\noperator_key = \"x\"\n", "operator_key"),
         ("[hub]\nca = \"x\"\n", "ca"),

@@ -150,7 +150,7 @@ impl Worker {
         let handling = AbortOnDropHandle::new(handling);
         match tokio::time::timeout(limit::RELAY_HANDLER_TIMEOUT, handling).await {
             Ok(Ok(Ok(()))) => RelayOutcome::Delivered,
-            Ok(Ok(Err(refusal))) => refused(refusal.to_string()),
+            Ok(Ok(Err(refusal))) => RelayOutcome::refused(refusal.code, refusal.reason),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a handler of relayed messages ended badly");
                 refused("the handler failed".to_owned())

@@ -51,14 +51,18 @@ impl Memory {
         self.known.insert(id, State::Running(replies));
     }
 
-    /// Notes the outcome, and says who is to be told.
+    /// Notes the outcome, unless another try may have another one, and says who is to be told.
     pub(super) fn finish(
         &mut self,
         id: MessageId,
         outcome: RelayOutcome,
     ) -> Option<mpsc::Sender<RelayReply>> {
-        let before = self.known.insert(id, State::Done(outcome));
-        self.done.push_back(id);
+        let before = if outcome.is_final() {
+            self.done.push_back(id);
+            self.known.insert(id, State::Done(outcome))
+        } else {
+            self.known.remove(&id)
+        };
         if self.done.len() > limit::RELAY_IDS_REMEMBERED
             && let Some(oldest) = self.done.pop_front()
         {
@@ -74,6 +78,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::error::ErrorCode;
 
     fn id(lo: u64) -> MessageId {
         MessageId { hi: 0, lo }
@@ -90,6 +95,18 @@ mod tests {
         let told = memory.finish(id(1), RelayOutcome::Delivered).unwrap();
         assert!(told.same_channel(&second) && !told.same_channel(&first));
         assert_eq!(memory.look(id(1), &first), Seen::Done(RelayOutcome::Delivered));
+    }
+
+    #[test]
+    fn what_was_refused_for_now_is_handled_when_it_comes_again() {
+        let mut memory = Memory::default();
+        let (to, _replies) = mpsc::channel(1);
+        for code in [ErrorCode::RelayFull, ErrorCode::RelayHandler] {
+            assert_eq!(memory.look(id(1), &to), Seen::Never);
+            memory.begin(id(1), to.clone());
+            assert!(memory.finish(id(1), RelayOutcome::refused(code, "")).is_some());
+        }
+        assert_eq!(memory.look(id(1), &to), Seen::Done(RelayOutcome::refused(ErrorCode::RelayHandler, "")));
     }
 
     #[test]

@@ -159,3 +159,6 @@ impl RelayFile {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests;

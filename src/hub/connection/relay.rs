@@ -12,7 +12,6 @@ use crate::id::MessageId;
 use crate::limit;
 use crate::obs::clock;
 use crate::time::BootTime;
-use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::relay::{Delivery, Relay, RelayOutcome, RelayReply};
 
 use super::{Connection, hub_time};
@@ -136,21 +135,13 @@ impl Connection {
 
     async fn kept_answered(&mut self, number: i64, id: MessageId, outcome: &RelayOutcome) {
         let agent = &self.credential.agent.name;
-        let later = match outcome {
-            RelayOutcome::Delivered => false,
-            RelayOutcome::Refused { code, detail } => {
-                let later = code.map(ErrorCode::retry) == Some(Retry::Soon);
-                if !later {
-                    tracing::warn!(%agent, %id, error = outcome.name(), detail,
-                        "a message that was kept for an agent was refused by it and is lost");
-                }
-                later
-            }
-            RelayOutcome::Queued | RelayOutcome::Unanswered => true,
-        };
-        if later {
+        if !outcome.is_final() {
             self.mail.kept = Kept::Later(clock::boot_now().after(limit::RELAY_RETRY));
             return;
+        }
+        if let RelayOutcome::Refused { detail, .. } = outcome {
+            tracing::warn!(%agent, %id, error = outcome.name(), detail,
+                "a message that was kept for an agent was refused by it and is lost");
         }
         self.mail.kept = match self.shared.store.forget_relay(number, id).await {
             Ok(()) => {
@@ -174,5 +165,42 @@ impl Connection {
             }
         }
         self.give_mail().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn at(second: u64) -> BootTime {
+        BootTime(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn what_is_not_answered_in_time_is_given_up_and_what_is_kept_is_tried_again() {
+        let (to, mut replies) = mpsc::channel(2);
+        let id = |lo| MessageId { hi: 0, lo };
+        let mut mail = Mail::default();
+        assert_eq!(mail.deadline(), None);
+        for (lo, second) in [(1, 30), (2, 40)] {
+            mail.sent.insert(id(lo), (Answer::new(id(lo), to.clone(), Arc::default()), at(second)));
+        }
+        mail.kept = Kept::Sent { number: 5, id: id(3), until: at(35) };
+        assert_eq!(mail.deadline(), Some(at(30)));
+        assert_eq!(mail.give_up(at(29)), []);
+        assert_eq!(mail.give_up(at(30)), [id(1)]);
+        let reply = replies.try_recv().unwrap();
+        assert_eq!((reply.id, reply.outcome), (id(1), RelayOutcome::Unanswered));
+        assert_eq!(mail.give_up(at(35)), [id(3)]);
+        let again = at(35).after(limit::RELAY_RETRY);
+        assert_eq!((mail.kept, mail.deadline()), (Kept::Later(again), Some(at(40))));
+        mail.give_up(again);
+        assert_eq!(mail.kept, Kept::Look);
+        assert_eq!(mail.deadline(), None, "the other one was due then as well");
     }
 }

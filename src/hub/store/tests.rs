@@ -3,6 +3,7 @@
 mod files;
 mod identity;
 mod pages;
+mod relays;
 
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
