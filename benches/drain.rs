@@ -12,11 +12,16 @@
 mod accept;
 #[path = "drain/arrival.rs"]
 mod arrival;
+#[path = "../tests/tls/authority.rs"]
+#[allow(dead_code, reason = "the tests' authority, of which this uses a part")]
+mod authority;
 #[path = "drain/kills.rs"]
 mod kills;
 #[path = "drain/meter.rs"]
 mod meter;
 mod report;
+#[path = "drain/tls.rs"]
+mod tls;
 #[path = "../tests/process/world.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests' world, of which this uses a part")]
 mod world;
@@ -34,6 +39,7 @@ const RUNS: usize = 5;
 
 fn main() {
     let mut report = Report::new("drain");
+    tls::measure(&mut report);
     let runs: Vec<Run> = (0..RUNS).map(|_| run()).collect();
     let mut figure = |name: &str, unit: &str, target, of: fn(&Run) -> f64| {
         let mut figures: Vec<f64> = runs.iter().map(of).collect();

@@ -12,19 +12,19 @@ pub const MESSAGE_BYTES_LEAST: u32 = 64 * 1024;
 pub const MAC_TRAILER_BYTES: usize = 34;
 /// From the accepted socket to the upgrade's answer.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that has proved nothing may take so many times as long as it may be silent, if bytes move: on 300 byte/s a TLS
+/// handshake and a request take some fifteen seconds.
+pub const TRICKLE_FACTOR: u32 = 6;
 /// A dial, an upgrade or a registration in all: on 300 byte/s a thousand streams are listed in less, and a peer that lets
 /// a byte through now and then is done with after it.
 pub const OPENING_TIMEOUT: Duration = Duration::from_secs(300);
-/// From the Challenge to a verified Register.
+/// From the Challenge, or the last byte that moved after it, to a verified Register.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// An answer to a Challenge older than this by the hub's own clock is not accepted: the time-outs of the handshake see
 /// to it, by the same clock.
 pub const CHALLENGE_AGE_MAX: Duration = Duration::from_secs(30);
-const _: () = assert!(
-    REGISTER_TIMEOUT.as_millis() <= CHALLENGE_AGE_MAX.as_millis()
-        && CHALLENGE_REPLY_TIMEOUT.as_millis() <= CHALLENGE_AGE_MAX.as_millis()
-);
-/// How long the agent may take to answer the Challenge.
+const _: () = assert!(CHALLENGE_REPLY_TIMEOUT.as_millis() <= CHALLENGE_AGE_MAX.as_millis());
+/// How long the agent may take to answer the Challenge, from the last byte that moved.
 pub const CHALLENGE_REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without one byte accepted by the peer for this long the session ends.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +46,26 @@ pub const BATCH_BYTES: usize = 32 * 1024;
 /// Records of one batch: an empty one takes two bytes on the wire and fifty times that once it is decoded. A batch of
 /// `BATCH_BYTES` reaches this only where its records have next to nothing in them.
 pub const BATCH_RECORDS_MAX: u32 = 4096;
+/// What is signed and not acked takes a line so long at the rate it was seen to have, in seconds; a batch at most as well.
+pub const LINE_SECONDS: u64 = 30;
+/// The first batch of a session takes it so long, in seconds: one that is cut early was good for something, too.
+pub const LINE_SECONDS_FIRST: u64 = 2;
+/// What is signed and not acked however slow the line seems, in bytes: some round trips from here any line is filled.
+pub const LINE_BYTES_MIN: usize = 4 * 1024;
+/// A batch however slow the line seems, in bytes: below, envelope and headers weigh more than records.
+pub const LINE_BATCH_BYTES_MIN: usize = 512;
+/// A rate is taken from what was acked in a time at least as long: acks alone wait for `ACK_DELAY`.
+pub const LINE_SAMPLE_MIN: Duration = Duration::from_millis(250);
+/// How many times the rate known before one look may raise it to.
+pub const LINE_GROWTH_MAX: u64 = 8;
+/// A batch below this is not compressed: it has too little that repeats.
+pub const ZSTD_BYTES_MIN: usize = 4 * 1024;
+/// A line that carries more bytes a second is not slow: its batches are not compressed. 32 Mbit/s; compressing takes an
+/// agent of the smallest kind some 10 % of a core at this rate.
+pub const ZSTD_RATE_MAX: u64 = 4 * 1024 * 1024;
+/// Base-2 logarithm of the window a compressed batch may need: the greatest message.
+pub const ZSTD_WINDOW_LOG_MAX: u8 = 21;
+const _: () = assert!(MESSAGE_BYTES_MAX == 1 << ZSTD_WINDOW_LOG_MAX);
 /// An ack is sent after this many records.
 pub const ACK_RECORDS: u64 = 256;
 /// An ack waits at most this long.
@@ -245,6 +265,9 @@ pub const SOCKET_READ_BUFFER: usize = 32 * 1024;
 pub const SOCKET_READ_BUFFER_IDLE: usize = 4 * 1024;
 /// The socket's write buffer: bytes gathered before a write.
 pub const SOCKET_WRITE_BUFFER: usize = 32 * 1024;
+/// What the system takes of a connection beyond what it has sent, in bytes (TCP_NOTSENT_LOWAT): what is urgent waits for
+/// no more than this and the write buffer. Less than 1 ms of 1 Gbit/s, half a second of 1 Mbit/s.
+pub const SOCKET_UNSENT: u32 = 64 * 1024;
 /// The greatest number of a record that the hub's database can hold.
 pub const RECORD_NUMBER_MAX: u64 = i64::MAX.cast_unsigned();
 /// Records one page of the records API holds at most.
@@ -328,9 +351,6 @@ pub const TLS_REPLACING: Duration = Duration::from_secs(5);
 /// A hub says that its certificate expires when so much of its time is left, from the first on.
 pub const TLS_EXPIRY_WARNINGS: [Duration; 3] =
     [Duration::from_secs(30 * 24 * 3600), Duration::from_secs(7 * 24 * 3600), Duration::from_secs(24 * 3600)];
-/// A TLS handshake may take so many times `[limits] auth` in all, while its bytes move: a chain of 3 KB takes 10 s on a line
-/// of 300 byte/s.
-pub const TLS_HANDSHAKE_TIMES: u32 = 3;
 /// What a hub reads of a plain request on its TLS port before it has said so and closes.
 pub const PLAIN_REQUEST_BYTES_MAX: usize = REQUEST_HEAD_BYTES_MAX;
 /// How long a hub waits that has no descriptor left to accept a connection with.

@@ -5,6 +5,7 @@ pub mod dial;
 pub mod http;
 pub mod meter;
 pub mod monitor;
+pub mod options;
 pub mod patience;
 pub mod proxy;
 pub mod stream;

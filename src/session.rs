@@ -26,6 +26,7 @@ mod marks;
 mod outbound;
 mod port;
 mod queue;
+mod rate;
 mod relay;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -21,6 +21,7 @@ pub mod relay;
 pub mod signed_upgrade;
 pub mod url;
 mod walk;
+pub mod zstd;
 
 /// Generated from `proto/outpost/v1` by build.rs.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -29,6 +29,7 @@ use outpost::wire::message::{
 };
 use outpost::wire::operator::{OperatorSignature, Subject};
 use outpost::wire::relay::{Delivery, Relay, RelayOutcome, RelayReply, Sender};
+use outpost::wire::zstd;
 use serde_json::Value;
 
 const HUB_TIME: HubTime = HubTime(1_800_000_000_000);
@@ -383,7 +384,7 @@ fn every_golden_file_belongs_to_a_message() {
     let keys = vectors.keys();
     let mut expected: Vec<String> =
         messages(&vectors, &keys).iter().map(|(_, _, message)| format!("{}.hex", message.name())).collect();
-    expected.extend(["unknown_body.hex", "keys.json", "upgrade.json"].map(str::to_owned));
+    expected.extend(["records_zstd.hex", "unknown_body.hex", "keys.json", "upgrade.json"].map(str::to_owned));
     expected.sort();
     let mut found: Vec<String> = fs::read_dir(golden(""))
         .unwrap()
@@ -399,6 +400,25 @@ fn a_body_of_a_later_version_opens_as_its_number() {
         open(&golden_frame("unknown_body"), &Vectors::read().keys().up, limit::MESSAGE_BYTES_MAX).unwrap();
     assert_eq!(opened.header, header(8, MessageId::NONE));
     assert_eq!(opened.into_message().unwrap(), Message::Unknown(150));
+}
+
+#[test]
+fn a_compressed_batch_that_another_implementation_made_holds_its_record() {
+    let opened =
+        open(&golden_frame("records_zstd"), &Vectors::read().keys().up, limit::MESSAGE_BYTES_MAX).unwrap();
+    assert_eq!(opened.header, header(11, MessageId::NONE));
+    let Message::Records(records) = opened.into_message().unwrap() else { panic!("records") };
+    assert_eq!((records.codec, records.stream, records.first), (Codec::Zstd, stream(Lane::Logs), 1));
+    assert!(records.batch.len() < 50, "{}", records.batch.len());
+    let batch = zstd::decompress(&records.batch, records.raw_len as usize).unwrap();
+    let record = Record {
+        recorded_at: WallTime(5_002),
+        source: "cron".to_owned(),
+        kind: RecordKind::Opaque,
+        payload: Bytes::from_static(&[b'x'; 300]),
+        part: None,
+    };
+    assert_eq!(batch::decode(&batch, records.count).unwrap(), [record]);
 }
 
 #[test]

@@ -247,7 +247,7 @@ impl Connector {
                 record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap_or(u32::MAX),
                 ping_interval: settings.ping,
                 idle: settings.idle,
-                zstd: false,
+                zstd: true,
             },
             no_ack: self.config.no_ack,
             message_id_seed: random::bytes(),

@@ -84,7 +84,6 @@ pub(super) struct Uplink<S> {
     acking: Work<Result<(), StoreError>>,
     beating: Work<Result<Stat, StoreError>>,
     next_beat: Option<BootTime>,
-    received: u64,
     /// Hub time, and the moment it was that.
     hub_time: (HubTime, BootTime),
     /// Answers to offers, and where jobs put them.
@@ -119,7 +118,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             acking: None,
             beating: None,
             next_beat: None,
-            received: 0,
             hub_time: Default::default(),
             answers: mpsc::channel(limit::JOB_ANSWERS_MAX),
         }
@@ -226,18 +224,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     }
 
     fn deadlines(&mut self, now: BootTime) -> Option<Flow> {
-        if self.link.write_deadline(now, self.with.write_timeout).is_some_and(|deadline| deadline <= now) {
+        if self.write_deadline(now).is_some_and(|deadline| deadline <= now) {
             let code = ErrorCode::WriteTimeout;
             self.outcome.ended(code.name(), code.text(), Some(code));
             // Nothing can be written: not even a close frame.
             return Some(Flow::Gone);
         }
-        let received = self.link.received();
-        if received != self.received {
-            // Bytes of a frame that is not complete yet are a sign of life too.
-            self.received = received;
-            self.session.handle_activity(now);
-        }
+        // Bytes of a frame that is not complete yet are a sign of life too.
+        self.session.handle_activity(self.link.last_read());
+        self.session.handle_written(self.link.last_written());
         if self.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.session.handle_timeout(now);
         }
@@ -249,14 +244,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     }
 
     fn next_wake(&mut self, now: BootTime) -> Duration {
-        let deadlines = [
-            self.session.poll_timeout(),
-            self.link.write_deadline(now, self.with.write_timeout),
-            self.next_beat,
-            self.sends.deadline(),
-        ];
+        let deadlines =
+            [self.session.poll_timeout(), self.write_deadline(now), self.next_beat, self.sends.deadline()];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.since(now)).min();
         next.unwrap_or(WAKE_MAX).min(WAKE_MAX)
+    }
+
+    /// When the hub will have taken no byte for too long. What it takes is known one round trip later.
+    fn write_deadline(&mut self, now: BootTime) -> Option<BootTime> {
+        let timeout = self.with.write_timeout.saturating_add(self.session.round_trip());
+        self.link.write_deadline(now, timeout)
     }
 
     fn was_read(&mut self, request: ReadRequest, reading: Result<Option<Reading>, StoreError>) -> Flow {

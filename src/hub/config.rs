@@ -255,7 +255,7 @@ impl Config {
             record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap_or(u32::MAX),
             ping_interval: limit::PING_INTERVAL,
             idle: limit::IDLE_TIMEOUT,
-            zstd: false,
+            zstd: true,
         }
     }
 

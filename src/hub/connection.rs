@@ -185,9 +185,10 @@ impl Connection {
                 Wake::Orders => self.give_orders().await,
                 Wake::Timer => {
                     let now = clock::boot_now();
-                    if let Some(closed) = self.line.check_writes(now) {
+                    if let Some(closed) = self.line.check_writes(now, &self.session) {
                         return closed;
                     }
+                    self.line.note_bytes(&mut self.session);
                     self.orders.handle_timeout(now);
                     self.mail_timeouts(now).await;
                     if self.session.poll_timeout().is_some_and(|at| at <= now) {
@@ -213,8 +214,10 @@ impl Connection {
         match message {
             Message::Binary(frame) => {
                 self.shared.counters.frames_in.add(1);
-                self.shared.quota.note(self.credential.agent.agent, frame.len(), now);
+                let received = frame.len();
                 self.session.handle_frame(now, frame);
+                let bytes = received.saturating_add(self.session.take_expanded());
+                self.shared.quota.note(self.credential.agent.agent, bytes, now);
             }
             Message::Text(_) => self.session.handle_text(now),
             Message::Ping(_) | Message::Pong(_) => {
@@ -285,8 +288,14 @@ impl Connection {
             return Wake::Message(message);
         }
         let mail = mail.deadline().into_iter().chain(entry.and_then(|entry| entry.mailbox.deadline())).min();
-        let deadlines =
-            [timer, session.poll_timeout(), line.write_deadline(), orders.deadline(), slowed_until, mail];
+        let deadlines = [
+            timer,
+            session.poll_timeout(),
+            line.write_deadline(session),
+            orders.deadline(),
+            slowed_until,
+            mail,
+        ];
         let waiting = orders.waiting();
         tokio::select! {
             biased;

@@ -16,6 +16,7 @@ use rustix::net::sockopt;
 
 use crate::limit;
 use crate::net::meter::Metered;
+use crate::net::options;
 use crate::net::patience::Patience;
 use crate::net::stream::Stream;
 use crate::net::tls::server::{ClientCertificate, HandshakeError};
@@ -105,7 +106,7 @@ fn failure_of(error: &std::io::Error) -> Failure {
 
 /// Small messages go at once, and a peer that vanished without a word is found out.
 fn set_options(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+    options::set(stream)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, limit::TCP_IDLE)?;
     sockopt::set_tcp_keepintvl(stream, limit::TCP_PROBE_INTERVAL)?;
@@ -143,7 +144,14 @@ impl Accepted {
     }
 }
 
-/// The handshake, where TLS is on. Its silence may last as long as a request's head may take.
+/// How long a peer is listened to that has not asked anything: on a slow line bytes move for longer than any silence may
+/// last. What trickles in takes a place no longer than this, and is the oldest where places are few.
+fn patience(shared: &Shared) -> Patience {
+    let silence = shared.admission.auth_timeout();
+    Patience { silence, whole: silence.saturating_mul(limit::TRICKLE_FACTOR) }
+}
+
+/// The handshake, where TLS is on. It has as long as a request's head.
 async fn secured(
     stream: Metered<TcpStream>,
     address: SocketAddr,
@@ -151,9 +159,8 @@ async fn secured(
     shared: &Shared,
 ) -> Option<Stream> {
     let Some(tls) = &shared.tls else { return Some(Stream::Plain(stream)) };
-    let silence = shared.admission.auth_timeout();
-    let patience = Patience { silence, whole: silence.saturating_mul(limit::TLS_HANDSHAKE_TIMES) };
-    let done = match patience.wait(&stream.meter(), tls.accept(stream, clients)).await {
+    let meter = stream.meter();
+    let done = match patience(shared).wait(&meter, tls.accept(stream, clients)).await {
         Ok(done) => done,
         Err(late) => {
             shared.counters.tls_failed.add("timeout");
@@ -182,17 +189,32 @@ async fn secured(
 /// One HTTP connection, until it ends or is upgraded.
 async fn http(stream: Stream, address: SocketAddr, place: Place, router: Router, shared: &Shared) {
     let channel = Channel { meter: stream.meter(), binding: stream.binding() };
-    let router =
-        router.layer(Extension(ConnectInfo(address))).layer(Extension(channel)).layer(Extension(place));
+    let meter = stream.meter();
+    let patience = patience(shared);
+    let router = router
+        .layer(Extension(ConnectInfo(address)))
+        .layer(Extension(channel))
+        .layer(Extension(place.clone()));
     let service = TowerToHyperService::new(router);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.admission.auth_timeout())
+        .header_read_timeout(patience.whole)
         .max_header_size(limit::REQUEST_HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, %address, "an HTTP connection ended");
+    let silent = async {
+        tokio::select! {
+            biased;
+            () = place.asked() => std::future::pending().await,
+            late = patience.run_out(&meter) => late,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, %address, "an HTTP connection ended");
+        },
+        late = silent => tracing::debug!(%address, %late, "a connection asked nothing in time"),
     }
 }
 

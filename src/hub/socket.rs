@@ -43,9 +43,9 @@ impl Socket {
         self.channel.binding
     }
 
-    /// Bytes the system took for the peer so far.
-    pub(super) fn written(&self) -> u64 {
-        self.channel.meter.written()
+    /// What passed below TLS, and when.
+    pub(super) const fn meter(&self) -> &Meter {
+        &self.channel.meter
     }
 
     /// Lets the peer read what was sent: no more from us, then what it still sends is thrown away. Without this a

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::limit;
 
 use super::meter::{Meter, Metered};
+use super::options;
 use super::patience::Patience;
 use super::proxy::{Proxies, ProxyError, tunnel};
 use super::stream::Stream;
@@ -138,7 +139,7 @@ impl Dialer {
         let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         let connected = race::first(&addresses, |address| async move {
             let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            options::set(&stream)?;
             Ok(stream)
         });
         let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };

@@ -89,7 +89,8 @@ pub struct Link<S> {
     socket: WebSocketStream<S>,
     meter: Meter,
     flush: Flush,
-    stall: Option<Stall>,
+    /// When something was first seen to wait for the system to take it.
+    waiting_since: Option<BootTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +99,10 @@ enum Flush {
     Needed,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Stall {
-    written: u64,
-    since: BootTime,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Takes an upgraded socket over, whose bytes `meter` counts.
     pub fn new(socket: WebSocketStream<S>, meter: Meter) -> Self {
-        Self { socket, meter, flush: Flush::Clean, stall: None }
+        Self { socket, meter, flush: Flush::Clean, waiting_since: None }
     }
 
     /// The next thing that happens. Cancel-safe.
@@ -164,21 +159,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// When the peer will have accepted no byte for `timeout`; `None` while nothing waits to be written.
     pub fn write_deadline(&mut self, now: BootTime, timeout: Duration) -> Option<BootTime> {
         if self.flush == Flush::Clean {
-            self.stall = None;
+            self.waiting_since = None;
             return None;
         }
-        let written = self.meter.written();
-        let stall = match self.stall {
-            Some(stall) if stall.written == written => stall,
-            Some(_) | None => Stall { written, since: now },
-        };
-        self.stall = Some(stall);
-        Some(stall.since.after(timeout))
+        let since = *self.waiting_since.get_or_insert(now);
+        Some(since.max(self.meter.last_written()).after(timeout))
     }
 
-    /// Bytes received so far: any of them is a sign of life.
-    pub fn received(&self) -> u64 {
-        self.meter.read()
+    /// When the last byte was received: any of them is a sign of life.
+    pub fn last_read(&self) -> BootTime {
+        self.meter.last_read()
+    }
+
+    /// When the system took the last byte for sending.
+    pub fn last_written(&self) -> BootTime {
+        self.meter.last_written()
     }
 
     /// Sends a close frame and waits a moment for the peer's, so that what was sent before arrives.

@@ -21,7 +21,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::id::{MessageId, SessionId, StreamId};
-use crate::limit;
 use crate::outbox::Batch;
 use crate::time::{BootTime, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
@@ -51,6 +50,7 @@ pub struct AgentSession {
     link: Option<Link>,
     port: Port<AgentEvent>,
     heartbeat: Option<Heartbeat>,
+    opening: Opening,
     uplink: Uplink,
     rotation: Rotation,
     relays: Relays,
@@ -65,14 +65,24 @@ struct Link {
     binding: ChannelBinding,
 }
 
+/// What the time until the session is open shows of the line.
+#[derive(Debug)]
+struct Opening {
+    began: BootTime,
+    /// Bytes of frames since the Challenge, there and back.
+    bytes: usize,
+    /// From the Register to the first part of its answer.
+    round_trip: Duration,
+}
+
 #[derive(Debug)]
 enum Phase {
     /// The hub's Challenge is to come.
-    Challenge { deadline: BootTime },
+    Challenge,
     /// Register went out; its answer is to come.
-    Ack { deadline: BootTime },
+    Ack { since: BootTime },
     /// A part of the answer came.
-    AckMore { deadline: BootTime, pending: Box<PendingAck> },
+    AckMore { since: BootTime, pending: Box<PendingAck> },
     /// The driver looks up the marks.
     Marks { pending: Box<PendingAck> },
     /// Records flow.
@@ -89,6 +99,12 @@ struct Live {
     no_ack_at: Option<BootTime>,
 }
 
+impl Opening {
+    fn note(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 impl AgentSession {
     /// A session whose upgrade just succeeded. `streams`: what Register lists, in the order it drains. Of more than
     /// `limit::STREAMS_MAX` the oldest and each lane's current one are listed.
@@ -98,9 +114,10 @@ impl AgentSession {
             config,
             listed: listing::fit(streams),
             durable: BTreeMap::new(),
-            phase: Phase::Challenge { deadline: now.after(limit::HANDSHAKE_TIMEOUT) },
+            phase: Phase::Challenge,
             link: None,
             heartbeat: None,
+            opening: Opening { began: now, bytes: 0, round_trip: Duration::ZERO },
             uplink: Uplink::default(),
             rotation: Rotation::default(),
             relays: Relays::default(),
@@ -113,7 +130,7 @@ impl AgentSession {
         self.port.heard(now);
         let done = match &mut self.phase {
             Phase::Closed => return,
-            Phase::Challenge { .. } => self.handle_challenge(now, wall, &frame),
+            Phase::Challenge => self.handle_challenge(now, wall, &frame),
             Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } | Phase::Live(_) => {
                 self.handle_signed(now, wall, &frame)
             }
@@ -125,7 +142,7 @@ impl AgentSession {
     pub fn handle_text(&mut self, now: BootTime) {
         self.port.heard(now);
         match self.phase {
-            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } => {
+            Phase::Challenge | Phase::Ack { .. } | Phase::AckMore { .. } => {
                 self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before RegisterAck"));
             }
             Phase::Marks { .. } | Phase::Live(_) => self.port.ignore_text(),
@@ -138,9 +155,21 @@ impl AgentSession {
         self.port.texts_ignored()
     }
 
-    /// A WebSocket ping or pong came.
-    pub fn handle_activity(&mut self, now: BootTime) {
-        self.port.heard(now);
+    /// A WebSocket ping or pong came, or a part of a frame: bytes were received at that moment.
+    pub fn handle_activity(&mut self, at: BootTime) {
+        self.port.heard(at);
+    }
+
+    /// The system took bytes for sending at that moment. While the session is being opened this counts as well as bytes
+    /// that are received.
+    pub fn handle_written(&mut self, at: BootTime) {
+        self.port.written(at);
+    }
+
+    /// How long the hub took to answer the Register: what a peer that does nothing wrong may need beyond any time-out.
+    /// Zero before.
+    pub const fn round_trip(&self) -> Duration {
+        self.opening.round_trip
     }
 
     /// Answers [`AgentEvent::Marks`]; a stream without an entry is judged by what was listed.
@@ -155,7 +184,7 @@ impl AgentSession {
     pub fn handle_durable(&mut self, stream: StreamId, next: u64) {
         match self.phase {
             Phase::Live(_) | Phase::Closed => self.uplink.durable(stream, next),
-            Phase::Challenge { .. } | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => {
+            Phase::Challenge | Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } => {
                 if self.listed.iter().any(|state| state.stream == stream) {
                     self.durable.insert(stream, next);
                 }
@@ -167,7 +196,7 @@ impl AgentSession {
     pub fn poll_read(&mut self) -> Option<ReadRequest> {
         match self.phase {
             Phase::Live(_) => self.uplink.poll_read(),
-            Phase::Challenge { .. }
+            Phase::Challenge
             | Phase::Ack { .. }
             | Phase::AckMore { .. }
             | Phase::Marks { .. }
@@ -212,8 +241,12 @@ impl AgentSession {
         }
         let (message, correlation) = self.port.next().or_else(|| self.next_message(now))?;
         let link = self.link.as_mut()?;
+        let before = out.len();
         match link.outbound.seal(now, message, correlation, out) {
-            Ok(()) => Some(Transmit::Frame),
+            Ok(()) => {
+                self.opening.note(out.len().saturating_sub(before));
+                Some(Transmit::Frame)
+            }
             Err(error) => {
                 // What is left is the Error at most.
                 self.fail(&error);
@@ -234,7 +267,7 @@ impl AgentSession {
         if let Some(heartbeat) = self.heartbeat.take() {
             return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
         }
-        let message = match self.next_flow()? {
+        let message = match self.next_flow(now)? {
             Flow::Relay(message) => message,
             Flow::Records(message) => {
                 if let Phase::Live(live) = &mut self.phase {

@@ -45,6 +45,8 @@ pub struct HubSession {
     /// What the Challenge said: a signature is made over it.
     challenge_time: HubTime,
     began: BootTime,
+    /// From the Challenge to the agent's first frame.
+    round_trip: Duration,
     inbound: Inbound,
     outbound: Outbound,
     port: Port<HubEvent>,
@@ -94,6 +96,7 @@ impl HubSession {
             clock,
             challenge_time: hub_time,
             began: now,
+            round_trip: Duration::ZERO,
             inbound: Inbound::new(up, clock, 1, bytes_max),
             // The Challenge is the first frame; it alone has a key of its own.
             outbound: Outbound::new(key, clock, config.message_id_seed, bytes_max).then(down),
@@ -113,6 +116,9 @@ impl HubSession {
             return;
         }
         self.port.heard(now);
+        if self.round_trip.is_zero() {
+            self.round_trip = now.since(self.began);
+        }
         let done = self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(id, message));
         self.end_on_error(done);
     }
@@ -136,9 +142,26 @@ impl HubSession {
         self.port.texts_ignored()
     }
 
-    /// A WebSocket ping or pong came.
-    pub fn handle_activity(&mut self, now: BootTime) {
-        self.port.heard(now);
+    /// A WebSocket ping or pong came, or a part of a frame: bytes were received at that moment.
+    pub fn handle_activity(&mut self, at: BootTime) {
+        self.port.heard(at);
+    }
+
+    /// The system took bytes for sending at that moment. While the session is being opened this counts as well as bytes
+    /// that are received.
+    pub fn handle_written(&mut self, at: BootTime) {
+        self.port.written(at);
+    }
+
+    /// How long the agent took to answer the Challenge: what a peer that does nothing wrong may need beyond any time-out.
+    /// Zero before.
+    pub const fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// Bytes that compressed batches have become more by since this was asked last.
+    pub fn take_expanded(&mut self) -> usize {
+        self.intake.take_expanded()
     }
 
     /// The deadline of `poll_timeout` passed.
@@ -282,25 +305,31 @@ impl HubSession {
             Phase::Deciding { .. } | Phase::Live => false,
         };
         let late = late.then(|| {
-            let detail = format!("{} ms after the Challenge", now.since(self.began).as_millis());
+            let detail = format!(
+                "no whole Register {} ms after the Challenge, {} ms after the last byte",
+                now.since(self.began).as_millis(),
+                now.since(self.port.moved()).as_millis()
+            );
             WireError::new(ErrorCode::RegisterTimeout, detail)
         });
         let done = self.port.check(now, late);
         self.end_on_error(done);
     }
 
+    /// Counted from the last byte that moved, and in all: a signature at most as old as a Challenge may be, a Register on a
+    /// slow line some minutes.
     fn handshake_deadline(&self) -> BootTime {
-        let limit = match self.phase {
+        let (silence, whole) = match self.phase {
             Phase::Challenge { signed: Signed::No } if self.wants_signature() => {
-                limit::CHALLENGE_REPLY_TIMEOUT
+                (limit::CHALLENGE_REPLY_TIMEOUT, limit::CHALLENGE_AGE_MAX)
             }
             Phase::Challenge { .. }
             | Phase::Listing { .. }
             | Phase::Deciding { .. }
             | Phase::Live
-            | Phase::Closed => limit::REGISTER_TIMEOUT,
+            | Phase::Closed => (limit::REGISTER_TIMEOUT, limit::OPENING_TIMEOUT),
         };
-        self.began.after(limit)
+        self.port.moved().max(self.began).after(silence).min(self.began.after(whole))
     }
 
     fn end_on_error(&mut self, done: Result<(), WireError>) {

@@ -21,6 +21,8 @@ pub(super) struct Port<E> {
     pub(super) queue: Queue,
     events: VecDeque<E>,
     keepalive: Keepalive,
+    /// When the last byte passed, in whichever direction.
+    moved: BootTime,
     socket_ping: bool,
     texts_ignored: u64,
 }
@@ -31,6 +33,7 @@ impl<E> Port<E> {
             queue: Queue::default(),
             events: VecDeque::new(),
             keepalive: Keepalive::new(limits, now),
+            moved: now,
             socket_ping: false,
             texts_ignored: 0,
         }
@@ -44,6 +47,17 @@ impl<E> Port<E> {
     /// Anything of the peer counts.
     pub(super) fn heard(&mut self, now: BootTime) {
         self.keepalive.heard(now);
+        self.moved = self.moved.max(now);
+    }
+
+    /// The peer, or what lies before it, took something of ours: that is no sign of life, but a line that moves.
+    pub(super) fn written(&mut self, now: BootTime) {
+        self.moved = self.moved.max(now);
+    }
+
+    /// When the last byte passed.
+    pub(super) const fn moved(&self) -> BootTime {
+        self.moved
     }
 
     pub(super) fn ignore_text(&mut self) {

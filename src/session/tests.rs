@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 mod handshake;
 mod jobs;
 mod keepalive;
+mod line;
 mod random;
 mod refusals;
 mod relay;

@@ -93,6 +93,7 @@ error_table! {
     QuotaExceeded = 36, "quota_exceeded", 1013, 0, Capped, "the hub stores as much of this agent as its quota allows; raise `bytes` under `[quota]` in the hub's config";
     Tls = 37, "tls", 1008, 400, Capped, "no TLS that can be trusted; write https:// for a TLS port, give the hub's authority with --ca, and look at the dates and names of its certificate";
     ChannelBinding = 38, "channel_binding", 1008, 0, Capped, "the session's keys are bound to another TLS connection: something between ends TLS; let it pass TLS through, or let the hub behind it take plain http and name it in the hub's trusted_proxies";
+    BadCompression = 39, "bad_compression", 1008, 0, Capped, "a compressed batch is damaged, or is not what the message says of it; check which versions the two ends have";
     RelayDenied = 40, "relay_denied", 1008, 0, Capped, "no rule of the hub lets this agent send to that one; add one to `allow` under `[relay]` in the hub's config";
     RelaySender = 41, "relay_sender", 1008, 0, Capped, "the message names another sender than the agent whose session it came in; leave the sender out";
     RelayOffline = 42, "relay_offline", 1013, 0, Soon, "the agent it is for is not connected; send it later, or have it queued";

@@ -13,7 +13,7 @@ use outpost::time::WallTime;
 use outpost::wire::error::ErrorCode;
 use outpost::wire::message::{GapReason, RecordKind};
 
-use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, WIDE, config_snapshot};
+use crate::hand_hub::{AWAY, DEADLINE, HandHub, Manner, PING_EACH, WIDE, config_snapshot};
 
 fn config(folder: &tempfile::TempDir, hub: &HandHub) -> Config {
     let mut config = Config::new(folder.path()).with_hub(&hub.url, None).unwrap();
@@ -229,6 +229,20 @@ async fn a_hub_that_never_reads_is_left_within_the_write_time_out() {
     assert_eq!(error.code, "write_timeout", "{}", error.text);
     hub.manner.send_replace(Manner::Proper);
     hub.until("all records", |seen| seen.records() == 2_000).await;
+    agent.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hub_that_only_pings_keeps_the_link_beyond_the_idle_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HandHub::start(Manner::OnlyPings).await;
+    let mut config = config(&folder, &hub);
+    config.session.idle = Duration::from_secs(1);
+    let pings = 5 * config.session.idle.as_millis() / PING_EACH.as_millis();
+    let agent = Agent::start(config).await.unwrap();
+    hub.until("pings over five idle times", |seen| u128::from(seen.pings) >= pings).await;
+    status(&agent, "the link is there", |status| status.state == LinkState::Connected).await;
+    hub.look(|seen| assert_eq!(seen.sessions, 1));
     agent.shutdown().await.unwrap();
 }
 

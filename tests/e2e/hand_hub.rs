@@ -44,12 +44,17 @@ pub(crate) enum Manner {
     NeverAcks,
     /// Takes the registration, offers a wide window, and reads nothing more until its manner changes.
     NeverReads,
+    /// Takes the registration, then reads nothing and sends WebSocket pings.
+    OnlyPings,
     /// Takes the registration and says that it goes, to come back after `AWAY`.
     GoesAway,
 }
 
 /// A window that no socket's buffers hold.
 pub(crate) const WIDE: u32 = 64 << 20;
+
+/// How often a hub pings that does nothing else.
+pub(crate) const PING_EACH: Duration = Duration::from_millis(100);
 
 /// How long a hub that goes asks its agents to stay away.
 pub(crate) const AWAY: Duration = Duration::from_millis(400);
@@ -79,6 +84,8 @@ pub(crate) struct Seen {
     pub(crate) relay_replies: Vec<RelayReply>,
     /// Connections by which the hub learned how the agent closed.
     pub(crate) close_codes: Vec<u16>,
+    /// Pings of a hub that does nothing else.
+    pub(crate) pings: u64,
     /// The errors that ended its sessions.
     pub(crate) told: Vec<ErrorCode>,
     /// The snapshots that heartbeats say were refused, in order.

@@ -102,6 +102,12 @@ impl Drop for Link {
     }
 }
 
+/// A line does not wait for a processor: this thread comes first where the machine has other work.
+fn hurry() {
+    // Not where nobody may: the figures are then the machine's.
+    let _refused = rustix::process::nice(-15);
+}
+
 /// Takes what an interface sends and puts it on its way.
 #[expect(clippy::disallowed_methods, reason = "the line's time is real time")]
 fn transmit(
@@ -111,6 +117,7 @@ fn transmit(
     shape: Shape,
     mut random: fastrand::Rng,
 ) {
+    hurry();
     let mut free_at = Instant::now();
     while !controls.stop.load(Ordering::Relaxed) {
         let Some(packet) = from.read(LOOK) else { continue };
@@ -141,6 +148,7 @@ fn is_gone(controls: &Controls, packet: &[u8]) -> bool {
 /// Hands packets to the other interface when they are due.
 #[expect(clippy::disallowed_methods, reason = "the line's time is real time")]
 fn arrive(to: &Tun, from: &Receiver<(Instant, Vec<u8>)>, controls: &Controls, way: usize) {
+    hurry();
     loop {
         match from.recv_timeout(LOOK) {
             Ok((due, packet)) => {

@@ -24,3 +24,9 @@ fn a_backlog_arrives(security: Security) {
 fn a_backlog_arrives_with_thirty_percent_loss() {
     a_backlog_arrives(Security::Plain);
 }
+
+#[test]
+#[ignore = "needs network namespaces and minutes: scripts/test"]
+fn a_backlog_arrives_with_thirty_percent_loss_and_tls() {
+    a_backlog_arrives(Security::Tls);
+}

@@ -167,10 +167,27 @@ def batch():
     return record_pb.RecordBatch(records=[whole, part]).SerializeToString()
 
 
+ZSTD_MAGIC = bytes.fromhex("28b52ffd")
+
+
+def repetitive_batch():
+    """A record that is mostly one byte, and the same as a zstd frame made by hand (RFC 8878): a single segment with its
+    size in two bytes, a raw block, and a block of one byte that is repeated."""
+    text = b"x" * 300
+    raw = record_pb.RecordBatch(records=[
+        record_pb.Record(recorded_at_ms=5_002, source="cron", payload=text)]).SerializeToString()
+    head = raw[:-len(text)]
+    block = lambda kind, size, last: (last | kind << 1 | size << 3).to_bytes(3, "little")
+    frame = (ZSTD_MAGIC + bytes([1 << 6 | 1 << 5]) + (len(raw) - 256).to_bytes(2, "little")
+             + block(0, len(head), 0) + head + block(1, len(text), 1) + b"x")
+    return raw, frame
+
+
 def bodies():
     """Name, key, number in its direction, body. The order is that of a session."""
     epoch = 0x00000001_DEADBEEF
     raw = batch()
+    long, compressed = repetitive_batch()
     state = lambda lane, first, following: handshake.StreamState(
         lane=lane, epoch=epoch, first_unacked=first, next=following)
     mark = lambda lane, acked, crc: handshake.StreamMark(lane=lane, epoch=epoch, acked=acked, acked_crc=crc)
@@ -217,6 +234,9 @@ def bodies():
         ("cancel_job", H2A, 9, dict(cancel_job=job.CancelJob(job_id=JOB_ID))),
         ("rotate_key", H2A, 10, dict(rotate_key=rotation.RotateKey(key_id=NEXT_KEY_ID, public=HUB_PUBLIC))),
         ("key_reply", A2H, 10, dict(key_reply=rotation.KeyReply(key_id=NEXT_KEY_ID, public=AGENT_PUBLIC))),
+        ("records_zstd", A2H, 11, dict(records=record_pb.Records(
+            lane=LOGS, epoch=epoch, first=1, count=1, codec=record_pb.CODEC_ZSTD, raw_len=len(long),
+            batch=compressed))),
         ("key_stored", H2A, 11, dict(key_stored=rotation.KeyStored(key_id=NEXT_KEY_ID))),
         ("relay", H2A, 12, dict(relay=relay.Relay(
             id_hi=0xFEDCBA9876543210, id_lo=7, sender=AGENT_ID, sender_name="edge-1", handler="door.open",
@@ -284,7 +304,7 @@ def annotate(raw, descriptor, depth=0):
             length, at = varint(raw, at)
             content, head, at = raw[at:at + length], raw[start:at], at + length
             inner = field and field.message_type
-            if field and field.full_name == "outpost.v1.Records.batch":
+            if field and field.full_name == "outpost.v1.Records.batch" and not content.startswith(ZSTD_MAGIC):
                 inner = record_pb.RecordBatch.DESCRIPTOR
             if inner:
                 lines.append(f"{indent}{head.hex()}  # {label}, {length} bytes")
@@ -361,7 +381,7 @@ def check():
         expect(text == golden_text(name, key, frame), f"{name}.hex differs from what Python makes")
         expect(not refused(golden, key), f"{name}.hex does not open")
         body = open_frame(frame, key).WhichOneof("body") if not refused(golden, key) else None
-        expect(body == (None if name == "unknown_body" else name), f"{name}.hex holds {body}")
+        expect(body == (None if name == "unknown_body" else name.removesuffix("_zstd")), f"{name}.hex holds {body}")
         for at in range(len(golden)):
             flipped = bytearray(golden)
             flipped[at] ^= 1 << at % 8

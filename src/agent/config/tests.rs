@@ -89,6 +89,17 @@ fn tokens_are_presented_where_that_is_wanted() {
 }
 
 #[test]
+fn metrics_are_answered_where_it_is_said_and_nowhere_else() {
+    let (_folder, path) = file("[metrics]\nlisten = \"[::1]:0\"\n");
+    assert_eq!(Config::check_file(&path).unwrap().metrics_listen, Some("[::1]:0".parse().unwrap()));
+    let flags = Flags { no_link: true, ..Flags::default() };
+    assert_eq!(Config::load(None, none, &flags).unwrap().metrics_listen, None);
+    let environment = |name: &str| (name == "OUTPOST_METRICS_LISTEN").then(|| "127.0.0.1:9440".to_owned());
+    let config = Config::load(Some(&path), environment, &flags).unwrap();
+    assert_eq!(config.metrics_listen, Some("127.0.0.1:9440".parse().unwrap()));
+}
+
+#[test]
 fn the_defaults_need_only_an_address() {
     let flags = Flags { hubs: vec!["http://127.0.0.1:8440".to_owned()], ..Flags::default() };
     let config = Config::load(None, none, &flags).unwrap();
@@ -168,6 +179,7 @@ fn wrong_values_name_their_key_and_what_is_expected() {
         ("[outbox.logs]\nmax_bytes = 1000\n", "outbox.logs.max_bytes", "at least"),
         ("[heartbeat]\ninterval = \"10ms\"\n", "heartbeat.interval", "1s"),
         ("[log]\nlevel = \"loud\"\n", "log.level", "debug"),
+        ("[metrics]\nlisten = \"9440\"\n", "metrics.listen", "127.0.0.1:9440"),
         ("[log]\nformat = \"xml\"\n", "log.format", "json"),
         ("link = \"maybe\"\n", "link", "off"),
         ("[hub]\nurls = [\"http://127.0.0.1:1\", \"ws://127.0.0.1:1/\"]\n", "hub.urls", "twice"),

@@ -1,9 +1,12 @@
 //! The end of a session that still has a socket.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::net::ws::{Incoming, Turn, Want};
 use crate::obs::clock::boot_now;
+use crate::wire::error::ErrorCode;
 
 use super::{Flow, Outcome, Uplink};
 
@@ -43,8 +46,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         {
             tracing::debug!(%error, "the last acks were not kept");
         }
-        if drained.is_ok() {
-            self.link.close(code, detail).await;
+        match drained {
+            // A line that is dead does not answer; its end is shown at once.
+            Ok(()) if self.outcome.error == Some(ErrorCode::Idle) => {
+                let _said = tokio::time::timeout(Duration::ZERO, self.link.turn(Want::Rest)).await;
+            }
+            Ok(()) => self.link.close(code, detail).await,
+            Err(_late) => {}
         }
         self.outcome
     }

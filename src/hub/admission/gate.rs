@@ -41,6 +41,7 @@ pub(in crate::hub) async fn pass(
     next: Next,
 ) -> Response<Body> {
     let admission = &shared.admission;
+    place.note_request();
     let forwarded = request.headers().get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
     let client = admission.client(peer, forwarded);
     request.extensions_mut().insert(ConnectInfo(client));

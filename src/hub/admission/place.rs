@@ -18,11 +18,22 @@ struct Seat {
     rooms: Arc<Rooms>,
     number: SocketNumber,
     notice: CancellationToken,
+    asked: CancellationToken,
 }
 
 impl Place {
     pub(super) fn new(rooms: Arc<Rooms>, number: SocketNumber, notice: CancellationToken) -> Self {
-        Self(Arc::new(Seat { rooms, number, notice }))
+        Self(Arc::new(Seat { rooms, number, notice, asked: CancellationToken::new() }))
+    }
+
+    /// A request came in whole, but for its body: what comes next has times of its own.
+    pub(super) fn note_request(&self) {
+        self.0.asked.cancel();
+    }
+
+    /// Completes at the first request. Cancel safe.
+    pub(in crate::hub) async fn asked(&self) {
+        self.0.asked.cancelled().await;
     }
 
     /// The peer has shown who it is: it takes no place any more, and is not dropped for another.

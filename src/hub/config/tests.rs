@@ -58,6 +58,7 @@ fn limits_that_cannot_be_are_named() {
         ("[quota]\nbytes = \"all\"", "quota.bytes"),
         ("[quota]\nopen_jobs = \"-1\"", "quota.open_jobs"),
         ("trusted_proxies = [\"proxy\"]", "trusted_proxies"),
+        ("[metrics]\nlisten = \"here\"", "metrics.listen"),
     ] {
         let error = load(text, &[]).unwrap_err().to_string();
         assert!(error.contains(key), "{text}: {error}");

@@ -31,9 +31,7 @@ pub(super) struct Line {
 enum Flush {
     Done,
     Waiting {
-        /// Bytes accepted when this was looked at last.
-        written: u64,
-        /// When that was.
+        /// When the first of them was handed over.
         since: BootTime,
     },
 }
@@ -60,7 +58,6 @@ impl Line {
     ) -> Poll<Incoming> {
         let Self { socket, out, flush, .. } = self;
         let now = clock::boot_now();
-        let written = socket.written();
         let mut ws = Pin::new(&mut socket.ws);
         loop {
             match ws.as_mut().poll_ready(cx) {
@@ -74,7 +71,7 @@ impl Line {
                 return Poll::Ready(Some(Err(error)));
             }
             if let Flush::Done = flush {
-                *flush = Flush::Waiting { written, since: now };
+                *flush = Flush::Waiting { since: now };
             }
         }
         if let Flush::Waiting { .. } = flush {
@@ -93,27 +90,27 @@ impl Line {
     /// A ping came: tungstenite queued the pong to it itself.
     pub(super) fn note_waiting(&mut self, now: BootTime) {
         if let Flush::Done = self.flush {
-            self.flush = Flush::Waiting { written: self.socket.written(), since: now };
+            self.flush = Flush::Waiting { since: now };
         }
     }
 
     /// When to call `check_writes`.
-    pub(super) fn write_deadline(&self) -> Option<BootTime> {
-        match self.flush {
-            Flush::Done => None,
-            Flush::Waiting { since, .. } => Some(since.after(self.write_timeout)),
-        }
+    pub(super) fn write_deadline(&self, session: &HubSession) -> Option<BootTime> {
+        let Flush::Waiting { since } = self.flush else { return None };
+        // What the peer takes is known one round trip later.
+        let timeout = self.write_timeout.saturating_add(session.round_trip());
+        Some(since.max(self.socket.meter().last_written()).after(timeout))
+    }
+
+    /// Tells the session when bytes moved: a part of a frame is a sign of life, too.
+    pub(super) fn note_bytes(&self, session: &mut HubSession) {
+        session.handle_activity(self.socket.meter().last_read());
+        session.handle_written(self.socket.meter().last_written());
     }
 
     /// Ends the session where the peer took no byte for the write time-out.
-    pub(super) fn check_writes(&mut self, now: BootTime) -> Option<Closed> {
-        let Flush::Waiting { written, since } = self.flush else { return None };
-        if now.since(since) < self.write_timeout {
-            return None;
-        }
-        let moved = self.socket.written();
-        if moved > written {
-            self.flush = Flush::Waiting { written: moved, since: now };
+    pub(super) fn check_writes(&self, now: BootTime, session: &HubSession) -> Option<Closed> {
+        if self.write_deadline(session).is_none_or(|deadline| now < deadline) {
             return None;
         }
         Some(Closed {

@@ -78,16 +78,21 @@ impl Connection {
         if let Some(handshake) = self.handshake.take() {
             handshake.registered();
         }
-        self.orders.begin();
-        if let Some(entry) = &self.entry {
-            entry.mailbox.ring();
-        }
+        self.look_for_what_waits();
         if welcome == Welcome::Rotate
             && let Some(entry) = &self.entry
         {
             entry.ask_for_rotation();
         }
         Ok(())
+    }
+
+    /// Offers, cancels and messages from before.
+    fn look_for_what_waits(&mut self) {
+        self.orders.begin();
+        if let Some(entry) = &self.entry {
+            entry.mailbox.ring();
+        }
     }
 
     /// Two copies of the agent run: the one that is there stays.

@@ -4,6 +4,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::net::meter::Metered;
+use crate::obs::clock::boot_now;
 
 async fn pair(
     buffer: usize,
@@ -42,8 +43,7 @@ async fn frames_arrive_in_order_after_one_rest() {
 async fn a_peer_that_does_not_read_runs_into_the_deadline_and_reading_goes_on() {
     let (mut left, mut right) = pair(1024).await;
     let timeout = Duration::from_secs(10);
-    let at = |seconds| BootTime(Duration::from_secs(seconds));
-    assert_eq!(left.write_deadline(at(0), timeout), None, "nothing waits");
+    assert_eq!(left.write_deadline(boot_now(), timeout), None, "nothing waits");
     assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
     left.feed(Bytes::from(vec![1; 100_000])).unwrap();
     assert!(matches!(right.turn(Want::Send).await, Turn::Writable));
@@ -55,8 +55,9 @@ async fn a_peer_that_does_not_read_runs_into_the_deadline_and_reading_goes_on() 
     assert!(matches!(turn, Turn::Incoming(Incoming::Frame(_))), "{turn:?}");
     let blocked = tokio::time::timeout(Duration::ZERO, left.turn(Want::Send)).await;
     assert!(blocked.is_err(), "the write is blocked: {blocked:?}");
-    assert_eq!(left.write_deadline(at(1), timeout), Some(at(11)));
-    assert_eq!(left.write_deadline(at(5), timeout), Some(at(11)), "no byte moved since");
+    let (now, later) = (boot_now().after(Duration::from_secs(1)), boot_now().after(Duration::from_secs(5)));
+    assert_eq!(left.write_deadline(now, timeout), Some(now.after(timeout)));
+    assert_eq!(left.write_deadline(later, timeout), Some(now.after(timeout)), "no byte moved since");
 }
 
 #[tokio::test]

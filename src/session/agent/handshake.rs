@@ -7,7 +7,6 @@
 use bytes::Bytes;
 use ed25519_dalek::Signer;
 
-use crate::limit;
 use crate::session::clock::HubClock;
 use crate::session::event::{AgentEvent, LocalMark, Resolution};
 use crate::session::inbound::{Inbound, check_sequence};
@@ -73,7 +72,7 @@ impl AgentSession {
             binding: message.binding,
         });
         self.register(wall);
-        self.phase = Phase::Ack { deadline: now.after(limit::REGISTER_TIMEOUT) };
+        self.phase = Phase::Ack { since: now };
         Ok(())
     }
 
@@ -130,18 +129,19 @@ impl AgentSession {
         wall: WallTime,
         message: Message,
     ) -> Result<(), WireError> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Ack { deadline: now });
-        let (deadline, mut pending, listing) = match (phase, message) {
-            (Phase::Ack { deadline }, Message::RegisterAck(mut ack)) => {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ack { since: now });
+        let (since, mut pending, listing) = match (phase, message) {
+            (Phase::Ack { since }, Message::RegisterAck(mut ack)) => {
+                self.opening.round_trip = now.since(since);
                 self.check_condition(ack.hub_time)?;
                 let empty = Listing { entries: Vec::new(), more: false };
                 let listing = std::mem::replace(&mut ack.marks, empty);
                 let offset = ClockOffset::between(ack.hub_time, wall);
                 let (hub_time, marks) = (ack.hub_time, Vec::new());
-                (deadline, Box::new(PendingAck { ack: *ack, hub_time, offset, marks }), listing)
+                (since, Box::new(PendingAck { ack: *ack, hub_time, offset, marks }), listing)
             }
-            (Phase::AckMore { deadline, pending }, Message::RegisterAckMore(listing)) => {
-                (deadline, pending, listing)
+            (Phase::AckMore { since, pending }, Message::RegisterAckMore(listing)) => {
+                (since, pending, listing)
             }
             (phase, message) => {
                 self.phase = phase;
@@ -151,8 +151,9 @@ impl AgentSession {
         let complete = listing::collect(&mut pending.marks, listing, self.listed.len())?;
         self.check_marks(&pending.marks, complete)?;
         self.phase = match complete {
-            Complete::No => Phase::AckMore { deadline, pending },
+            Complete::No => Phase::AckMore { since, pending },
             Complete::Yes => {
+                self.uplink.rate.opened(self.opening.bytes, now.since(since));
                 self.port.tell(AgentEvent::Marks(pending.marks.clone()));
                 Phase::Marks { pending }
             }

@@ -20,6 +20,7 @@ impl AgentSession {
         frame: &Bytes,
     ) -> Result<(), WireError> {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
+        self.opening.note(frame.len());
         let opened = link.inbound.open(now, frame);
         let (id, message) = opened.map_err(|error| link.explain(error))?;
         match message {
@@ -46,7 +47,7 @@ impl AgentSession {
         let Phase::Live(live) = &mut self.phase else { return Err(unexpected(&message)) };
         match message {
             Message::Ack(mark) => {
-                if self.uplink.ack(&mark)? {
+                if self.uplink.ack(now, &mark)? {
                     let backlog = self.uplink.has_backlog();
                     live.no_ack_at = backlog.then(|| now.after(self.config.no_ack));
                     self.port.tell(AgentEvent::Acked(mark));

@@ -3,6 +3,7 @@
 use crate::id::MessageId;
 use crate::limit;
 use crate::session::event::AgentEvent;
+use crate::time::BootTime;
 use crate::wire::message::Message;
 use crate::wire::relay::{Relay, RelayReply};
 
@@ -13,7 +14,7 @@ impl AgentSession {
     pub fn room_for_relays(&self) -> usize {
         match self.phase {
             Phase::Live(_) => self.relays.room(),
-            Phase::Challenge { .. }
+            Phase::Challenge
             | Phase::Ack { .. }
             | Phase::AckMore { .. }
             | Phase::Marks { .. }
@@ -60,11 +61,11 @@ impl AgentSession {
     }
 
     /// Records, and what is relayed between them: an answer at once, a message after one batch where one is on its way.
-    pub(super) fn next_flow(&mut self) -> Option<Flow> {
+    pub(super) fn next_flow(&mut self, now: BootTime) -> Option<Flow> {
         if let Some(message) = self.relays.pop_reply().or_else(|| self.relays.pop_in_turn()) {
             return Some(Flow::Relay(message));
         }
-        if let Some(records) = self.uplink.pop() {
+        if let Some(records) = self.uplink.pop(now) {
             self.relays.had_records();
             return Some(Flow::Records(records));
         }

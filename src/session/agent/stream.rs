@@ -24,6 +24,15 @@ pub(super) enum Hold {
     RolledBack,
 }
 
+/// Bytes of records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bytes {
+    /// Before compression: what windows count.
+    pub(super) raw: usize,
+    /// As sent: what the line carries.
+    pub(super) sent: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
@@ -33,7 +42,7 @@ pub(super) struct Stream {
     pub(super) next: u64,
     pub(super) hold: Hold,
     gaps: BTreeMap<u64, Gap>,
-    in_flight: VecDeque<(u64, usize)>,
+    in_flight: VecDeque<(u64, Bytes)>,
 }
 
 impl Stream {
@@ -82,30 +91,32 @@ impl Stream {
         self.next = self.next.max(self.position);
         self.gaps.retain(|_, other| other.to > gap.to);
         self.hold = Hold::Free;
-        self.sent(gap.to, limit::GAP_WINDOW_BYTES);
+        let bytes = limit::GAP_WINDOW_BYTES;
+        self.sent(gap.to, Bytes { raw: bytes, sent: bytes });
         Some(gap)
     }
 
     /// Takes note that everything up to `last` was sent, which counts `bytes` until it is acked.
-    pub(super) fn sent(&mut self, last: u64, bytes: usize) {
+    pub(super) fn sent(&mut self, last: u64, bytes: Bytes) {
         self.sent = last.saturating_add(1);
         self.in_flight.push_back((last, bytes));
     }
 
     /// Bytes that are no longer in flight.
-    pub(super) fn ack(&mut self, mark: &StreamMark) -> Result<usize, WireError> {
+    pub(super) fn ack(&mut self, mark: &StreamMark) -> Result<Bytes, WireError> {
         if mark.acked < self.acked || mark.acked >= self.sent {
             let last = self.sent.saturating_sub(1);
             let detail = format!("ack {} of {}, acked {}, last sent {last}", mark.acked, self.id, self.acked);
             return Err(WireError::new(ErrorCode::AckOutOfRange, detail));
         }
         self.acked = mark.acked;
-        let mut freed = 0usize;
+        let mut freed = Bytes::default();
         while let Some((last, bytes)) = self.in_flight.front().copied() {
             if last > mark.acked {
                 break;
             }
-            freed = freed.saturating_add(bytes);
+            freed.raw = freed.raw.saturating_add(bytes.raw);
+            freed.sent = freed.sent.saturating_add(bytes.sent);
             self.in_flight.pop_front();
         }
         Ok(freed)

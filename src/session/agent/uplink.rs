@@ -4,6 +4,9 @@
 //! logs share the other; a lane that waits gets its turn after at most `limit::LANE_TURNS` of the more urgent ones. Within
 //! a lane the oldest stream comes first, but every `limit::OLD_STREAM_TURNS` + 1 reads one is for the current stream:
 //! new records flow beside a backlog. Marks are per stream, so the order between streams is nobody's promise.
+//!
+//! On a slow line less is in flight than the windows allow, in smaller batches (`session/rate.rs`), and batches are
+//! compressed where the hub takes that: not on a fast one, where it would cost more than it brings.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +14,13 @@ use crate::id::{Lane, StreamId};
 use crate::limit;
 use crate::outbox::Batch;
 use crate::session::event::ReadRequest;
-use crate::time::ClockOffset;
-use crate::wire::batch;
+use crate::session::rate::{Rate, Share};
+use crate::time::{BootTime, ClockOffset};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::{Codec, Gap, Limits, Message, Records, StreamMark};
+use crate::wire::{batch, zstd};
 
-use super::stream::{Hold, Stream};
+use super::stream::{Bytes, Hold, Stream};
 
 #[derive(Debug, Default)]
 pub(super) struct Uplink {
@@ -30,7 +34,25 @@ pub(super) struct Uplink {
     outstanding: Option<ReadRequest>,
     waiting: Option<(StreamId, Batch)>,
     offset: Option<ClockOffset>,
+    pub(super) rate: Rate,
+    compression: Compression,
 }
+
+/// Whether batches become smaller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Compression {
+    /// The hub does not take it.
+    #[default]
+    Off,
+    /// It does; `gain` times as many bytes as were sent went into the last batch.
+    On {
+        /// At least 1.
+        gain: usize,
+    },
+}
+
+/// The greatest gain that is reckoned with: the next batch may be another text.
+const GAIN_MAX: usize = 8;
 
 /// Bytes that may be unacked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,6 +76,7 @@ impl Uplink {
         self.bulk.size = limits.window_bytes as usize;
         self.batch_max = (limits.message_bytes as usize).saturating_sub(limit::ENVELOPE_BYTES_MAX);
         self.offset = Some(offset);
+        self.compression = if limits.zstd { Compression::On { gain: 1 } } else { Compression::Off };
         self.streams = streams.into_iter().map(|stream| (stream.id, stream)).collect();
     }
 
@@ -96,7 +119,13 @@ impl Uplink {
     /// The lane's next read, where its window has room.
     fn candidate(&self, lane: Lane) -> Option<ReadRequest> {
         let room = self.window(lane).room()?;
-        let bytes_max = room.min(limit::BATCH_BYTES).min(self.batch_max).max(1);
+        let line = self.rate.room(share(lane))?.min(self.rate.batch_bytes());
+        let gain = match self.compression {
+            Compression::Off => 1,
+            Compression::On { gain } => gain,
+        };
+        let line = line.saturating_mul(gain);
+        let bytes_max = room.min(line).min(limit::BATCH_BYTES).min(self.batch_max).max(1);
         let oldest = self.lane(lane).find(|stream| stream.is_readable())?;
         let old_turns = self.old_turns.get(lane.index()).copied().unwrap_or_default();
         let stream = match self.waiting_current(lane) {
@@ -169,32 +198,58 @@ impl Uplink {
     }
 
     /// The next message to sign and send.
-    pub(super) fn pop(&mut self) -> Option<Message> {
+    pub(super) fn pop(&mut self, now: BootTime) -> Option<Message> {
         if let Some((id, batch)) = self.waiting.take() {
-            let stream = self.streams.get_mut(&id)?;
-            let bytes = batch.batch.len();
-            stream.sent(batch.first.saturating_add(batch.count.into()).saturating_sub(1), bytes);
-            return Some(Message::Records(Records {
-                stream: id,
-                first: batch.first,
-                count: batch.count,
-                codec: Codec::None,
-                raw_len: u32::try_from(bytes).unwrap_or(u32::MAX),
-                batch: batch.batch,
-                clock_offset: self.offset,
-            }));
+            return self.records(now, id, batch).map(Message::Records);
         }
         Lane::ALL.into_iter().find_map(|lane| {
             self.window(lane).room()?;
             let gap = self.lane_mut(lane).find_map(Stream::take_gap)?;
             let window = self.window_mut(lane);
             window.used = window.used.saturating_add(limit::GAP_WINDOW_BYTES);
+            self.rate.sent(now, share(lane), limit::GAP_WINDOW_BYTES);
             Some(Message::Gap(gap))
         })
     }
 
+    fn records(&mut self, now: BootTime, id: StreamId, batch: Batch) -> Option<Records> {
+        let raw = batch.batch.len();
+        let (codec, bytes) = match self.compressed(&batch.batch) {
+            Some(smaller) => (Codec::Zstd, smaller),
+            None => (Codec::None, batch.batch),
+        };
+        let size = Bytes { raw, sent: bytes.len() };
+        let stream = self.streams.get_mut(&id)?;
+        stream.sent(batch.first.saturating_add(batch.count.into()).saturating_sub(1), size);
+        self.rate.sent(now, share(id.lane), size.sent);
+        if self.window(id.lane).room().is_none() {
+            self.rate.held_back();
+        }
+        Some(Records {
+            stream: id,
+            first: batch.first,
+            count: batch.count,
+            codec,
+            raw_len: u32::try_from(raw).unwrap_or(u32::MAX),
+            batch: bytes,
+            clock_offset: self.offset,
+        })
+    }
+
+    /// The batch as it goes over a slow line, where that is worth it.
+    fn compressed(&mut self, batch: &bytes::Bytes) -> Option<bytes::Bytes> {
+        let Compression::On { gain } = &mut self.compression else { return None };
+        let is_slow = self.rate.per_second().is_some_and(|rate| rate < limit::ZSTD_RATE_MAX);
+        if !is_slow || batch.len() < limit::ZSTD_BYTES_MIN {
+            return None;
+        }
+        let smaller = zstd::compress(batch);
+        *gain = smaller.as_ref().map_or(1, |smaller| (batch.len() / smaller.len().max(1)).clamp(1, GAIN_MAX));
+        smaller
+    }
+
     /// Whether the ack moved the stream on.
-    pub(super) fn ack(&mut self, mark: &StreamMark) -> Result<bool, WireError> {
+    pub(super) fn ack(&mut self, now: BootTime, mark: &StreamMark) -> Result<bool, WireError> {
         let stream = self.streams.get_mut(&mark.stream).ok_or_else(|| {
             WireError::new(ErrorCode::AckOutOfRange, format!("ack of {}, which is not listed", mark.stream))
         })?;
@@ -202,7 +257,10 @@ impl Uplink {
         let freed = stream.ack(mark)?;
         let moved = stream.acked > before;
         let window = self.window_mut(mark.stream.lane);
-        window.used = window.used.saturating_sub(freed);
+        window.used = window.used.saturating_sub(freed.raw);
+        if moved {
+            self.rate.acked(now, share(mark.stream.lane), freed.sent);
+        }
         Ok(moved)
     }
 
@@ -226,6 +284,13 @@ impl Uplink {
             Lane::Control => &mut self.control,
             Lane::Events | Lane::Logs => &mut self.bulk,
         }
+    }
+}
+
+const fn share(lane: Lane) -> Share {
+    match lane {
+        Lane::Control => Share::Control,
+        Lane::Events | Lane::Logs => Share::Bulk,
     }
 }
 

@@ -9,12 +9,23 @@ use crate::limit;
 use crate::session::event::HubEvent;
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::{Codec, Gap, Limits, Records, StreamMark};
+use crate::wire::zstd;
 
 #[derive(Debug)]
 pub(super) struct Intake {
     streams: BTreeMap<StreamId, Received>,
     control: Window,
     bulk: Window,
+    compression: Compression,
+    /// Bytes that compressed batches became more by.
+    expanded: usize,
+}
+
+/// Whether compressed batches are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    Off,
+    On,
 }
 
 #[derive(Debug)]
@@ -36,6 +47,8 @@ impl Intake {
             streams: BTreeMap::new(),
             control: Window { size: limits.control_window_bytes as usize, used: 0 },
             bulk: Window { size: limits.window_bytes as usize, used: 0 },
+            compression: if limits.zstd { Compression::On } else { Compression::Off },
+            expanded: 0,
         }
     }
 
@@ -48,15 +61,25 @@ impl Intake {
         self.control.used.saturating_add(self.bulk.used)
     }
 
-    /// The records to store; `None` where all are below the mark.
-    pub(super) fn records(&mut self, records: Records) -> Result<Option<HubEvent>, WireError> {
-        if records.codec != Codec::None {
+    pub(super) fn take_expanded(&mut self) -> usize {
+        std::mem::take(&mut self.expanded)
+    }
+
+    /// The records to store, as they were before they were compressed; `None` where all are below the mark.
+    pub(super) fn records(&mut self, mut records: Records) -> Result<Option<HubEvent>, WireError> {
+        if records.codec == Codec::Zstd && self.compression == Compression::Off {
             return Err(WireError::new(ErrorCode::Invalid, "a compressed batch, which was not offered"));
         }
         let (first, last) = (records.first, records.last());
-        let Some(received) = self.take(records.stream, first, last, records.batch.len())? else {
+        let raw_len = records.raw_len as usize;
+        let Some(received) = self.take(records.stream, first, last, raw_len)? else {
             return Ok(None);
         };
+        if records.codec == Codec::Zstd {
+            let batch = zstd::decompress(&records.batch, raw_len)?;
+            self.expanded = self.expanded.saturating_add(batch.len().saturating_sub(records.batch.len()));
+            (records.codec, records.batch) = (Codec::None, batch);
+        }
         let skip = received.saturating_add(1).saturating_sub(first);
         let skip = u32::try_from(skip).unwrap_or(u32::MAX);
         Ok(Some(HubEvent::Records { records, skip }))

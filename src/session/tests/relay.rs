@@ -50,7 +50,7 @@ fn a_message_arrives_as_it_was_and_its_answer_comes_back_in_both_directions() {
     world.agent.send_relay(up.clone());
     world.hub.send_relay(down.clone());
     world.settle();
-    assert_eq!(at_hub(&world), [up.clone()]);
+    assert_eq!(at_hub(&world), std::slice::from_ref(&up));
     assert!(world.agent_events.contains(&AgentEvent::Relay(down.clone())));
     world.hub.answer_relay(delivered(&up));
     world.agent.answer_relay(delivered(&down));
@@ -134,7 +134,8 @@ fn between_two_messages_one_batch_of_records_goes_first() {
     }
     assert_eq!(at_hub(&world).len(), limit::RELAY_IN_FLIGHT);
     let last = came.iter().rposition(|relay| !relay).unwrap();
-    let (relays, batches) = (came[..last].iter().filter(|relay| **relay).count(), world.batches as usize);
+    let (relays, batches) =
+        (came[..last].iter().filter(|relay| **relay).count(), usize::try_from(world.batches).unwrap());
     assert!(
         came[..last].windows(2).all(|pair| pair != [true, true]),
         "records wait for one at most: {came:?}"

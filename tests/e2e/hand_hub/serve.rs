@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::accept::accept;
-use super::{AWAY, DEADLINE, Lies, Manner, Order, Seen, WIDE, config_snapshot};
+use super::{AWAY, DEADLINE, Lies, Manner, Order, PING_EACH, Seen, WIDE, config_snapshot};
 
 pub(super) struct Serve {
     pub(super) seen: Arc<Mutex<Seen>>,
@@ -90,6 +90,7 @@ impl Serve {
             | Manner::Configures
             | Manner::NeverAcks
             | Manner::NeverReads
+            | Manner::OnlyPings
             | Manner::GoesAway => {}
         }
         if matches!(manner, Manner::Nonsense | Manner::Silent) {
@@ -147,6 +148,9 @@ impl Serve {
                 changes.wait_for(|now| *now != manner).await.unwrap();
                 return;
             }
+            if frames == 2 && manner == Manner::OnlyPings {
+                return self.only_ping(socket).await;
+            }
             if frames == 2
                 && let Some(frame) = leaving.take()
             {
@@ -169,6 +173,18 @@ impl Serve {
                 }
                 () = tokio::time::sleep(wait) => session.handle_timeout(boot_now()),
             }
+        }
+    }
+
+    /// Until the agent goes.
+    async fn only_ping(&self, mut socket: WebSocketStream<TcpStream>) {
+        let mut each = tokio::time::interval(PING_EACH);
+        loop {
+            each.tick().await;
+            if socket.send(Message::Ping(Bytes::new())).await.is_err() {
+                return;
+            }
+            self.see(|seen| seen.pings += 1);
         }
     }
 
