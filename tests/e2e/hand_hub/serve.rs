@@ -177,7 +177,7 @@ impl Serve {
     }
 
     /// Until the agent goes.
-    async fn only_ping(&self, mut socket: WebSocketStream<TcpStream>) {
+    async fn only_ping(&self, mut socket: WebSocketStream<Stream>) {
         let mut each = tokio::time::interval(PING_EACH);
         loop {
             each.tick().await;
