@@ -1,6 +1,7 @@
 //! Both machines against each other in virtual time, without sockets.
 
 mod bounds;
+mod channel;
 mod delivery;
 mod departure;
 mod driver;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outpost::id::{AgentId, HubId, JobId, StreamId};
+use outpost::net::meter::Metered;
+use outpost::net::stream::Stream;
 use outpost::obs::random;
 use outpost::time::{BootTime, ClockOffset};
 use outpost::wire::error::ErrorCode;
@@ -15,9 +17,11 @@ use outpost::wire::job::{JobAck, JobOffer, JobRecord};
 use outpost::wire::key::{AgentKey, KeyFile};
 use outpost::wire::message::{ConfigRefusal, ConfigSnapshot, Gap};
 use outpost::wire::relay::{Relay, RelayReply};
+use rustls::ServerConfig;
 use serve::Serve;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -126,21 +130,42 @@ pub(crate) enum Order {
     End,
 }
 
+/// The handshake, where there is one; `None` where it fails.
+async fn secured(stream: TcpStream, tls: Option<&TlsAcceptor>) -> Option<Stream> {
+    let stream = Metered::new(stream);
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    let stream = tls.accept(stream).await.ok()?;
+    Some(Stream::Tls(Box::new(TlsStream::Server(stream))))
+}
+
 impl HandHub {
     pub(crate) async fn start(manner: Manner) -> Self {
-        let key = KeyFile {
+        Self::start_for(Self::a_key(), manner).await
+    }
+
+    pub(crate) fn a_key() -> KeyFile {
+        KeyFile {
             hub_id: HubId::from_bytes(random::bytes()),
             agent_id: AgentId::from_bytes(random::bytes()),
             key_id: "k1".parse().unwrap(),
             key: AgentKey::new(random::bytes()),
-        };
-        Self::start_for(key, manner).await
+        }
     }
 
     /// The hub of this key.
     pub(crate) async fn start_for(key: KeyFile, manner: Manner) -> Self {
+        Self::listen(key, manner, None).await
+    }
+
+    /// The same behind TLS, which it ends itself.
+    pub(crate) async fn start_tls(key: KeyFile, tls: ServerConfig) -> Self {
+        Self::listen(key, Manner::Proper, Some(TlsAcceptor::from(Arc::new(tls)))).await
+    }
+
+    async fn listen(key: KeyFile, manner: Manner, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let hub = Self {
             url,
             key,
@@ -163,6 +188,7 @@ impl HandHub {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let now = *manner.borrow();
+                let Some(stream) = secured(stream, tls.as_ref()).await else { continue };
                 serve.one(stream, now, &mut manner).await;
             }
         });

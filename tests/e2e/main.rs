@@ -18,6 +18,8 @@ mod agent_jobs;
 mod agent_link;
 #[cfg(feature = "agent")]
 mod agent_socket;
+#[cfg(feature = "agent")]
+mod agent_tls;
 #[cfg(feature = "hub")]
 mod bad_input;
 #[cfg(feature = "hub")]

@@ -135,6 +135,8 @@ fn flags_win_over_environment_over_file() {
 fn keys_that_nobody_knows_are_refused_by_name() {
     for (text, key) in [
         ("[jobs]\noperator_key = \"x\"\n", "operator_key"),
+        ("[hub]\nca = \"x\"\n", "ca"),
+        ("[metric]\nlisten = \"x\"\n", "metric"),
         ("[outbox.logs]\ntime_to_live = \"1d\"\n", "time_to_live"),
         ("[reconnect]\nminimum = \"1s\"\n", "minimum"),
     ] {
@@ -142,6 +144,26 @@ fn keys_that_nobody_knows_are_refused_by_name() {
         assert!(error.contains(&format!("`{key}`")), "{key}: {error}");
         assert!(error.contains(" line "), "{error}");
     }
+}
+
+#[test]
+fn the_files_of_tls_come_from_file_environment_and_flags_and_a_certificate_needs_its_key() {
+    let (_folder, path) =
+        file("data = \"/srv/o\"\n[hub]\nca_file = \"/a\"\nclient_cert = \"/c\"\nclient_key = \"/k\"\n");
+    let tls = Config::check_file(&path).unwrap().tls;
+    assert_eq!(tls.ca_file, Some(PathBuf::from("/a")));
+    assert_eq!(tls.ca_default, Some(PathBuf::from("/srv/o/hub-ca.pem")));
+    let client = tls.client.unwrap();
+    assert_eq!((client.cert, client.key), (PathBuf::from("/c"), PathBuf::from("/k")));
+    let environment = |name: &str| (name == "OUTPOST_HUB_CLIENT_KEY").then(|| "/other".to_owned());
+    let flags = Flags { ca: Some(PathBuf::from("/flag")), no_link: true, ..Flags::default() };
+    let tls = Config::load(Some(&path), environment, &flags).unwrap().tls;
+    assert_eq!(
+        (tls.ca_file, tls.client.unwrap().key),
+        (Some(PathBuf::from("/flag")), PathBuf::from("/other"))
+    );
+    assert!(error("[hub]\nclient_cert = \"/c\"\n").contains("hub.client_key: is missing"));
+    assert!(error("[hub]\nclient_key = \"/k\"\n").contains("hub.client_cert: is missing"));
 }
 
 #[test]

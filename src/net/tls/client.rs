@@ -139,3 +139,6 @@ fn config(verifier: Arc<Verifier>, shown: Arc<Shown>) -> Result<ClientConfig, ru
     config.resumption = Resumption::disabled();
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! The upgrade as a hub answers it.
 
 use outpost::wire::key::decode32;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 /// The WebSocket and the agent's nonce; `None` where the peer went away over it.
-pub(crate) async fn accept(stream: TcpStream) -> Option<(WebSocketStream<TcpStream>, [u8; 32])> {
+pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+) -> Option<(WebSocketStream<S>, [u8; 32])> {
     let mut nonce = None;
     #[allow(clippy::result_large_err, reason = "tungstenite's callback has this shape")]
     let callback = |request: &Request, mut response: Response| {

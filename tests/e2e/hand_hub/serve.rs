@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use outpost::id::{AgentId, HubId, MessageId, SessionId};
+use outpost::net::stream::Stream;
 use outpost::obs::clock::{boot_now, wall_now};
 use outpost::obs::random;
 use outpost::session::{HubConfig, HubEvent, HubSession, Transmit};
@@ -18,10 +19,10 @@ use outpost::wire::key::{Direction, MacRoot, SessionContext};
 use outpost::wire::message::{
     ChannelBinding, GoAway, Limits, Message as WireMessage, SignatureMode, StreamMark,
 };
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::accept::accept;
 use super::{AWAY, DEADLINE, Lies, Manner, Order, PING_EACH, Seen, WIDE, config_snapshot};
@@ -42,7 +43,8 @@ impl Serve {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    fn config(&self, hub_id: HubId, agent_nonce: [u8; 32]) -> HubConfig {
+    fn config(&self, hub_id: HubId, agent_nonce: [u8; 32], exporter: Option<[u8; 32]>) -> HubConfig {
+        let announced = exporter.map_or(ChannelBinding::None, |_| ChannelBinding::TlsExporter);
         HubConfig {
             hub_id,
             agent_id: self.agent_id,
@@ -52,8 +54,8 @@ impl Serve {
             agent_nonce,
             hub_nonce: random::bytes(),
             session_id: SessionId::from_bytes(random::bytes()),
-            binding: ChannelBinding::None,
-            channel_binding: [0; 32],
+            binding: announced,
+            channel_binding: exporter.unwrap_or_default(),
             limits: Limits {
                 message_bytes: 2 << 20,
                 window_bytes: 1 << 20,
@@ -68,12 +70,13 @@ impl Serve {
         }
     }
 
-    pub(super) async fn one(&self, stream: TcpStream, manner: Manner, changes: &mut watch::Receiver<Manner>) {
+    pub(super) async fn one(&self, stream: Stream, manner: Manner, changes: &mut watch::Receiver<Manner>) {
         self.see(|seen| seen.began.push(boot_now()));
         if manner == Manner::ClosesAtOnce {
             drop(stream);
             return self.see(|seen| seen.sessions += 1);
         }
+        let exporter = stream.binding();
         let Some((mut socket, nonce)) = accept(stream).await else { return };
         self.see(|seen| seen.sessions += 1);
         match manner {
@@ -98,18 +101,18 @@ impl Serve {
             }
             return;
         }
-        self.session(socket, nonce, manner, changes).await;
+        self.session(socket, (nonce, exporter), manner, changes).await;
     }
 
     async fn session(
         &self,
-        mut socket: WebSocketStream<TcpStream>,
-        nonce: [u8; 32],
+        mut socket: WebSocketStream<Stream>,
+        (nonce, exporter): ([u8; 32], Option<[u8; 32]>),
         manner: Manner,
         changes: &mut watch::Receiver<Manner>,
     ) {
         let hub_id = if manner == Manner::AnotherHub { HubId::from_bytes([0xee; 16]) } else { self.hub_id };
-        let mut config = self.config(hub_id, nonce);
+        let mut config = self.config(hub_id, nonce, exporter);
         if manner == Manner::NeverReads {
             config.limits.window_bytes = WIDE;
         }
@@ -123,7 +126,9 @@ impl Serve {
         orders.mark_unchanged();
         loop {
             while let Some(event) = session.poll_event() {
+                let farewell = farewell(&event);
                 if self.event(&mut session, event, manner) {
+                    let _gone = socket.close(farewell).await;
                     return;
                 }
             }
@@ -172,7 +177,7 @@ impl Serve {
     }
 
     /// Until the agent goes.
-    async fn only_ping(&self, mut socket: WebSocketStream<TcpStream>) {
+    async fn only_ping(&self, mut socket: WebSocketStream<Stream>) {
         let mut each = tokio::time::interval(PING_EACH);
         loop {
             each.tick().await;
@@ -259,6 +264,13 @@ impl Serve {
         }
         false
     }
+}
+
+/// How a hub that was sent something it does not understand closes.
+fn farewell(event: &HubEvent) -> Option<CloseFrame> {
+    let HubEvent::Closed(closed) = event else { return None };
+    let reason = closed.error.map_or("", ErrorCode::name);
+    Some(CloseFrame { code: closed.code.into(), reason: reason.into() })
 }
 
 fn say(session: &mut HubSession, orders: &[Order]) {

@@ -82,21 +82,19 @@ impl Verifier {
         if !is_of_dates(&error) {
             return refused(self.distrust(error));
         }
+        // What else may be wrong with it is looked for in any case: set right, a clock would only bring that to light.
+        let second = dates(chain).and_then(|dates| self.times.second_look(&dates));
+        let second = second.map(|at| verify(&verifier, chain, at));
         let misfit = Misfit { valid, present };
-        let unfit = match &self.roots {
-            Roots::System(_) => return refused(Distrust::Clock(misfit)),
-            Roots::File(..) | Roots::Hash(_) => Distrust::Dates { misfit, floor: self.times.floor },
-        };
-        let Some(at) = dates(chain).and_then(|dates| self.times.second_look(&dates)) else {
-            return refused(unfit);
-        };
-        match verify(&verifier, chain, at) {
-            Ok(()) => {
-                let trust = Trust::Provisional { valid, present };
-                Found::Believed { trust, authority }
+        match (second, &self.roots) {
+            (Some(Err(error)), _) if !is_of_dates(&error) => refused(self.distrust(error)),
+            (_, Roots::System(_)) => refused(Distrust::Clock(misfit)),
+            (Some(Ok(())), Roots::File(..) | Roots::Hash(_)) => {
+                Found::Believed { trust: Trust::Provisional { valid, present }, authority }
             }
-            Err(error) if is_of_dates(&error) => refused(unfit),
-            Err(error) => refused(self.distrust(error)),
+            (Some(Err(_)) | None, Roots::File(..) | Roots::Hash(_)) => {
+                refused(Distrust::Dates { misfit, floor: self.times.floor })
+            }
         }
     }
 
