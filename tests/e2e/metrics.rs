@@ -140,6 +140,66 @@ async fn run_a_job(world: &World) {
     assert_eq!(job["status"], "succeeded", "{job}");
 }
 
+/// Of the scripted run.
+async fn hub_counted_what_was_done(site: &Site) {
+    let (_, listed) = site.world.get("/v1/agents/edge-1/records").await;
+    let stored = listed["records"].as_array().unwrap().len() as f64;
+    assert!(stored > 10.0, "the job told of itself: {listed}");
+    let hub = Samples::of(site.hub_metrics()).await;
+    hub.all(&[
+        ("outpost_hub_ready", &[("", 1.0)]),
+        ("outpost_hub_sessions", &[("", 1.0)]),
+        ("outpost_hub_agents", &[("{state=\"active\"}", 1.0), ("{state=\"revoked\"}", 0.0)]),
+        ("outpost_hub_upgrades_total", &[("", 3.0)]),
+        ("outpost_hub_requests_refused_total", &[("{reason=\"unauthorized\"}", 1.0)]),
+        ("outpost_hub_registrations_total", &[("", 3.0)]),
+        ("outpost_hub_auth_failed_total", &[("{reason=\"unauthorized\"}", 1.0)]),
+        ("outpost_hub_credentials_total", &[("{kind=\"bearer\"}", 3.0)]),
+        ("outpost_hub_sessions_ended_total", &[("{reason=\"closed\"}", 1.0), ("{reason=\"replaced\"}", 1.0)]),
+        ("outpost_hub_records_received_total", &[("", stored)]),
+        ("outpost_hub_unknown_messages_total", &[("", 0.0)]),
+        ("outpost_hub_handshakes", &[("", 0.0)]),
+        ("outpost_hub_job_orphans", &[("", 0.0)]),
+        ("outpost_hub_records_lost_total", &[]),
+    ]);
+    assert_eq!(hub.get("outpost_hub_jobs{status=\"succeeded\"}"), Some(1.0));
+    assert_eq!(hub.get("outpost_hub_jobs{status=\"running\"}"), Some(0.0));
+    let (_, shown) = site.world.get("/v1/agents/edge-1").await;
+    hub.expect("outpost_hub_stored_bytes", &[("", shown["stored_bytes"].as_f64().unwrap())]);
+}
+
+/// Of the scripted run.
+fn agent_counted_what_was_done(own: &Samples) {
+    own.all(&[
+        ("outpost_agent_ready", &[("", 1.0)]),
+        ("outpost_agent_dials_total", &[("", 3.0)]),
+        ("outpost_agent_upgrades_total", &[("", 3.0)]),
+        ("outpost_agent_upgrades_failed_total", &[]),
+        ("outpost_agent_registrations_total", &[("", 3.0)]),
+        ("outpost_agent_registrations_failed_total", &[]),
+        ("outpost_agent_reconnects_total", &[("", 2.0)]),
+        ("outpost_agent_sessions_ended_total", &[("{reason=\"idle\"}", 1.0), ("{reason=\"link\"}", 1.0)]),
+        ("outpost_agent_jobs", &[("{state=\"accepted\"}", 0.0), ("{state=\"running\"}", 0.0)]),
+        ("outpost_agent_jobs_finished_total", &[("{status=\"succeeded\"}", 1.0)]),
+        ("outpost_agent_records_lost_total", &[]),
+        ("outpost_agent_outbox_degraded", &[("", 0.0)]),
+        ("outpost_agent_outbox_gaps", &[("", 0.0)]),
+    ]);
+    for (state, figure) in [
+        ("connected", 1.0),
+        ("reconnecting", 0.0),
+        ("disconnected", 0.0),
+        ("no_identity", 0.0),
+        ("revoked", 0.0),
+    ] {
+        assert_eq!(own.get(&format!("outpost_agent_link{{state=\"{state}\"}}")), Some(figure), "{state}");
+    }
+    for lane in Lane::ALL.map(Lane::name) {
+        assert_eq!(own.get(&format!("outpost_agent_outbox_records{{lane=\"{lane}\"}}")), Some(0.0));
+    }
+    assert!(own.get("outpost_agent_acks_total").unwrap() >= 3.0, "each lane's, at least once");
+}
+
 #[tokio::test]
 async fn after_a_scripted_run_every_figure_is_what_was_done() {
     let site = Site::new().await;
@@ -170,60 +230,9 @@ async fn after_a_scripted_run_every_figure_is_what_was_done() {
     };
     within(replaced).await;
 
-    let (_, listed) = site.world.get("/v1/agents/edge-1/records").await;
-    let stored = listed["records"].as_array().unwrap().len() as f64;
-    assert!(stored > 10.0, "the job told of itself: {listed}");
-    let hub = Samples::of(site.hub_metrics()).await;
-    hub.all(&[
-        ("outpost_hub_ready", &[("", 1.0)]),
-        ("outpost_hub_sessions", &[("", 1.0)]),
-        ("outpost_hub_agents", &[("{state=\"active\"}", 1.0), ("{state=\"revoked\"}", 0.0)]),
-        ("outpost_hub_upgrades_total", &[("", 3.0)]),
-        ("outpost_hub_requests_refused_total", &[("{reason=\"unauthorized\"}", 1.0)]),
-        ("outpost_hub_registrations_total", &[("", 3.0)]),
-        ("outpost_hub_auth_failed_total", &[("{reason=\"unauthorized\"}", 1.0)]),
-        ("outpost_hub_credentials_total", &[("{kind=\"bearer\"}", 3.0)]),
-        ("outpost_hub_sessions_ended_total", &[("{reason=\"closed\"}", 1.0), ("{reason=\"replaced\"}", 1.0)]),
-        ("outpost_hub_records_received_total", &[("", stored)]),
-        ("outpost_hub_unknown_messages_total", &[("", 0.0)]),
-        ("outpost_hub_handshakes", &[("", 0.0)]),
-        ("outpost_hub_job_orphans", &[("", 0.0)]),
-        ("outpost_hub_records_lost_total", &[]),
-    ]);
-    assert_eq!(hub.get("outpost_hub_jobs{status=\"succeeded\"}"), Some(1.0));
-    assert_eq!(hub.get("outpost_hub_jobs{status=\"running\"}"), Some(0.0));
-    let (_, shown) = site.world.get("/v1/agents/edge-1").await;
-    hub.expect("outpost_hub_stored_bytes", &[("", shown["stored_bytes"].as_f64().unwrap())]);
-
+    hub_counted_what_was_done(&site).await;
     let own = Samples::of(agent.metrics_addr().unwrap()).await;
-    own.all(&[
-        ("outpost_agent_ready", &[("", 1.0)]),
-        ("outpost_agent_dials_total", &[("", 3.0)]),
-        ("outpost_agent_upgrades_total", &[("", 3.0)]),
-        ("outpost_agent_upgrades_failed_total", &[]),
-        ("outpost_agent_registrations_total", &[("", 3.0)]),
-        ("outpost_agent_registrations_failed_total", &[]),
-        ("outpost_agent_reconnects_total", &[("", 2.0)]),
-        ("outpost_agent_sessions_ended_total", &[("{reason=\"idle\"}", 1.0), ("{reason=\"link\"}", 1.0)]),
-        ("outpost_agent_jobs", &[("{state=\"accepted\"}", 0.0), ("{state=\"running\"}", 0.0)]),
-        ("outpost_agent_jobs_finished_total", &[("{status=\"succeeded\"}", 1.0)]),
-        ("outpost_agent_records_lost_total", &[]),
-        ("outpost_agent_outbox_degraded", &[("", 0.0)]),
-        ("outpost_agent_outbox_gaps", &[("", 0.0)]),
-    ]);
-    for (state, figure) in [
-        ("connected", 1.0),
-        ("reconnecting", 0.0),
-        ("disconnected", 0.0),
-        ("no_identity", 0.0),
-        ("revoked", 0.0),
-    ] {
-        assert_eq!(own.get(&format!("outpost_agent_link{{state=\"{state}\"}}")), Some(figure), "{state}");
-    }
-    for lane in Lane::ALL.map(Lane::name) {
-        assert_eq!(own.get(&format!("outpost_agent_outbox_records{{lane=\"{lane}\"}}")), Some(0.0));
-    }
-    assert!(own.get("outpost_agent_acks_total").unwrap() >= 3.0, "each lane's, at least once");
+    agent_counted_what_was_done(&own);
     // What the front passed on: the hub's API had connections of its own.
     let (sent, received) = ("outpost_agent_sent_bytes_total", "outpost_hub_received_bytes_total");
     let hub = Samples::of(site.hub_metrics()).await;

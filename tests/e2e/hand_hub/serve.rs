@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use outpost::id::{AgentId, HubId, MessageId, SessionId};
+use outpost::id::{AgentId, HubId, MessageId, SessionId, StreamId};
 use outpost::net::stream::Stream;
 use outpost::obs::clock::{boot_now, wall_now};
 use outpost::obs::random;
@@ -188,6 +188,16 @@ impl Serve {
         }
     }
 
+    /// What is here of a stream.
+    fn mark(&self, stream: StreamId) -> StreamMark {
+        let seen = self.seen.lock().unwrap();
+        let taken = seen.payloads.get(&stream);
+        let acked = taken.map_or(0, |taken| taken.len() as u64);
+        let last = taken.and_then(|taken| taken.last());
+        let acked_crc = last.map_or(0, |last| batch::record_crc(acked, last));
+        StreamMark { stream, acked, acked_crc }
+    }
+
     /// Whether the session is over.
     fn event(&self, session: &mut HubSession, event: HubEvent, manner: Manner) -> bool {
         match event {
@@ -195,20 +205,7 @@ impl Serve {
                 self.see(|seen| seen.configs_known.push(register.last_known_config_version));
                 let config = (manner == Manner::Configures).then(config_snapshot);
                 let config = self.lies.borrow().config.clone().or(config);
-                let marks = register
-                    .streams
-                    .entries
-                    .iter()
-                    .map(|state| {
-                        let seen = self.seen.lock().unwrap();
-                        let taken = seen.payloads.get(&state.stream);
-                        let acked = taken.map_or(0, |taken| taken.len() as u64);
-                        let acked_crc = taken
-                            .and_then(|taken| taken.last())
-                            .map_or(0, |last| batch::record_crc(acked, last));
-                        StreamMark { stream: state.stream, acked, acked_crc }
-                    })
-                    .collect();
+                let marks = register.streams.entries.iter().map(|state| self.mark(state.stream)).collect();
                 session.accept(boot_now(), marks, config);
                 let lasting: Vec<_> = self
                     .orders
