@@ -23,7 +23,10 @@ impl Pair {
                 HubEvent::KeyAgreed { .. } => self.hub.key_stored(),
                 HubEvent::Relay(relay) => self.hub.answer_relay(delivered(&relay)),
                 HubEvent::Closed(_) => self.hub_seen.closed = true,
-                HubEvent::Heartbeat(_) | HubEvent::JobAck(_) | HubEvent::RelayReply(_) | HubEvent::Unknown(_) => {}
+                HubEvent::Heartbeat(_)
+                | HubEvent::JobAck(_)
+                | HubEvent::RelayReply(_)
+                | HubEvent::Unknown(_) => {}
             }
         }
     }
