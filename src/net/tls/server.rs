@@ -1,8 +1,8 @@
 //! TLS at the hub: its certificate and key from PEM files, which may be replaced while it runs.
 //!
-//! * The files are taken together or not at all: what is in use always fits together ([`material`]).
+//! * The files are taken together or not at all: what is in use always fits together (`material`).
 //! * [`ServerTls::look`] sees a replacement; connections made from then on use it, the others keep theirs. A replacement
-//!   that cannot be used changes nothing, and is told of once ([`watch`]).
+//!   that cannot be used changes nothing, and is told of once (`watch`).
 //! * No session is resumed and nothing is accepted early: a ticket would outlive the certificate it was made under, and
 //!   early data can be replayed.
 
