@@ -39,7 +39,7 @@ use crate::net::meter::Meter;
 use crate::net::monitor::BindError;
 use crate::net::tls::client::{ClientTls, SettingsError};
 use crate::net::tls::trust::TimeFloor;
-use crate::obs::{folder, random};
+use crate::obs::{folder, random, secret_file};
 use crate::outbox::{OpenError, Options, Outbox, StoreError};
 use crate::wire::operator::OperatorKeys;
 
@@ -128,6 +128,9 @@ impl Agent {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         folder::warn_of(&config.data);
         identity::warn_of(&config.identity_files());
+        if let Some(client) = &config.tls.client {
+            secret_file::warn_of(&client.key);
+        }
         let floor = TimeFloor::default();
         let tls = ClientTls::with_time(&config.tls, config.wall_clock, floor.clone())?;
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.

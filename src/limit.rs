@@ -268,6 +268,8 @@ pub const SOCKET_WRITE_BUFFER: usize = 32 * 1024;
 /// What the system takes of a connection beyond what it has sent, in bytes (TCP_NOTSENT_LOWAT): what is urgent waits for
 /// no more than this and the write buffer. Less than 1 ms of 1 Gbit/s, half a second of 1 Mbit/s.
 pub const SOCKET_UNSENT: u32 = 64 * 1024;
+/// The round trip that a peer is given the benefit of, at most: what it takes to its first frame is its own choice.
+pub const ROUND_TRIP_MAX: Duration = Duration::from_secs(20);
 /// The greatest number of a record that the hub's database can hold.
 pub const RECORD_NUMBER_MAX: u64 = i64::MAX.cast_unsigned();
 /// Records one page of the records API holds at most.

@@ -81,6 +81,11 @@ pub enum EnrollError {
     /// The invite names an authority, and there is none without TLS.
     #[error("the invite is for a hub with TLS; begin the hub's URL with https://")]
     NeedsTls,
+    /// An authority or a certificate was named by flag, and neither means anything without TLS.
+    #[error(
+        "--ca, --client-cert and --client-key are for a hub with TLS; begin the hub's URL with https://, or leave them out"
+    )]
+    FlagsNeedTls,
     /// A file with an authority that is not the invite's.
     #[error(
         "{} is not the authority that the invite names (SHA-256 {}); leave --ca out, or ask for another invite", path.display(), hex::encode(expected)
@@ -147,6 +152,9 @@ pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
     let route = hub.endpoint.route;
     if invite.ca.is_some() && route.security == Security::Plain {
         return Err(EnrollError::NeedsTls);
+    }
+    if (request.ca_file.is_some() || request.client.is_some()) && route.security == Security::Plain {
+        return Err(EnrollError::FlagsNeedTls);
     }
     let known = Authority::of(request)?;
     request.proxies.check(&route, hub.allow_insecure)?;

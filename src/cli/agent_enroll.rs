@@ -104,6 +104,7 @@ fn exit(error: &EnrollError) -> Exit {
     match error {
         EnrollError::Address(_)
         | EnrollError::NeedsTls
+        | EnrollError::FlagsNeedTls
         | EnrollError::OtherAuthority { .. }
         | EnrollError::Proxy(_)
         | EnrollError::Tls(_) => Exit::Config,

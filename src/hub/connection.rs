@@ -357,8 +357,9 @@ impl Connection {
         if closed.error == Some(ErrorCode::WriteTimeout) {
             return;
         }
-        let Self { line, session, .. } = &mut self;
-        if tokio::time::timeout(limit::CLOSE_TIMEOUT, line.say_goodbye(session, &closed)).await.is_err() {
+        let Self { line, session, shared, .. } = &mut self;
+        let goodbye = line.say_goodbye(&shared.counters, session, &closed);
+        if tokio::time::timeout(limit::CLOSE_TIMEOUT, goodbye).await.is_err() {
             tracing::debug!(session = %self.session_id, "the peer did not hear the end");
         }
     }

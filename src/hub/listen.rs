@@ -106,12 +106,13 @@ fn failure_of(error: &std::io::Error) -> Failure {
 
 /// Small messages go at once, and a peer that vanished without a word is found out.
 fn set_options(stream: &TcpStream) -> std::io::Result<()> {
-    options::set(stream)?;
+    // One that the system does not know is no reason to leave out the others.
+    let pace = options::set(stream);
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, limit::TCP_IDLE)?;
     sockopt::set_tcp_keepintvl(stream, limit::TCP_PROBE_INTERVAL)?;
     sockopt::set_tcp_keepcnt(stream, limit::TCP_PROBES)?;
-    Ok(())
+    pace
 }
 
 /// A connection that has said nothing yet.

@@ -19,7 +19,12 @@ use super::store::{AgentState, Totals};
 
 impl Watched for Arc<Shared> {
     async fn page(&self) -> Page {
-        let totals = match tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.store.totals()).await {
+        // Side by side: a disk that hangs makes a page wait for that time once.
+        let (totals, ready) = tokio::join!(
+            tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.store.totals()),
+            tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.readiness()),
+        );
+        let totals = match totals {
             Ok(Ok(totals)) => Some(totals),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the metrics come without the database's figures");
@@ -34,7 +39,7 @@ impl Watched for Arc<Shared> {
         page.gauge("outpost_hub_build_info", "Always 1; the labels say which build runs.")
             .with(&[("version", env!("CARGO_PKG_VERSION")), ("commit", env!("OUTPOST_COMMIT"))], 1_u64);
         page.gauge("outpost_hub_ready", "Whether the database commits, as /readyz says it.")
-            .is(matches!(self.readiness().await, Readiness::Ready(_)));
+            .is(matches!(ready, Ok(Readiness::Ready(_))));
         fleet(&mut page, &self.registry, totals.as_ref());
         let expiry =
             page.gauge("outpost_hub_tls_expiry_timestamp_seconds", "When the hub's certificate expires.");

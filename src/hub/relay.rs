@@ -74,11 +74,23 @@ impl Relays {
         let Some(to) = &relay.to else {
             return Err((ErrorCode::Invalid, "it says not whom it is for".to_owned()));
         };
-        if !self.config.allows(&sender.name, to) {
-            return Err((ErrorCode::RelayDenied, format!("from {} to {to}", sender.name)));
-        }
-        self.admit_size(relay.payload.len())?;
+        self.admit_pair(Some(&sender.name), to, relay.payload.len())?;
         Ok(to)
+    }
+
+    /// Whether so many bytes of this sender, `None` being the hub's own program, may go to this agent.
+    pub(super) fn admit_pair(
+        &self,
+        sender: Option<&AgentName>,
+        to: &AgentName,
+        bytes: usize,
+    ) -> Result<(), Refused> {
+        if let Some(sender) = sender
+            && !self.config.allows(sender, to)
+        {
+            return Err((ErrorCode::RelayDenied, format!("from {sender} to {to}")));
+        }
+        self.admit_size(bytes)
     }
 
     fn admit_size(&self, bytes: usize) -> Result<(), Refused> {

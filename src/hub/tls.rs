@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::limit;
 use crate::net::tls::certificate::{Certificate, Kind};
 use crate::net::tls::server::{Look, Remaining, ServerTls};
-use crate::obs::clock;
+use crate::obs::{clock, secret_file};
 
 use super::Shared;
 
@@ -26,6 +26,7 @@ pub(super) fn announce(tls: &ServerTls) -> Remaining {
     if certificate.kind == Kind::Authority {
         tracing::warn!(%file, "the hub's certificate is an authority's (CA:TRUE); agents do not accept it as a server's");
     }
+    secret_file::warn_of(&tls.files().key);
     let now = clock::wall_now();
     if certificate.not_before > now {
         let valid_from = certificate.not_before;

@@ -139,7 +139,9 @@ impl Dialer {
         let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         let connected = race::first(&addresses, |address| async move {
             let stream = TcpStream::connect(address).await?;
-            options::set(&stream)?;
+            if let Err(error) = options::set(&stream) {
+                tracing::debug!(%error, "an option of the socket was refused");
+            }
             Ok(stream)
         });
         let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };

@@ -167,7 +167,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     ) -> Poll<std::io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
         if let Poll::Ready(Ok(count)) = &result {
-            self.meter.0.written.count(*count);
+            self.meter.count_written(*count);
         }
         result
     }
@@ -198,7 +198,12 @@ mod tests {
         let (mut near, mut far) = (Metered::within(near, total.clone()), Metered::within(far, total.clone()));
         near.write_all(b"seven b").await.unwrap();
         far.read_exact(&mut [0; 7]).await.unwrap();
-        far.write_all(b"two").await.unwrap();
+        // In pieces, as TLS writes.
+        let pieces = [IoSlice::new(b"tw"), IoSlice::new(b"o")];
+        let mut written = far.write_vectored(&pieces).await.unwrap();
+        while written < 3 {
+            written += far.write_vectored(&[IoSlice::new(&b"two"[written..])]).await.unwrap();
+        }
         let of = |meter: &Meter| (meter.read(), meter.written());
         assert_eq!((of(&near.meter()), of(&far.meter()), of(&total)), ((0, 7), (7, 3), (7, 10)));
     }

@@ -117,7 +117,7 @@ impl HubSession {
         }
         self.port.heard(now);
         if self.round_trip.is_zero() {
-            self.round_trip = now.since(self.began);
+            self.round_trip = now.since(self.began).min(limit::ROUND_TRIP_MAX);
         }
         let done = self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(id, message));
         self.end_on_error(done);

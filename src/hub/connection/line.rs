@@ -121,9 +121,15 @@ impl Line {
     }
 
     /// Sends the session's last word and the close frame, then waits for the peer's.
-    pub(super) async fn say_goodbye(&mut self, session: &mut HubSession, closed: &Closed) {
+    pub(super) async fn say_goodbye(
+        &mut self,
+        counters: &Counters,
+        session: &mut HubSession,
+        closed: &Closed,
+    ) {
         let now = clock::boot_now();
         while let Some(transmit) = session.poll_transmit(now, &mut self.out) {
+            counters.frames_out.add(1);
             let message = message_of(transmit, &mut self.out);
             if self.socket.ws.feed(message).await.is_err() {
                 return;

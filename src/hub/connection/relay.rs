@@ -32,8 +32,9 @@ enum Kept {
     None,
     /// It is to be looked for.
     Look,
-    /// It was sent.
-    Sent { number: i64, id: MessageId, until: BootTime },
+    /// It was sent in this session, and is sent again in the next at the earliest: on a slow line the first copy may still be
+    /// on its way, and whoever has it answers.
+    Sent { number: i64, id: MessageId },
     /// It is sent again then.
     Later(BootTime),
 }
@@ -41,26 +42,23 @@ enum Kept {
 impl Mail {
     pub(super) fn deadline(&self) -> Option<BootTime> {
         let kept = match self.kept {
-            Kept::None | Kept::Look => None,
-            Kept::Sent { until, .. } | Kept::Later(until) => Some(until),
+            Kept::None | Kept::Look | Kept::Sent { .. } => None,
+            Kept::Later(until) => Some(until),
         };
         self.sent.values().map(|(_, until)| *until).chain(kept).min()
     }
 
     /// Ids whose answers are waited for no longer.
     fn give_up(&mut self, now: BootTime) -> Vec<MessageId> {
-        let mut late: Vec<MessageId> =
+        let late: Vec<MessageId> =
             self.sent.iter().filter(|(_, (_, until))| *until <= now).map(|(id, _)| *id).collect();
         for id in &late {
             self.sent.remove(id);
         }
-        match self.kept {
-            Kept::Sent { id, until, .. } if until <= now => {
-                late.push(id);
-                self.kept = Kept::Later(now.after(limit::RELAY_RETRY));
-            }
-            Kept::Later(at) if at <= now => self.kept = Kept::Look,
-            Kept::None | Kept::Look | Kept::Sent { .. } | Kept::Later(_) => {}
+        if let Kept::Later(at) = self.kept
+            && at <= now
+        {
+            self.kept = Kept::Look;
         }
         late
     }
@@ -97,7 +95,13 @@ impl Connection {
         self.mail.kept = match self.shared.store.oldest_relay(agent.agent, hub_time()).await {
             Ok(None) => Kept::None,
             Ok(Some(KeptMessage { number, id, sender, handler, payload })) => {
-                let until = clock::boot_now().after(limit::RELAY_ANSWER_TIMEOUT);
+                // Rules and limits are those of now: what was withdrawn meanwhile holds for what waits, too.
+                let from = sender.as_ref().and_then(|sender| sender.name.as_ref());
+                if let Err((code, detail)) = self.shared.relays.admit_pair(from, &agent.name, payload.len()) {
+                    return self
+                        .kept_answered(number, id, &RelayOutcome::Refused { code: Some(code), detail })
+                        .await;
+                }
                 self.session.send_relay(Relay {
                     id,
                     sender,
@@ -106,7 +110,7 @@ impl Connection {
                     payload,
                     delivery: Delivery::Queued,
                 });
-                Kept::Sent { number, id, until }
+                Kept::Sent { number, id }
             }
             Err(error) => self.retry_kept(&error),
         };
@@ -125,7 +129,7 @@ impl Connection {
                 // No agent can say so for another; dropped, the answer says all there is to say.
                 RelayOutcome::Queued | RelayOutcome::Unanswered => drop(answer),
             }
-        } else if let Kept::Sent { number, id: sent, .. } = self.mail.kept
+        } else if let Kept::Sent { number, id: sent } = self.mail.kept
             && sent == id
         {
             self.kept_answered(number, id, &outcome).await;
@@ -141,7 +145,7 @@ impl Connection {
         }
         if let RelayOutcome::Refused { detail, .. } = outcome {
             tracing::warn!(%agent, %id, error = outcome.name(), detail,
-                "a message that was kept for an agent was refused by it and is lost");
+                "a message that was kept for an agent was refused and is lost");
         }
         self.mail.kept = match self.shared.store.forget_relay(number, id).await {
             Ok(()) => {
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_answered_in_time_is_given_up_and_what_is_kept_is_tried_again() {
+    fn what_is_not_answered_in_time_is_given_up_and_what_is_kept_is_not_sent_twice() {
         let (to, mut replies) = mpsc::channel(2);
         let id = |lo| MessageId { hi: 0, lo };
         let mut mail = Mail::default();
@@ -190,17 +194,21 @@ mod tests {
         for (lo, second) in [(1, 30), (2, 40)] {
             mail.sent.insert(id(lo), (Answer::new(id(lo), to.clone(), Arc::default()), at(second)));
         }
-        mail.kept = Kept::Sent { number: 5, id: id(3), until: at(35) };
+        mail.kept = Kept::Sent { number: 5, id: id(3) };
         assert_eq!(mail.deadline(), Some(at(30)));
         assert_eq!(mail.give_up(at(29)), []);
         assert_eq!(mail.give_up(at(30)), [id(1)]);
         let reply = replies.try_recv().unwrap();
         assert_eq!((reply.id, reply.outcome), (id(1), RelayOutcome::Unanswered));
-        assert_eq!(mail.give_up(at(35)), [id(3)]);
-        let again = at(35).after(limit::RELAY_RETRY);
-        assert_eq!((mail.kept, mail.deadline()), (Kept::Later(again), Some(at(40))));
-        mail.give_up(again);
-        assert_eq!(mail.kept, Kept::Look);
-        assert_eq!(mail.deadline(), None, "the other one was due then as well");
+        assert_eq!(mail.give_up(at(40)), [id(2)]);
+        assert_eq!(
+            (mail.kept, mail.deadline()),
+            (Kept::Sent { number: 5, id: id(3) }, None),
+            "no copy follows it"
+        );
+        mail.kept = Kept::Later(at(45));
+        assert_eq!(mail.deadline(), Some(at(45)));
+        mail.give_up(at(45));
+        assert_eq!((mail.kept, mail.deadline()), (Kept::Look, None));
     }
 }

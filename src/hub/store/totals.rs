@@ -21,6 +21,9 @@ pub struct Totals {
     pub lost: Vec<(Lane, String, u64)>,
 }
 
+/// What one gap counts for at most: its figure is its agent's word, and a sum of such must not overflow.
+const LOST_MAX: i64 = 1 << 40;
+
 /// Sums are never negative but where the database is damaged; they are only shown.
 fn shown(sum: i64) -> u64 {
     u64::try_from(sum).unwrap_or_default()
@@ -46,8 +49,10 @@ impl Store {
         .fetch_one(&mut *connection)
         .await?;
         let lost: Vec<(i64, String, i64)> = sqlx::query_as(
-            "select lane, reason, cast(sum(records) as bigint) from gaps group by lane, reason order by lane, reason",
+            "select lane, reason, cast(sum(case when records > $1 then $1 else records end) as bigint)
+             from gaps group by lane, reason order by lane, reason",
         )
+        .bind(LOST_MAX)
         .fetch_all(&mut *connection)
         .await?;
         let (orphans,): (i64,) =

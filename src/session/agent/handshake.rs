@@ -132,7 +132,7 @@ impl AgentSession {
         let phase = std::mem::replace(&mut self.phase, Phase::Ack { since: now });
         let (since, mut pending, listing) = match (phase, message) {
             (Phase::Ack { since }, Message::RegisterAck(mut ack)) => {
-                self.opening.round_trip = now.since(since);
+                self.opening.round_trip = now.since(since).min(crate::limit::ROUND_TRIP_MAX);
                 self.check_condition(ack.hub_time)?;
                 let empty = Listing { entries: Vec::new(), more: false };
                 let listing = std::mem::replace(&mut ack.marks, empty);

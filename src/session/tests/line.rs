@@ -185,7 +185,6 @@ fn judged(mut change: impl FnMut(&mut Records)) -> (World, Option<(u16, ErrorCod
     message.batch = zstd::compress(&message.batch).unwrap();
     change(&mut message);
     world.up.push_back(forge(Direction::AgentToHub, 2, world.hub_time(), Message::Records(message)));
-    world.up.extend([]);
     world.hub_in();
     world.hub_out();
     let error = world.hub_error();

@@ -300,9 +300,13 @@ impl fmt::Display for Distrust {
                 f,
                 "{misfit}: set its clock if that is wrong, renew the certificate if it is right, or give the hub's own authority with --ca (hub.ca_file), under which the hub may tell the time"
             ),
+            Self::Dates { misfit, floor: HubTime(0) } => write!(
+                f,
+                "{misfit}; the certificates that were presented are at no time valid together; renew it at the hub (`outpost hub cert init`)"
+            ),
             Self::Dates { misfit, floor } => write!(
                 f,
-                "{misfit}; all that was presented with it is valid at no time from {} on, and this hub proved before that it is later; renew it at the hub (`outpost hub cert init`)",
+                "{misfit}; all that was presented with it is at no time valid together from {} on, the time that this hub proved before; renew it at the hub (`outpost hub cert init`)",
                 floor.to_second()
             ),
             Self::WrongHost => {

@@ -11,7 +11,7 @@ use crate::net::meter::Metered;
 
 /// What a plain HTTP request is answered.
 const THIS_PORT: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\nContent-Length: 67\r\n\r\nThis port speaks TLS: the URL has to begin with https:// or wss://\n";
+    X-Outpost-Error: tls\r\nConnection: close\r\nContent-Length: 67\r\n\r\nThis port speaks TLS: the URL has to begin with https:// or wss://\n";
 
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
