@@ -55,9 +55,16 @@ impl World {
 
     /// The hub goes and comes back on the same folder.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_config| {}).await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let Self { hub, key, folder } = self;
         hub.shutdown().await;
-        let hub = Hub::start(config(&folder)).await.unwrap();
+        let mut config = config(&folder);
+        change(&mut config);
+        let hub = Hub::start(config).await.unwrap();
         Self { hub, key, folder }
     }
 

@@ -279,12 +279,40 @@ async fn what_is_queued_outlives_the_hub() {
     let mut sender = site.sender().await;
     send(&mut sender, queued(1, "kept")).await;
     assert_eq!(outcome(&mut sender, 1).await, "queued");
-    site.world = site.world.restart().await;
+    site.world = site.world.restart_with(config).await;
     let mut other = site.other().await;
     let arrived = take(&mut other).await;
     assert_eq!(arrived.payload, "kept");
     assert_eq!(arrived.sender.unwrap().id, site.sender.agent_id);
     site.world.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_queued_goes_nowhere_once_its_rule_or_its_size_is_withdrawn() {
+    for (change, why) in [
+        ((|_config: &mut Config| {}) as fn(&mut Config), "relay_denied"),
+        (
+            |settings| {
+                config(settings);
+                settings.relay.bytes = 3;
+            },
+            "too_large",
+        ),
+    ] {
+        let mut site = Site::new().await;
+        let mut sender = site.sender().await;
+        send(&mut sender, queued(1, "kept")).await;
+        assert_eq!(outcome(&mut sender, 1).await, "queued");
+        site.world = site.world.restart_with(change).await;
+        let _other = site.other().await;
+        let judged = async {
+            while site.world.counter("relays_kept", why).await == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(judged).await;
+        site.world.hub.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -398,7 +398,9 @@ impl World {
     }
 
     pub(crate) fn remote(&self) -> String {
-        format!("--hub http://{} --token-file hub/admin.token", self.hub_address.unwrap())
+        let address = self.hub_address.unwrap();
+        let far = if address.ip().is_loopback() { "" } else { " --allow-insecure" };
+        format!("--hub http://{address} --token-file hub/admin.token{far}")
     }
 }
 
