@@ -46,7 +46,8 @@ pub const BATCH_BYTES: usize = 32 * 1024;
 /// Records of one batch: an empty one takes two bytes on the wire and fifty times that once it is decoded. A batch of
 /// `BATCH_BYTES` reaches this only where its records have next to nothing in them.
 pub const BATCH_RECORDS_MAX: u32 = 4096;
-/// What is signed and not acked takes a line so long at the rate it was seen to have, in seconds; a batch at most as well.
+/// Records that are signed and not acked take a line so long at the rate it was seen to have, in seconds, those of control and
+/// the others each; a batch at most as well.
 pub const LINE_SECONDS: u64 = 30;
 /// The first batch of a session takes it so long, in seconds: one that is cut early was good for something, too.
 pub const LINE_SECONDS_FIRST: u64 = 2;

@@ -142,7 +142,8 @@ pub enum EnrollError {
     WrongHub(HubId),
 }
 
-/// Enrols. Blocks until the hub answered, at most for [`limit::ENROLL_TIMEOUT`] and the disk's time.
+/// Enrols. Blocks until the hub answered: as long as the way there takes (docs/network.md), and [`limit::ENROLL_TIMEOUT`]
+/// without a byte moved after that.
 ///
 /// # Errors
 /// See [`EnrollError`]. Where no answer came it may be tried again.

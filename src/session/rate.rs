@@ -4,8 +4,9 @@
 //! ack says that its bytes came through, and when; so bytes that were sent and are not acked are what is on the line, and
 //! bytes acked in a time are its rate. From it follows
 //!
-//! * what may be on the line: what it carries in [`limit::LINE_SECONDS`], so that nothing is signed which would not be sent
-//!   for a long time: it would be too old when it came, and more urgent things could not pass it;
+//! * what records may be on the line: what it carries in [`limit::LINE_SECONDS`], for each share, so that none is signed which
+//!   would not be sent for a long time: it would be too old when it came, and more urgent things could not pass it. Relayed
+//!   messages are not in this account;
 //! * how large a batch may be: in a young session what passes in [`limit::LINE_SECONDS_FIRST`], twice as much after each
 //!   ack. A session that is cut again and again so has an ack before the cut, and the next one goes on from there;
 //! * how long to wait for an ack beyond the usual time ([`Rate::on_the_way`]).

@@ -16,7 +16,7 @@ use super::{AgentSession, Link};
 /// The hub ends TLS, and this connection has none.
 pub(super) fn resolve(exporter: Option<[u8; 32]>, announced: ChannelBinding) -> Result<[u8; 32], WireError> {
     match (announced, exporter) {
-        // Over TLS as well: a proxy that the hub knows of ends it.
+        // Over TLS as well: what ends it stands in front of the hub.
         (ChannelBinding::None, _) => Ok([0; 32]),
         (ChannelBinding::TlsExporter, Some(exporter)) => Ok(exporter),
         (ChannelBinding::TlsExporter, None) => Err(WireError::new(
