@@ -56,6 +56,7 @@ fn record(source: &str, text: &str) -> NewRecord {
         source: source.to_owned(),
         kind: RecordKind::Opaque,
         payload: text.to_owned().into(),
+        app: None,
     }
 }
 

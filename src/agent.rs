@@ -126,13 +126,12 @@ impl Agent {
         let monitor = metrics::bind(&config).await?;
         folder::make(&config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
-        folder::warn_of(&config.data);
-        identity::warn_of(&config.identity_files());
-        if let Some(client) = &config.tls.client {
-            secret_file::warn_of(&client.key);
-        }
+        warn_of(&config);
         let floor = TimeFloor::default();
         let tls = ClientTls::with_time(&config.tls, config.wall_clock, floor.clone())?;
+        if let Some(damage) = tls.damage() {
+            tracing::warn!("{damage}; no hub is believed until that is mended");
+        }
         // Where the key is usable now a folder of another agent is an error at once, not later in the log.
         let identity = identity::load(&config.identity_files()).ok();
         let agent = identity.as_ref().map(|identity| identity.key.agent_id);
@@ -169,7 +168,7 @@ impl Agent {
             traffic: traffic.clone(),
             intake: intake.abort_handle(),
             stop_intake: stop_intake.clone(),
-            wall_clock: config.wall_clock,
+            clocks: metrics::Clocks::start(config.wall_clock),
         };
         let monitor = monitor.map(|monitor| metrics::Running::start(monitor, gauges));
         let dialer = Dialer { tls: Some(tls), proxies: config.proxies.clone(), traffic, ..Dialer::default() };
@@ -248,6 +247,18 @@ impl Agent {
 /// Where the outbox lies in a data folder.
 pub fn outbox_folder(data: &std::path::Path) -> PathBuf {
     data.join("outbox")
+}
+
+/// What is not wrong and yet to be told at each start.
+fn warn_of(config: &Config) {
+    folder::warn_of(&config.data);
+    identity::warn_of(&config.identity_files());
+    if let Some(client) = &config.tls.client {
+        secret_file::warn_of(&client.key);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 async fn joined(task: JoinHandle<()>) {

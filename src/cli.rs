@@ -3,6 +3,8 @@
 pub mod exit;
 
 #[cfg(feature = "agent")]
+mod agent_args;
+#[cfg(feature = "agent")]
 mod agent_enroll;
 #[cfg(feature = "agent")]
 mod agent_keygen;
@@ -14,10 +16,11 @@ mod agent_status;
 mod config_check;
 #[cfg(all(feature = "agent", feature = "hub"))]
 mod demo;
-#[cfg(feature = "hub")]
-mod display;
+#[cfg_attr(not(any(feature = "agent", feature = "hub")), allow(dead_code, reason = "no command prints"))]
 #[cfg(feature = "agent")]
 mod emit;
+#[cfg(feature = "hub")]
+mod first_steps;
 #[cfg(feature = "agent")]
 mod folder;
 #[cfg(feature = "hub")]
@@ -29,9 +32,15 @@ mod hub_import;
 #[cfg(feature = "hub")]
 mod hub_run;
 #[cfg(feature = "hub")]
+mod hub_token;
+#[cfg(feature = "hub")]
+mod issued;
+#[cfg(feature = "hub")]
 mod job;
 #[cfg(feature = "hub")]
 mod job_cancel;
+#[cfg(feature = "hub")]
+mod job_follow;
 #[cfg(feature = "hub")]
 mod job_list;
 #[cfg(feature = "hub")]
@@ -42,6 +51,8 @@ mod job_show;
 mod job_sign;
 #[cfg(feature = "hub")]
 mod job_submit;
+#[cfg(feature = "hub")]
+mod live;
 #[cfg(any(feature = "agent", feature = "hub"))]
 mod new_file;
 #[cfg(feature = "agent")]
@@ -56,14 +67,26 @@ mod progress;
 mod records;
 #[cfg(feature = "hub")]
 mod remote;
+#[cfg(any(feature = "agent", feature = "hub"))]
+mod shell;
+#[cfg_attr(not(any(feature = "agent", feature = "hub")), allow(dead_code, reason = "no command prints"))]
+mod terminal;
+#[cfg(feature = "hub")]
+mod topic;
+#[cfg(feature = "hub")]
+mod topic_own;
+#[cfg(feature = "hub")]
+mod way;
 
-use std::io::Write;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use exit::{CliError, Exit};
+#[cfg(any(feature = "agent", feature = "hub"))]
+use terminal::print_line;
 
 /// Heading of the flags that every command takes.
 const GLOBAL: &str = "Global options";
@@ -108,11 +131,18 @@ enum Command {
     /// Give an agent something to run, and see what becomes of it
     #[cfg(feature = "hub")]
     #[command(subcommand)]
-    Job(job::Command),
+    Job(Box<job::Command>),
     /// Read what arrived at the hub
     #[cfg(feature = "hub")]
     #[command(subcommand)]
     Records(RecordsCommand),
+    /// Run a broker of live topics by itself
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Live(LiveCommand),
+    /// Register live topics, publish to them, and make tokens for them
+    #[cfg(feature = "hub")]
+    Topic(topic::Args),
     /// Check settings
     #[cfg(any(feature = "agent", feature = "hub"))]
     #[command(subcommand)]
@@ -125,6 +155,8 @@ enum HubCommand {
     Run(hub_run::Args),
     /// The agents a hub knows
     Agent(hub_agent::Args),
+    /// Tokens for people and programs that use the hub's API
+    Token(hub_token::Args),
     /// Certificates for TLS: an authority of the hub's own
     #[command(subcommand)]
     Cert(hub_cert::Command),
@@ -135,6 +167,12 @@ enum HubCommand {
 #[derive(Debug, Subcommand)]
 enum RecordsCommand {
     List(records::Args),
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Subcommand)]
+enum LiveCommand {
+    Run(live::Args),
 }
 
 #[cfg(feature = "agent")]
@@ -165,7 +203,7 @@ pub struct Global {
 
 /// Parses the command line, carries the command out, and says how it ended.
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
@@ -184,11 +222,28 @@ pub fn main() -> Exit {
     match dispatch(cli.command, &global) {
         Ok(()) => Exit::Ok,
         Err(error) => {
-            // Nothing is left to tell it to where stderr is closed.
-            let _ = writeln!(std::io::stderr(), "outpost: {error}");
+            terminal::note(&error);
             error.exit
         }
     }
+}
+
+/// The command line, with the one spelling that another program has: `live run -config FILE`.
+fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.into_iter().collect();
+    let words = arguments.iter().skip(1).take_while(|word| *word != "--");
+    let words: Vec<&OsString> =
+        words.filter(|word| !word.as_encoded_bytes().starts_with(b"-")).take(2).collect();
+    if words != ["live", "run"] {
+        return arguments;
+    }
+    for word in &mut arguments {
+        let Some(text) = word.to_str() else { continue };
+        if text == "-config" || text.starts_with("-config=") {
+            *word = format!("-{text}").into();
+        }
+    }
+    arguments
 }
 
 fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
@@ -199,6 +254,8 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         Command::Hub(HubCommand::Run(args)) => hub_run::run(args, global),
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Agent(args)) => hub_agent::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Hub(HubCommand::Token(args)) => hub_token::run(&args, global),
         #[cfg(feature = "hub")]
         Command::Hub(HubCommand::Cert(command)) => hub_cert::run(&command, global),
         #[cfg(feature = "hub")]
@@ -216,9 +273,13 @@ fn dispatch(command: Command, global: &Global) -> Result<(), CliError> {
         #[cfg(feature = "agent")]
         Command::Outbox(args) => outbox::run(&args, global),
         #[cfg(feature = "hub")]
-        Command::Job(command) => job::run(command, global),
+        Command::Job(command) => job::run(*command, global),
         #[cfg(feature = "hub")]
         Command::Records(RecordsCommand::List(args)) => records::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Live(LiveCommand::Run(args)) => live::run(args, global),
+        #[cfg(feature = "hub")]
+        Command::Topic(args) => topic::run(args, global),
         #[cfg(any(feature = "agent", feature = "hub"))]
         Command::Config(ConfigCommand::Check(args)) => config_check::run(&args, global),
     }
@@ -249,15 +310,32 @@ fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtim
         .map_err(|error| CliError::new(Exit::Io, format!("starting the runtime: {error}")))
 }
 
-/// Prints a line on stdout, at once.
-fn print_line(line: &str) -> Result<(), CliError> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| CliError::new(Exit::Io, format!("writing to stdout: {error}")))
-}
-
 /// A variable of the environment; one that is not UTF-8 counts as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+#[cfg(all(test, feature = "hub"))]
+mod tests {
+    use super::*;
+
+    fn config(line: &str) -> Option<String> {
+        let cli = Cli::try_parse_from(arguments(line.split(' ').map(OsString::from))).ok()?;
+        cli.config.map(|file| file.display().to_string())
+    }
+
+    #[test]
+    fn a_live_broker_takes_the_spelling_of_the_one_it_stands_in_for() {
+        for line in [
+            "outpost live run -config live.yaml",
+            "outpost live run -config=live.yaml",
+            "outpost live run --config live.yaml",
+            "outpost --json live run -config live.yaml",
+        ] {
+            assert_eq!(config(line).as_deref(), Some("live.yaml"), "{line}");
+        }
+        assert_eq!(config("outpost hub run -config hub.toml"), None, "nobody else does");
+        let job = ["outpost", "job", "submit", "--", "live", "run", "-config"].map(OsString::from);
+        assert_eq!(arguments(job.clone()), job, "a job's own arguments are left alone");
+    }
 }

@@ -4,8 +4,11 @@
 //! [`Hub::shutdown`] ends in order: no new connections, agents closed with 1001, the writer through, the database closed.
 
 mod admission;
+mod advertised;
 mod api;
 pub(crate) mod authority;
+mod bearer;
+mod callers;
 mod clones;
 mod close;
 pub mod config;
@@ -14,16 +17,24 @@ mod counters;
 mod departed;
 pub mod embedded;
 mod enroll;
+mod followers;
 pub mod import;
 pub(crate) mod ingest;
 mod jobs;
+pub mod labels;
 mod listen;
+pub mod live;
+pub mod logbus;
 mod metrics;
+pub(crate) mod orders;
+mod place;
 mod quota;
 mod registry;
-mod relay;
+pub(crate) mod relay;
 mod socket;
 pub mod store;
+pub(crate) mod stranded;
+mod tail;
 mod tls;
 pub mod token;
 mod upgrade;
@@ -33,23 +44,30 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::id::HubId;
 use crate::net::monitor::{BindError, Monitor};
 use crate::net::tls::server::{ClientCertificate, ServerTls, ServerTlsError};
-use crate::obs::{clock, descriptors, folder};
+use crate::obs::{clock, descriptors, folder, machine};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
+use crate::wire::mac::MacKey;
 
 use admission::Admission;
+use callers::Callers;
 use close::Held;
 use config::{Config, ConfigError};
 use counters::Counters;
+use followers::Followers;
+use live::Live;
+use logbus::LogBus;
 use quota::Quota;
 use registry::Registry;
-use store::{Creation, Store, StoreError};
+use store::{Actor, Creation, Store, StoreError};
+use stranded::Strandings;
 use token::AdminToken;
 
 /// What keeps a hub from starting.
@@ -83,6 +101,9 @@ pub enum StartError {
     /// The metrics' listener.
     #[error(transparent)]
     Metrics(#[from] BindError),
+    /// The listeners of live topics.
+    #[error(transparent)]
+    Live(#[from] live::BindError),
 }
 
 /// What all tasks of one hub share.
@@ -93,22 +114,53 @@ struct Shared {
     admission: Admission,
     quota: Quota,
     relays: relay::Relays,
+    /// What lines did not carry.
+    strandings: Strandings,
     config: Config,
     /// Where it is on, on all listeners.
     tls: Option<Arc<ServerTls>>,
-    token: AdminToken,
+    callers: Callers,
     jwt: JwtKey,
     /// Of signed upgrades.
     nonces: Mutex<upgrade::Nonces>,
+    /// Where there is a broker of live topics.
+    live: Option<Live>,
+    logbus: LogBus,
+    /// Signs the tokens of own streams.
+    stream_key: MacKey,
     /// Held by the one bundle that is taken in.
     importing: tokio::sync::Mutex<()>,
+    /// One for each log that may be followed at once.
+    followers: Followers,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Shared {
+    /// Starts what looks after things by itself.
+    fn begin_tending(self: &Arc<Self>) {
+        self.tasks.spawn(departed::watch(Arc::clone(self)));
+        self.tasks.spawn(jobs::sweep(Arc::clone(self)));
+        self.tasks.spawn(logbus::fill(Arc::clone(self)));
+        self.tasks.spawn(relay::sweep(Arc::clone(self)));
+        if let Some(tls) = &self.tls {
+            let told = tls::announce(tls);
+            self.tasks.spawn(tls::watch(Arc::clone(self), Arc::clone(tls), told));
+        }
+    }
 }
 
 /// The clock that all of a hub's agents go by.
 fn hub_time() -> HubTime {
     HubTime(clock::wall_now().0)
+}
+
+/// The store as the hub itself uses it, and its writer.
+async fn open_store(config: &Config) -> Result<(Store, JoinHandle<()>), StoreError> {
+    let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
+    let store = store.by(Actor::Hub);
+    store.note_start(hub_time()).await?;
+    Ok((store, writer))
 }
 
 /// A running hub. Dropping it without [`Hub::close`] leaves its tasks to the runtime.
@@ -137,10 +189,9 @@ impl Hub {
     }
 
     async fn start_with(config: Config) -> Result<Self, StartError> {
-        let tls = config.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
+        let tls = config.tls.clone().map(ServerTls::load).transpose()?;
         let lock = store::FolderLock::take(&config.data)?;
-        let (store, writer) = Store::open(&config.data, Creation::Allowed).await?;
-        store.note_start(hub_time()).await?;
+        let (store, writer) = open_store(&config).await?;
         let api = listen::bind(config.listen).await?;
         let agents = match config.agent_listen {
             Some(address) => Some(listen::bind(address).await?),
@@ -151,6 +202,12 @@ impl Hub {
             None => None,
         };
         let metrics_addr = monitor.as_ref().map(Monitor::address);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tls = tls.map(Arc::new);
+        let (live, broker) = match &config.live {
+            Some(live) => Some(Live::bind(live).await?).unzip(),
+            None => (None, None),
+        };
         let bound = |listener: &tokio::net::TcpListener| {
             listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })
         };
@@ -161,29 +218,33 @@ impl Hub {
         let path = token::path(&config.data);
         let (token, first_start) =
             AdminToken::open_or_create(&path).map_err(|error| StartError::Token { path, error })?;
+        let callers = Callers::read(token, &store).await?;
+        let logbus = logbus::open(&store).await?;
         let shared = Arc::new(Shared {
             registry: Registry::default(),
             counters: Counters::default(),
             jwt: store.jwt_key(),
+            stream_key: store.stream_key(),
             nonces: Mutex::default(),
             store,
             admission: Admission::new(config.admission.clone(), descriptors::limit()),
             quota: Quota::new(config.quota),
             relays: relay::Relays::new(config.relay.clone(), config.relay_bytes_max()),
+            strandings: Strandings::default(),
             config,
             tls,
-            token,
+            callers,
+            live,
+            logbus,
             importing: tokio::sync::Mutex::new(()),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            followers: Followers::default(),
+            stop,
+            tasks,
         });
-        shared.tasks.spawn(departed::watch(Arc::clone(&shared)));
+        shared.begin_tending();
         let routers = listen::routers(&shared, agents.is_some());
-        shared.tasks.spawn(jobs::sweep(Arc::clone(&shared)));
-        shared.tasks.spawn(relay::sweep(Arc::clone(&shared)));
-        if let Some(tls) = &shared.tls {
-            let told = tls::announce(tls);
-            shared.tasks.spawn(tls::watch(Arc::clone(&shared), Arc::clone(tls), told));
+        if let Some(broker) = broker {
+            broker.serve(shared.tls.clone(), Some(Arc::clone(&shared)), &shared.stop, &shared.tasks);
         }
         let operators =
             if agents.is_some() { ClientCertificate::NotAsked } else { ClientCertificate::Required };
@@ -214,6 +275,11 @@ impl Hub {
         self.metrics_addr
     }
 
+    /// The broker of live topics, where there is one.
+    pub fn live(&self) -> Option<&Live> {
+        self.shared.live.as_ref()
+    }
+
     /// Where the API answers, as a URL on this machine.
     pub fn url(&self) -> String {
         self.url_of(self.local_addr)
@@ -225,17 +291,18 @@ impl Hub {
     }
 
     fn url_of(&self, address: SocketAddr) -> String {
-        let Some(tls) = &self.shared.tls else { return format!("http://{address}") };
-        let certificate = tls.certificate();
-        // A peer believes a certificate for the name it dials only.
-        let name = certificate.names.iter().find(|name| !name.starts_with('*'));
-        match name {
-            Some(name) if !certificate.is_for(address.ip()) => match name.parse() {
-                Ok(ip) => format!("https://{}", SocketAddr::new(ip, address.port())),
-                Err(_) => format!("https://{name}:{}", address.port()),
-            },
-            Some(_) | None => format!("https://{address}"),
-        }
+        let certificate = self.shared.tls.as_ref().map(|tls| tls.certificate());
+        advertised::url(address, certificate.as_ref(), &machine::host_name())
+    }
+
+    /// The file of the hub's own authority, where the certificate in use comes of it.
+    pub(crate) fn own_authority(&self) -> Option<PathBuf> {
+        authority::own_file(self.data(), &self.shared.tls.as_ref()?.chain())
+    }
+
+    /// Who signs the certificates that are asked for where agents connect.
+    pub(crate) fn client_ca(&self) -> Option<&Path> {
+        self.shared.tls.as_ref()?.files().client_ca.as_deref()
     }
 
     /// Which installation this is.

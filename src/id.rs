@@ -118,6 +118,16 @@ id16!(
     BundleId,
     "a bundle id (32 lower-case hex digits)"
 );
+id16!(
+    /// An operator's token; not the secret in it.
+    TokenId,
+    "a token's id (32 lower-case hex digits)"
+);
+id16!(
+    /// The jobs of one submission to several agents.
+    GroupId,
+    "a job group's id (32 lower-case hex digits)"
+);
 
 /// Declares a validated text id.
 macro_rules! text_id {
@@ -130,6 +140,11 @@ macro_rules! text_id {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The text alone.
+            pub fn into_string(self) -> String {
+                self.0
             }
         }
 
@@ -178,6 +193,20 @@ text_id!(
     "a handler's name (1 to 64 of a-z, 0-9, `-`, `_` and `.`)",
     |text| (1..=64).contains(&text.len())
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+);
+
+text_id!(
+    /// The name an operator's token was given.
+    TokenName,
+    "a token's name (1 to 63 of a-z, 0-9 and `-`, not beginning with `-`)",
+    |text| text.parse::<AgentName>().is_ok()
+);
+
+text_id!(
+    /// What an operator thinks of as one program, on however many agents: its log lines come together under this name.
+    AppName,
+    "an app's name (1 to 63 of a-z, 0-9 and `-`, not beginning with `-`)",
+    |text| text.parse::<AgentName>().is_ok()
 );
 
 /// A job. Text form: a lower-case UUID, for example `01938c5e-7b1a-7c3e-9a44-0242ac120002`.

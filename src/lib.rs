@@ -28,6 +28,7 @@ pub mod limit;
 pub mod net;
 pub mod obs;
 pub mod outbox;
+mod plain;
 pub mod secret;
 pub mod session;
 #[cfg(test)]

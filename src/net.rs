@@ -1,10 +1,12 @@
 //! The shells around sockets: connections and what runs over them.
 
+mod answer;
 pub mod dial;
 #[cfg(any(feature = "agent", feature = "hub"))]
 pub mod http;
 pub mod meter;
 pub mod monitor;
+pub mod network;
 pub mod options;
 pub mod patience;
 pub mod proxy;

@@ -23,7 +23,7 @@ pub mod store;
 
 use bytes::Bytes;
 
-use crate::id::RecordId;
+use crate::id::{AppName, RecordId};
 use crate::time::WallTime;
 use crate::wire::message::{Gap, RecordKind};
 
@@ -44,6 +44,8 @@ pub struct NewRecord {
     pub kind: RecordKind,
     /// The bytes, at most `limit::RECORD_BYTES_MAX`.
     pub payload: Bytes,
+    /// The app that these are log lines of, where they are one's.
+    pub app: Option<AppName>,
 }
 
 /// The numbers an append got. `last` lies further from `first` than `count` says where records were cut.

@@ -16,8 +16,11 @@
 //! the code, and drops the session.
 
 mod agent;
+mod arriving;
 mod clock;
 mod event;
+mod flow;
+mod freight;
 mod hub;
 mod inbound;
 mod keepalive;
@@ -33,6 +36,8 @@ pub(crate) mod tests;
 
 pub use agent::{AgentConfig, AgentSession, Condition};
 pub use event::{AgentEvent, Closed, HubEvent, LocalMark, ReadRequest, RegisterInfo, Resolution, Transmit};
-pub use hub::{HubConfig, HubSession};
+pub use freight::Load;
+pub use hub::{Carried, HubConfig, HubSession};
 #[cfg(feature = "agent")]
 pub(crate) use marks::{Verdict, judge};
+pub use relay::{Progress, Relays};

@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod invite;
 pub mod job;
+pub mod json_object;
 pub mod jwt;
 pub mod key;
 pub mod mac;

@@ -130,6 +130,7 @@ fn records_of_the_batch() -> Vec<Record> {
         kind: RecordKind::Opaque,
         payload: Bytes::from_static(payload),
         part,
+        app: None,
     };
     vec![record(5_000, b"started", None), record(5_001, b"\x00\xff", Some(Part { index: 1, of: 2 }))]
 }
@@ -384,7 +385,8 @@ fn every_golden_file_belongs_to_a_message() {
     let keys = vectors.keys();
     let mut expected: Vec<String> =
         messages(&vectors, &keys).iter().map(|(_, _, message)| format!("{}.hex", message.name())).collect();
-    expected.extend(["records_zstd.hex", "unknown_body.hex", "keys.json", "upgrade.json"].map(str::to_owned));
+    let others = ["records_apps.hex", "records_zstd.hex", "unknown_body.hex", "keys.json", "upgrade.json"];
+    expected.extend(others.map(str::to_owned));
     expected.sort();
     let mut found: Vec<String> = fs::read_dir(golden(""))
         .unwrap()
@@ -410,15 +412,54 @@ fn a_compressed_batch_that_another_implementation_made_holds_its_record() {
     let Message::Records(records) = opened.into_message().unwrap() else { panic!("records") };
     assert_eq!((records.codec, records.stream, records.first), (Codec::Zstd, stream(Lane::Logs), 1));
     assert!(records.batch.len() < 50, "{}", records.batch.len());
-    let batch = zstd::decompress(&records.batch, records.raw_len as usize).unwrap();
+    let batch = zstd::decompress(&records.batch, records.raw_len as usize, records.raw_len as usize).unwrap();
     let record = Record {
         recorded_at: WallTime(5_002),
         source: "cron".to_owned(),
         kind: RecordKind::Opaque,
         payload: Bytes::from_static(&[b'x'; 300]),
         part: None,
+        app: None,
     };
     assert_eq!(batch::decode(&batch, records.count).unwrap(), [record]);
+}
+
+#[test]
+fn log_lines_of_apps_say_whose_they_are_as_the_golden_frame_has_it() {
+    let record = |at, source: &str, payload: &'static [u8], part, app: Option<&str>| Record {
+        recorded_at: WallTime(at),
+        source: source.to_owned(),
+        kind: RecordKind::Opaque,
+        payload: Bytes::from_static(payload),
+        part,
+        app: app.map(|app| app.parse().unwrap()),
+    };
+    let lines = [
+        record(5_003, "nginx", b"GET / 200", None, Some("web")),
+        record(5_004, "nginx", b"POST", Some(Part { index: 1, of: 2 }), Some("front-2")),
+        record(5_005, "cron", b"done", None, None),
+    ];
+    let mut encoded = BytesMut::new();
+    lines.iter().for_each(|line| batch::push(line.clone(), &mut encoded));
+    let message = Message::Records(Records {
+        stream: stream(Lane::Logs),
+        first: 2,
+        count: 3,
+        codec: Codec::None,
+        raw_len: u32::try_from(encoded.len()).unwrap(),
+        batch: encoded.freeze(),
+        clock_offset: None,
+    });
+    let (vectors, golden) = (Vectors::read(), golden_frame("records_apps"));
+    let mut frame = BytesMut::new();
+    seal(header(12, MessageId::NONE), message.clone(), &vectors.keys().up, &mut frame);
+    assert_eq!(hex::encode(&frame), hex::encode(&golden));
+    let opened = open(&golden, &vectors.keys().up, limit::MESSAGE_BYTES_MAX).unwrap();
+    assert_eq!(opened.header, header(12, MessageId::NONE));
+    let opened = opened.into_message().unwrap();
+    assert_eq!(opened, message);
+    let Message::Records(records) = opened else { panic!("records") };
+    assert_eq!(batch::decode(&records.batch, records.count).unwrap(), lines);
 }
 
 #[test]

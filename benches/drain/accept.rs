@@ -24,7 +24,7 @@ pub(crate) fn payload(number: u64) -> Vec<u8> {
 /// Hands `total` records over, at most `window` of which wait to be durable; records a second.
 pub(crate) fn in_flight(socket: &Path, window: u64, total: u64) -> f64 {
     let mut stream: UnixStream = client::connect(socket).unwrap();
-    let request = serde_json::to_vec(&Request::Emit { lane: "logs".to_owned() }).unwrap();
+    let request = serde_json::to_vec(&Request::Emit { lane: "logs".to_owned(), app: None }).unwrap();
     stream.write_all(&frame::encode(Kind::Request, &request)).unwrap();
     let begin = Instant::now();
     let (mut sent, mut durable) = (0, 0);

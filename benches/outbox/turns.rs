@@ -31,6 +31,7 @@ pub(crate) fn record() -> NewRecord {
         source: "bench".to_owned(),
         kind: RecordKind::Opaque,
         payload: Bytes::from(vec![b'x'; PAYLOAD_BYTES]),
+        app: None,
     }
 }
 

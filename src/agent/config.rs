@@ -3,74 +3,49 @@
 //! Precedence: flag > `OUTPOST_<SECTION>_<KEY>` > file > default. A wrong or unknown key is refused with the file or
 //! variable, the key, and what is expected: a setting is never ignored in silence.
 
+mod error;
+mod exposure;
+mod flags;
 mod hub;
+mod jobs;
+mod log;
+mod origin;
 mod outbox;
 mod raw;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::exec::{EnvAllow, ExecSettings};
-use crate::job::spec::is_kind;
+use crate::exec::ExecSettings;
 use crate::limit;
 use crate::net::proxy::Proxies;
 use crate::net::tls::client::Settings as TlsSettings;
 use crate::obs::log::Format;
 use crate::outbox::Options;
-use crate::secret::Secret;
 use crate::time::WallTime;
-use crate::unit::{self, Scalar};
 use crate::wire::operator::OperatorKeys;
 
 use super::identity::IdentityFiles;
-use super::{jobs, pace};
+use super::jobs::Settings as JobSettings;
+use super::pace;
+pub use error::ConfigError;
+pub use flags::Flags;
 pub use hub::Hub;
+use origin::{LIBRARY, Origin};
 use raw::Raw;
+pub use session::SessionSettings;
 
 /// The default data folder.
 pub const DATA_DEFAULT: &str = "./outpost-agent";
 
 /// Where an enrolment keeps the authority of its hub, in the data folder.
 pub const HUB_CA_FILE: &str = "hub-ca.pem";
-
-/// A setting that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the config file {}: {reason}; check the path given with --config", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The file is not TOML, or has a key this build does not know.
-    #[error("{}{}: {reason}; remove the key or correct it, then run `outpost config check {}`", path.display(), line.map_or(String::new(), |line| format!(" line {line}")), path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: Option<usize>,
-        /// What is wrong; names the key.
-        reason: String,
-    },
-    /// A value is outside its bounds.
-    #[error("{origin}: {key}: {reason}")]
-    Value {
-        /// The file, `environment` or `command line`.
-        origin: String,
-        /// The key or variable.
-        key: String,
-        /// What is wrong and what is expected.
-        reason: String,
-    },
-}
 
 /// Whether the agent looks for its hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,57 +65,6 @@ pub enum JwtMode {
     /// The bearer, always.
     #[default]
     Off,
-}
-
-/// What the command line sets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flags {
-    /// `--data`
-    pub data: Option<PathBuf>,
-    /// `--socket`
-    pub socket: Option<PathBuf>,
-    /// `--hub`, each of them
-    pub hubs: Vec<String>,
-    /// `--proxy`
-    pub proxy: Option<Secret<String>>,
-    /// `--key-file`
-    pub key_file: Option<PathBuf>,
-    /// `--identity-file`
-    pub identity_file: Option<PathBuf>,
-    /// `--allow-insecure[=any]`
-    pub allow_insecure: Option<String>,
-    /// `--no-link`
-    pub no_link: bool,
-    /// `--ca`
-    pub ca: Option<PathBuf>,
-    /// `--client-cert`
-    pub client_cert: Option<PathBuf>,
-    /// `--client-key`
-    pub client_key: Option<PathBuf>,
-}
-
-/// The `[session]` section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionSettings {
-    /// Distance of pings.
-    pub ping: Duration,
-    /// Silence that ends a session.
-    pub idle: Duration,
-    /// Time without one byte accepted by the peer that ends a session.
-    pub write: Duration,
-    /// Unacked bytes in flight.
-    pub window_bytes: u32,
-}
-
-impl Default for SessionSettings {
-    fn default() -> Self {
-        Self {
-            ping: limit::PING_INTERVAL,
-            idle: limit::IDLE_TIMEOUT,
-            write: limit::WRITE_TIMEOUT,
-            window_bytes: limit::WINDOW_BYTES,
-        }
-    }
 }
 
 /// Checked settings of one agent.
@@ -175,7 +99,7 @@ pub struct Config {
     /// Distance of heartbeats; `None` leaves it to the hub.
     pub heartbeat: Option<Duration>,
     /// How many jobs run, and how they end.
-    pub jobs: jobs::Settings,
+    pub jobs: JobSettings,
     /// What jobs of the kind `exec` may do.
     pub exec: ExecSettings,
     /// Whose signatures jobs and config snapshots need; `None`: they need none.
@@ -188,6 +112,8 @@ pub struct Config {
     pub log_format: Format,
     /// The least severe level that is logged; `None` leaves it to the command line.
     pub log_level: Option<tracing::level_filters::LevelFilter>,
+    /// What is not wrong and yet to be told at each start.
+    pub warnings: Vec<String>,
     /// The wall clock, a seam for tests: an agent whose clock is decades off must deliver.
     pub wall_clock: fn() -> WallTime,
 }
@@ -210,13 +136,14 @@ impl Config {
             session: SessionSettings::default(),
             outbox: Options::default(),
             heartbeat: None,
-            jobs: jobs::Settings::default(),
+            jobs: JobSettings::default(),
             exec: ExecSettings::default(),
             operator_keys: None,
             kinds: None,
             metrics_listen: None,
             log_format: Format::Text,
             log_level: None,
+            warnings: Vec::new(),
             wall_clock: crate::obs::clock::wall_now,
             data,
         }
@@ -263,10 +190,12 @@ impl Config {
         flags: &Flags,
     ) -> Result<Self, ConfigError> {
         let mut raw = file.map(Raw::read).transpose()?.unwrap_or_default();
+        let exposure = file.and_then(|file| exposure::of(file, &raw));
         raw.overlay_environment(&environment);
         raw.overlay_flags(flags);
         let origin = Origin { file, flags: *flags != Flags::default() };
-        let config = Self::check(&raw, &origin, &environment)?;
+        let mut config = Self::check(&raw, &origin, &environment)?;
+        config.warnings.extend(exposure);
         if config.link == LinkMode::On && config.hubs.is_empty() {
             return Err(origin.wrong(
                 "hub.urls",
@@ -281,7 +210,10 @@ impl Config {
     /// # Errors
     /// The first thing found wrong.
     pub fn check_file(file: &Path) -> Result<Self, ConfigError> {
-        Self::check(&Raw::read(file)?, &Origin { file: Some(file), flags: false }, &|_| None)
+        let raw = Raw::read(file)?;
+        let mut config = Self::check(&raw, &Origin { file: Some(file), flags: false }, &|_| None)?;
+        config.warnings.extend(exposure::of(file, &raw));
+        Ok(config)
     }
 
     fn check(
@@ -306,6 +238,7 @@ impl Config {
         };
         tls::check(&mut config.tls, &raw.hub, origin)?;
         config.check_hubs(raw, origin, environment)?;
+        tls::check_use(&config, origin)?;
         config.check_times(raw, origin)?;
         outbox::check(&mut config.outbox, &raw.outbox, origin)?;
         config.check_jobs(raw, origin)?;
@@ -313,155 +246,5 @@ impl Config {
             raw.metrics.listen.as_deref().map(|text| origin.address("metrics.listen", text)).transpose()?;
         config.check_log(raw, origin)?;
         Ok(config)
-    }
-
-    fn check_times(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
-        let section = &raw.reconnect;
-        let pace = &mut self.reconnect;
-        origin.time("reconnect.min", &section.min, &mut pace.min)?;
-        origin.time("reconnect.max", &section.max, &mut pace.max)?;
-        origin.time("reconnect.fast", &section.fast, &mut pace.fast)?;
-        origin.time("reconnect.fast_for", &section.fast_for, &mut pace.fast_for)?;
-        origin.time("reconnect.stable", &section.stable, &mut pace.stable)?;
-        origin.time("reconnect.no_ack", &section.no_ack, &mut self.no_ack)?;
-        if pace.min > pace.max {
-            return Err(origin.wrong("reconnect.min", "is greater than reconnect.max; make it smaller"));
-        }
-        origin.time("session.ping", &raw.session.ping, &mut self.session.ping)?;
-        origin.time("session.idle", &raw.session.idle, &mut self.session.idle)?;
-        origin.time("session.write", &raw.session.write, &mut self.session.write)?;
-        if self.session.ping >= self.session.idle {
-            return Err(origin.wrong(
-                "session.ping",
-                "is not smaller than session.idle; a healthy session would end for idleness",
-            ));
-        }
-        if let Some(window) = origin.size("session.window", raw.session.window.as_ref())? {
-            let least = limit::BATCH_BYTES as u64;
-            let window =
-                u32::try_from(window).ok().filter(|window| u64::from(*window) >= least).ok_or_else(|| {
-                    origin.wrong("session.window", format!("must be {least} bytes to 4 GiB less one byte"))
-                })?;
-            self.session.window_bytes = window;
-        }
-        let mut interval = limit::HEARTBEAT_INTERVAL;
-        origin.time("heartbeat.interval", &raw.heartbeat.interval, &mut interval)?;
-        if interval < Duration::from_secs(1) {
-            return Err(origin.wrong("heartbeat.interval", "must be at least 1s"));
-        }
-        self.heartbeat = raw.heartbeat.interval.as_ref().map(|_| interval);
-        Ok(())
-    }
-
-    fn check_jobs(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
-        let (section, jobs) = (&raw.jobs, &mut self.jobs);
-        let most = limit::JOB_QUEUE_MAX;
-        if let Some(places) = origin.count("jobs.concurrency", section.concurrency.as_ref(), most)? {
-            jobs.concurrency = places;
-        }
-        if let Some(queue) = origin.count("jobs.queue", section.queue.as_ref(), most)? {
-            jobs.queue = queue.get() as usize;
-        }
-        origin.time("jobs.grace", &section.grace, &mut jobs.grace)?;
-        if let Some(bytes) = origin.size("jobs.output_max", section.output_max.as_ref())? {
-            jobs.output_max = bytes;
-        }
-        if let Some(patterns) = &section.env_allow {
-            self.exec.env_allow = EnvAllow::new(patterns.clone());
-        }
-        for root in section.roots.iter().flatten() {
-            if !root.is_absolute() {
-                return Err(origin.wrong("jobs.roots", format!("{} is not absolute", root.display())));
-            }
-            self.exec.roots.push(root.clone());
-        }
-        self.exec.user.clone_from(&section.user);
-        if let Some(texts) = &section.operator_keys {
-            let keys = OperatorKeys::parse(texts);
-            self.operator_keys =
-                Some(keys.map_err(|error| origin.wrong("jobs.operator_keys", error.to_string()))?);
-        }
-        self.kinds = section.kinds.as_deref().map(|kinds| origin.kinds(kinds)).transpose()?;
-        Ok(())
-    }
-
-    fn check_log(&mut self, raw: &Raw, origin: &Origin<'_>) -> Result<(), ConfigError> {
-        self.log_format = match raw.log.format.as_deref() {
-            None | Some("text") => Format::Text,
-            Some("json") => Format::Json,
-            Some(other) => {
-                return Err(origin.wrong("log.format", format!("`{other}` is not `text` or `json`")));
-            }
-        };
-        self.log_level = match raw.log.level.as_deref() {
-            None => None,
-            Some(text @ ("off" | "error" | "warn" | "info" | "debug" | "trace")) => text.parse().ok(),
-            Some(other) => {
-                let reason = format!("`{other}` is not off, error, warn, info, debug or trace");
-                return Err(origin.wrong("log.level", reason));
-            }
-        };
-        Ok(())
-    }
-}
-
-/// Where the library's users write it.
-const LIBRARY: Origin<'_> = Origin { file: None, flags: false };
-
-/// Where a wrong value may have come from, for its message.
-struct Origin<'a> {
-    file: Option<&'a Path>,
-    flags: bool,
-}
-
-impl Origin<'_> {
-    fn wrong(&self, key: &str, reason: impl Into<String>) -> ConfigError {
-        let origin = match (self.file, self.flags) {
-            (Some(file), _) => file.display().to_string(),
-            (None, true) => "command line".to_owned(),
-            (None, false) => "settings".to_owned(),
-        };
-        ConfigError::Value { origin, key: key.to_owned(), reason: reason.into() }
-    }
-
-    fn time(&self, key: &str, text: &Option<String>, value: &mut Duration) -> Result<(), ConfigError> {
-        if let Some(text) = text {
-            *value = unit::duration(text).map_err(|error| self.wrong(key, error.to_string()))?;
-            if value.is_zero() {
-                return Err(self.wrong(key, "must not be zero"));
-            }
-        }
-        Ok(())
-    }
-
-    /// A whole number from 1 to `most`.
-    fn count(&self, key: &str, value: Option<&Scalar>, most: u32) -> Result<Option<NonZeroU32>, ConfigError> {
-        let Some(value) = value else { return Ok(None) };
-        let number = value.count().and_then(|number| u32::try_from(number).ok());
-        let fits = number.filter(|number| *number <= most).and_then(NonZeroU32::new);
-        fits.map(Some).ok_or_else(|| self.wrong(key, format!("must be a whole number from 1 to {most}")))
-    }
-
-    fn size(&self, key: &str, value: Option<&Scalar>) -> Result<Option<u64>, ConfigError> {
-        value.map(|value| value.bytes().map_err(|error| self.wrong(key, error.to_string()))).transpose()
-    }
-
-    fn address(&self, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
-        let wrong = |_| self.wrong(key, format!("`{text}` is not an address and port like 127.0.0.1:9440"));
-        text.parse().map_err(wrong)
-    }
-
-    fn kinds(&self, kinds: &[String]) -> Result<BTreeSet<String>, ConfigError> {
-        if kinds.len() > limit::JOB_KINDS_MAX {
-            let reason = format!("{} kinds, the limit is {}", kinds.len(), limit::JOB_KINDS_MAX);
-            return Err(self.wrong("jobs.kinds", reason));
-        }
-        match kinds.iter().find(|kind| !is_kind(kind)) {
-            Some(kind) => {
-                Err(self
-                    .wrong("jobs.kinds", format!("`{kind}` is not 1 to 64 of a-z, 0-9, `.`, `_` and `-`")))
-            }
-            None => Ok(kinds.iter().cloned().collect()),
-        }
     }
 }

@@ -3,22 +3,19 @@
 //! Nothing here ends the agent: an error of the hub or the key is shown and tried again.
 
 mod attempt;
+mod opening;
 
-use ed25519_dalek::SigningKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::InstanceId;
 use crate::limit;
 use crate::net::dial::{DialError, Dialer};
-use crate::net::tls::trust::{TimeFloor, Trust};
+use crate::net::tls::trust::TimeFloor;
 use crate::obs::clock::boot_now;
-use crate::obs::{machine, random};
 use crate::outbox::{OpenError, Outbox};
-use crate::session::{AgentConfig, AgentSession, Condition, RegisterInfo};
 use crate::wire::error::Retry;
-use crate::wire::key::KeyFile;
-use crate::wire::message::{Limits, StreamState};
+use crate::wire::message::StreamState;
 
 use super::config::{Config, Hub, JwtMode, LinkMode};
 use super::identity::{self, Identity};
@@ -29,6 +26,7 @@ use super::token::keeper::Keeper;
 use super::turns::{End, Turns};
 use super::uplink::{self, Again, Outcome, Relaying, SessionKey, Surroundings, Uplink};
 use attempt::{Dialled, TokenFate};
+use opening::{Channel, condition};
 
 /// The loop's belongings.
 pub(super) struct Connector {
@@ -44,13 +42,6 @@ pub(super) struct Connector {
     pub(super) relaying: Relaying,
     pub(super) stop: CancellationToken,
     pub(super) instance: InstanceId,
-}
-
-/// What a session is bound to.
-struct Channel {
-    nonce: [u8; 32],
-    exporter: Option<[u8; 32]>,
-    condition: Option<Condition>,
 }
 
 /// Keeps tokens fresh, where they are presented.
@@ -214,47 +205,6 @@ impl Connector {
         outcome
     }
 
-    fn session(
-        &self,
-        key: &KeyFile,
-        signing: Option<SigningKey>,
-        channel: Channel,
-        streams: Vec<StreamState>,
-    ) -> AgentSession {
-        let settings = &self.config.session;
-        let config = AgentConfig {
-            hub_id: key.hub_id,
-            agent_id: key.agent_id,
-            mac_root: key.key.mac_root(),
-            identity: signing,
-            agent_nonce: channel.nonce,
-            exporter: channel.exporter,
-            condition: channel.condition,
-            register: RegisterInfo {
-                instance: self.instance,
-                agent_version: super::VERSION.to_owned(),
-                hostname: hostname(),
-                os: std::env::consts::OS.to_owned(),
-                arch: std::env::consts::ARCH.to_owned(),
-                runtimes: std::collections::BTreeMap::new(),
-                capabilities: Vec::new(),
-                last_known_config_version: self.state.config_version(),
-            },
-            limits: Limits {
-                message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap_or(u32::MAX),
-                window_bytes: settings.window_bytes,
-                control_window_bytes: limit::CONTROL_WINDOW_BYTES,
-                record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap_or(u32::MAX),
-                ping_interval: settings.ping,
-                idle: settings.idle,
-                zstd: true,
-            },
-            no_ack: self.config.no_ack,
-            message_id_seed: random::bytes(),
-        };
-        AgentSession::new(config, streams, boot_now())
-    }
-
     fn show(&self, outcome: &Outcome, hub: &Hub) {
         let text =
             if outcome.text.is_empty() { "the session ended".to_owned() } else { outcome.text.clone() };
@@ -277,14 +227,6 @@ impl Connector {
     }
 }
 
-/// What the hub has to prove where its certificate is good at another time only.
-fn condition(trust: Trust, hub: &Hub) -> Option<Condition> {
-    match trust {
-        Trust::Provisional { valid, .. } => Some(Condition { host: hub.endpoint.route.host.clone(), valid }),
-        Trust::Plain | Trust::Settled(_) => None,
-    }
-}
-
 fn refused(error: &DialError) -> Outcome {
     let (code, retry_after) = match error {
         DialError::Refused(refusal) => (refusal.code, refusal.retry_after),
@@ -298,9 +240,4 @@ fn refused(error: &DialError) -> Outcome {
         error: code,
         ..Outcome::default()
     }
-}
-
-/// The machine's name, for the hub's lists only.
-fn hostname() -> String {
-    machine::host_name().chars().take(limit::REGISTER_TEXT_BYTES_MAX / 4).collect()
 }

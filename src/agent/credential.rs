@@ -105,7 +105,7 @@ mod tests {
     const WALL: WallTime = WallTime(60_000);
 
     fn refusal(status: u16, code: ErrorCode) -> Refusal {
-        Refusal { status, code: Some(code), retry_after: None, hub_time: None }
+        Refusal { by: "hub:443".to_owned(), status, code: Some(code), retry_after: None, hub_time: None }
     }
 
     fn clock(hub_time: u64) -> Refusal {

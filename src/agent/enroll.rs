@@ -5,6 +5,9 @@
 //! hub-ca.pem        the authority that the invite or `--ca` names, by which the agent knows the hub from then on
 //! agent.key         the hub's answer; a key of the same agent that was there becomes the previous one
 //! ```
+//! What it is told is what the agent is told, by the same flags, variables and file: so the agent finds with them what was
+//! written here, wherever that is.
+//!
 //! Each step may be cut off: asked again with the same identity, the hub issues the same key until it was used. What is
 //! sent is the public key, never the other half. Whatever comes back is written only where it is a key of this hub, and of
 //! the agent whose folder this is.
@@ -27,8 +30,8 @@ use crate::id::{AgentId, HubId};
 use crate::limit;
 use crate::net::dial::{Dialer, Security};
 use crate::net::http::{self, HttpError, Reply, Target};
-use crate::net::proxy::{Proxies, ProxyUrlError};
-use crate::net::tls::client::{ClientFiles, ClientTls, SettingsError};
+use crate::net::tls::client::{ClientTls, SettingsError};
+use crate::net::tls::trust::TimeFloor;
 use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
 use crate::wire::ENROLL_PATH;
@@ -36,28 +39,9 @@ use crate::wire::identity::{public_to_line, seed_to_line};
 use crate::wire::invite::Invite;
 use crate::wire::key::{KeyError, KeyFile};
 
-use super::address;
+use super::config::{Config, Hub};
 use super::identity::{self, IdentityError};
 use authority::Authority;
-
-/// What to enrol with, and where.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The hub's address.
-    pub hub: &'a str,
-    /// As the setting of that name: plain text beyond loopback.
-    pub allow_insecure: Option<&'a str>,
-    /// The invite.
-    pub invite: &'a Invite,
-    /// The data folder, which is made where it is not there.
-    pub data: &'a Path,
-    /// The authority of the hub; `None`: the invite's, else that of the folder, else the system's.
-    pub ca_file: Option<&'a Path>,
-    /// What is shown to a hub that asks for a certificate.
-    pub client: Option<ClientFiles>,
-    /// The way there.
-    pub proxies: Proxies,
-}
 
 /// An agent that has its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,20 +59,15 @@ pub struct Enrolled {
 /// Why it has none.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollError {
-    /// The address cannot be used.
-    #[error("{0}")]
-    Address(String),
+    /// The settings name no hub.
+    #[error("no hub address: pass --hub URL, or set OUTPOST_HUB_URLS or hub.urls")]
+    NoHub,
     /// The invite names an authority, and there is none without TLS.
     #[error("the invite is for a hub with TLS; begin the hub's URL with https://")]
     NeedsTls,
-    /// An authority or a certificate was named by flag, and neither means anything without TLS.
-    #[error(
-        "--ca, --client-cert and --client-key are for a hub with TLS; begin the hub's URL with https://, or leave them out"
-    )]
-    FlagsNeedTls,
     /// A file with an authority that is not the invite's.
     #[error(
-        "{} is not the authority that the invite names (SHA-256 {}); leave --ca out, or ask for another invite", path.display(), hex::encode(expected)
+        "{} is not the authority that the invite names (SHA-256 {}); leave it out (--ca, hub.ca_file), or ask for another invite", path.display(), hex::encode(expected)
     )]
     OtherAuthority {
         /// The file.
@@ -96,9 +75,6 @@ pub enum EnrollError {
         /// What the invite names.
         expected: [u8; 32],
     },
-    /// The proxy, or what may be sent through it.
-    #[error(transparent)]
-    Proxy(#[from] ProxyUrlError),
     /// The settings of TLS.
     #[error(transparent)]
     Tls(#[from] SettingsError),
@@ -126,9 +102,12 @@ pub enum EnrollError {
     /// The system has nothing left to ask with.
     #[error("starting the runtime: {0}")]
     Runtime(io::Error),
-    /// No answer, or none that lets the agent in. Asking again does no harm.
+    /// No answer, of none of the hubs. Asking again does no harm.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Away(Vec<HttpError>),
+    /// An answer that does not let the agent in. Asking again does no harm.
     #[error(transparent)]
-    Http(#[from] HttpError),
+    Http(HttpError),
     /// The answer holds no key.
     #[error("the answer is not a hub's ({reason}); does {url} lead to an Outpost hub?")]
     NotAHub {
@@ -142,32 +121,30 @@ pub enum EnrollError {
     WrongHub(HubId),
 }
 
-/// Enrols. Blocks until the hub answered: as long as the way there takes (docs/network.md), and [`limit::ENROLL_TIMEOUT`]
-/// without a byte moved after that.
+/// Enrols at the first hub that answers, in the order of the settings. Blocks until then: for each as long as the way there
+/// takes (docs/network.md), and [`limit::DIAL_STALL_TIMEOUT`] without a byte moved after that.
 ///
 /// # Errors
 /// See [`EnrollError`]. Where no answer came it may be tried again.
-pub fn enroll(request: &Request<'_>) -> Result<Enrolled, EnrollError> {
-    let Request { hub, allow_insecure, invite, data, .. } = request;
-    let hub = address::hub(hub, *allow_insecure).map_err(EnrollError::Address)?;
-    let route = hub.endpoint.route;
-    if invite.ca.is_some() && route.security == Security::Plain {
+pub fn enroll(config: &Config, invite: &Invite) -> Result<Enrolled, EnrollError> {
+    let plain = |hub: &Hub| hub.endpoint.route.security == Security::Plain;
+    if config.hubs.is_empty() {
+        return Err(EnrollError::NoHub);
+    }
+    if invite.ca.is_some() && config.hubs.iter().any(plain) {
         return Err(EnrollError::NeedsTls);
     }
-    if (request.ca_file.is_some() || request.client.is_some()) && route.security == Security::Plain {
-        return Err(EnrollError::FlagsNeedTls);
-    }
-    let known = Authority::of(request)?;
-    request.proxies.check(&route, hub.allow_insecure)?;
-    let tls = Some(ClientTls::new(&known.settings(request))?);
-    let dialer = Dialer { tls, proxies: request.proxies.clone(), ..Dialer::default() };
-    let key_file = data.join("agent.key");
+    let known = Authority::of(&config.tls, invite)?;
+    let tls = ClientTls::with_time(&known.settings(&config.tls), config.wall_clock, TimeFloor::default())?;
+    let dialer = Dialer { tls: Some(tls), proxies: config.proxies.clone(), ..Dialer::default() };
+    let (files, data) = (config.identity_files(), &config.data);
+    let key_file = files.key_file;
     let present = present(&key_file)?;
     check(&key_file, present.as_ref(), |present| present.hub_id == invite.hub_id)?;
-    folder::make(data).map_err(|source| EnrollError::File { path: data.to_path_buf(), source })?;
-    let identity_file = data.join("agent.identity");
+    folder::make(data).map_err(|source| EnrollError::File { path: data.clone(), source })?;
+    let identity_file = files.identity_file.unwrap_or(files.identity_default);
     let signing = identity(&identity_file)?;
-    let answer = ask(&dialer, &Target::new(route, &hub.api), invite, &signing)?;
+    let answer = ask_all(&dialer, &config.hubs, invite, &signing)?;
     let Answer { name, key, authority } = answer;
     if key.hub_id != invite.hub_id {
         return Err(EnrollError::WrongHub(key.hub_id));
@@ -223,6 +200,23 @@ struct Answer {
     authority: Option<CertificateDer<'static>>,
 }
 
+/// What the first hub that answers says.
+fn ask_all(
+    dialer: &Dialer,
+    hubs: &[Hub],
+    invite: &Invite,
+    signing: &SigningKey,
+) -> Result<Answer, EnrollError> {
+    let mut away = Vec::new();
+    for hub in hubs {
+        match ask(dialer, &hub.target(), invite, signing) {
+            Err(EnrollError::Http(error @ HttpError::Away { .. })) => away.push(error),
+            answered => return answered,
+        }
+    }
+    Err(EnrollError::Away(away))
+}
+
 fn ask(
     dialer: &Dialer,
     target: &Target,
@@ -235,8 +229,9 @@ fn ask(
         "public_key": public_to_line(&signing.verifying_key()),
         "signature": signature,
     });
-    let asked = http::post(dialer, target, ENROLL_PATH, None, &body, limit::ENROLL_TIMEOUT);
-    let Reply { json: answer, authority } = http::wait_for(asked).map_err(EnrollError::Runtime)??;
+    let asked = http::post(dialer, target, ENROLL_PATH, None, &body, limit::DIAL_STALL_TIMEOUT);
+    let reply = http::wait_for(asked).map_err(EnrollError::Runtime)?;
+    let Reply { json: answer, authority } = reply.map_err(EnrollError::Http)?;
     let strange = |reason: String| EnrollError::NotAHub { url: target.base().to_owned(), reason };
     let field = |key: &str| answer.get(key).and_then(Value::as_str);
     let key = field("key").ok_or_else(|| strange("it has no key".to_owned()))?;

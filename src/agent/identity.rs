@@ -189,7 +189,6 @@ mod tests {
         let files = files(folder.path());
         put(&files.key_file, &key(2, "k1")).unwrap();
         assert_eq!(load(&files).unwrap().previous, None);
-        std::fs::write(folder.path().join("agent.key.new"), "of an attempt that was cut off").unwrap();
         replace_key(&files.key_file, &key(2, "k1"), &key(2, "k2")).unwrap();
         let loaded = load(&files).unwrap();
         assert_eq!((loaded.key, loaded.previous), (key(2, "k2"), Some(key(2, "k1"))));

@@ -1,6 +1,8 @@
 //! The agent's figures and its readiness, as the monitor answers them. Names are those of docs/metrics.md; a test holds the
 //! two together.
 
+mod age;
+
 use std::net::SocketAddr;
 
 use tokio::task::{AbortHandle, JoinHandle};
@@ -14,11 +16,11 @@ use crate::net::meter::Meter;
 use crate::net::monitor::{BindError, Monitor, Readiness, Watched};
 use crate::obs::exposition::{Figure, Page};
 use crate::outbox::{LaneStat, Outbox, Stat, StoreError};
-use crate::time::WallTime;
 use crate::wire::job::JobState;
 
 use super::config::Config;
 use super::state::{Ends, LinkState, State, Status, Tally};
+pub(super) use age::Clocks;
 
 /// What the monitor looks at.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub(super) struct Gauges {
     /// The task that takes records from local programs.
     pub(super) intake: AbortHandle,
     pub(super) stop_intake: CancellationToken,
-    pub(super) wall_clock: fn() -> WallTime,
+    pub(super) clocks: Clocks,
 }
 
 impl Watched for Gauges {
@@ -47,7 +49,7 @@ impl Watched for Gauges {
         traffic(&mut page, &status, &self.traffic);
         page.gauge("outpost_agent_ready", "Whether records are taken and kept, as /readyz says it.")
             .is(self.taking() && stat.as_ref().is_some_and(|stat| !stat.degraded));
-        outbox(&mut page, stat.as_ref(), (self.wall_clock)());
+        outbox(&mut page, stat.as_ref(), &self.clocks);
         jobs(&mut page, &status, &self.state.ends());
         page
     }
@@ -165,7 +167,7 @@ fn traffic(page: &mut Page, status: &Status, meter: &Meter) {
         .is(counters.unknown_bodies);
 }
 
-fn outbox(page: &mut Page, stat: Option<&Stat>, now: WallTime) {
+fn outbox(page: &mut Page, stat: Option<&Stat>, clocks: &Clocks) {
     let lanes = |figure: fn(LaneStat) -> u64| {
         let all = Lane::ALL.into_iter().filter_map(move |lane| Some((lane.name(), figure(stat?.lane(lane)))));
         all.collect::<Vec<_>>()
@@ -179,7 +181,8 @@ fn outbox(page: &mut Page, stat: Option<&Stat>, now: WallTime) {
         .by("lane", lanes(|lane| lane.quota_bytes));
     let ages = Lane::ALL.into_iter().filter_map(|lane| {
         let oldest = stat?.lane(lane).oldest_ms;
-        Some((lane.name(), Figure::Millis(oldest.map_or(0, |oldest| age(oldest, now)))))
+        let age = oldest.map_or(0, |oldest| clocks.age(oldest));
+        Some((lane.name(), Figure::Millis(i64::try_from(age).unwrap_or(i64::MAX))))
     });
     page.gauge(
         "outpost_agent_outbox_oldest_age_seconds",
@@ -207,11 +210,6 @@ fn outbox(page: &mut Page, stat: Option<&Stat>, now: WallTime) {
     if let Some(stat) = stat {
         degraded.is(stat.degraded);
     }
-}
-
-/// By this machine's clock; none is younger than now.
-fn age(oldest_ms: u64, now: WallTime) -> i64 {
-    i64::try_from(now.0.saturating_sub(oldest_ms)).unwrap_or(i64::MAX)
 }
 
 fn jobs(page: &mut Page, status: &Status, ends: &Ends) {

@@ -28,6 +28,8 @@ use crate::wire::relay::{Delivery, Sender};
 pub(super) use client::{Line, Outgoing, Said};
 pub use client::{RelayClient, RelayError};
 pub(super) use inbox::Inbox;
+#[cfg(all(test, feature = "hub"))]
+pub(crate) use memory::{Memory, Seen};
 
 /// A message for a handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +59,8 @@ impl RelayRefusal {
         Self { code: ErrorCode::RelayHandler, reason: reason.into() }
     }
 
-    /// For now: what the hub kept comes again after `limit::RELAY_RETRY`.
+    /// For now: what the hub kept comes again after `limit::RELAY_RETRY` at most, then after twice that, and so on up to
+    /// `limit::RELAY_RETRY_MAX`; until then nothing else comes that it kept for this handler.
     pub fn for_now(reason: impl Into<String>) -> Self {
         Self { code: ErrorCode::RelayFull, reason: reason.into() }
     }

@@ -1,155 +1,29 @@
 //! What the agent shows of itself: the link's state, counters, and what the last session left.
 //!
-//! One shared value behind a short lock that is never held across an await. `Saved` is what outlives the process; it
-//! is written only after a verified RegisterAck.
+//! One shared value behind a short lock that is never held across an await.
 
+mod config;
 mod counters;
+mod failure;
+mod link;
+mod saved;
+mod status;
 mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use crate::outbox::Stat;
 use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::error::ErrorCode;
 
+pub use config::{KnownConfig, RefusedConfig};
 pub use counters::{Counters, Ends};
+pub use failure::{LastError, Repeat};
+pub use link::LinkState;
+pub use saved::{SAVED_ROW, Saved};
+pub use status::Status;
 pub use tally::Tally;
-
-/// The outbox row that holds [`Saved`].
-pub const SAVED_ROW: &str = "session";
-
-/// The link, as `agent status` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkState {
-    /// Registered.
-    Connected,
-    /// Between two attempts, or in one.
-    Reconnecting,
-    /// No link is wanted, or the agent is stopped.
-    #[default]
-    Disconnected,
-    /// No usable key.
-    NoIdentity,
-    /// The hub says that the agent was revoked.
-    Revoked,
-    /// The outbox takes nothing more until a restart.
-    Degraded,
-}
-
-impl LinkState {
-    /// What the link itself can be; that the outbox is degraded is another matter.
-    pub const OF_THE_LINK: [Self; 5] =
-        [Self::Connected, Self::Reconnecting, Self::Disconnected, Self::NoIdentity, Self::Revoked];
-
-    /// The name in JSON and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Reconnecting => "reconnecting",
-            Self::Disconnected => "disconnected",
-            Self::NoIdentity => "no_identity",
-            Self::Revoked => "revoked",
-            Self::Degraded => "degraded",
-        }
-    }
-}
-
-/// What outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Saved {
-    /// The hub's address.
-    pub hub: Option<String>,
-    /// The hub.
-    pub hub_id: Option<String>,
-    /// The last session.
-    pub session_id: Option<String>,
-    /// When it was registered, by this machine's clock.
-    pub connected_at_ms: Option<u64>,
-    /// Hub time less this machine's clock.
-    pub clock_offset_ms: Option<i64>,
-    /// The latest hub time told within the dates of the certificate that vouched for the hub.
-    pub time_floor_ms: Option<u64>,
-}
-
-/// Why the last session or attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastError {
-    /// A name of the error table, or `link`, `identity`, `folder`.
-    pub code: String,
-    /// One line.
-    pub text: String,
-    /// Whether a MAC vouches for it: what came before the keys agreed does not bind anybody.
-    pub verified: bool,
-    /// When, by this machine's clock.
-    pub at_ms: u64,
-    /// The hub that was asked, where one was.
-    #[serde(default)]
-    pub hub: Option<String>,
-}
-
-/// The object of `agent status --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// The link.
-    pub state: LinkState,
-    /// The hub's address.
-    pub hub: Option<String>,
-    /// The hub.
-    pub hub_id: Option<String>,
-    /// The present session, or the last one.
-    pub session_id: Option<String>,
-    /// When the present session was registered, by this machine's clock.
-    pub connected_since_ms: Option<u64>,
-    /// Registrations after the first.
-    pub reconnects: u64,
-    /// Hub time less this machine's clock.
-    pub clock_offset_ms: Option<i64>,
-    /// What waits.
-    pub outbox: Stat,
-    /// Accepted and not finished jobs, by state.
-    pub jobs: BTreeMap<String, u64>,
-    /// The agent's version.
-    pub version: String,
-    /// Version of the config snapshot, 0 where none.
-    pub config_version: u64,
-    /// The hub's last config snapshot, where it was refused.
-    #[serde(default)]
-    pub config_refused: Option<RefusedConfig>,
-    /// Why the last session or attempt ended.
-    pub last_error: Option<LastError>,
-    /// Counts since the start.
-    pub counters: Counters,
-}
-
-/// A config snapshot that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedConfig {
-    /// Its version.
-    pub version: u64,
-    /// Why.
-    pub reason: String,
-}
-
-/// What the agent had of the hub's configs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KnownConfig {
-    /// The version it has, 0 where none.
-    pub version: u64,
-    /// The lowest that may come next, where they are signed.
-    pub least: u64,
-}
-
-impl KnownConfig {
-    /// It has this one.
-    pub const fn held(version: u64) -> Self {
-        let least = if version == 0 { 0 } else { version.saturating_add(1) };
-        Self { version, least }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -316,33 +190,11 @@ impl State {
     }
 }
 
-/// Whether a failure is the one before again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// Something new: worth a warning.
-    New,
-    /// The same again.
-    Same,
-}
-
 impl Inner {
     fn note(&mut self, error: LastError) -> Repeat {
         let before = self.failures.insert(error.hub.clone(), error.clone());
         let same = before.is_some_and(|last| last.code == error.code && last.text == error.text);
         self.last_error = Some(error);
         if same { Repeat::Same } else { Repeat::New }
-    }
-}
-
-impl LastError {
-    /// An error noted now.
-    pub fn new(code: impl Into<String>, text: impl Into<String>, verified: bool, at: WallTime) -> Self {
-        Self { code: code.into(), text: text.into(), verified, at_ms: at.0, hub: None }
-    }
-
-    /// The same, of this hub.
-    #[must_use]
-    pub fn of(self, hub: &str) -> Self {
-        Self { hub: Some(hub.to_owned()), ..self }
     }
 }

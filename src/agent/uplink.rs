@@ -96,6 +96,11 @@ pub(super) struct Uplink<S> {
 /// Whether the session goes on.
 enum Flow {
     On,
+    End(End),
+}
+
+/// How a session ends.
+enum End {
     /// Send what the machine still has, then close with this.
     Close(u16, String),
     /// The socket is gone.
@@ -125,6 +130,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
 
     /// Runs the session to its end.
     pub(super) async fn run(mut self) -> Outcome {
+        let end = self.work().await;
+        self.sends.end(self.session.relays_mut());
+        match end {
+            End::Close(code, detail) => self.finish(code, &detail).await,
+            End::Gone => self.outcome,
+        }
+    }
+
+    async fn work(&mut self) -> End {
         let mut durable = self.with.outbox.durable();
         durable.mark_changed();
         let mut stopping = false;
@@ -132,8 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             let now = boot_now();
             match self.prepare(now).await {
                 Flow::On => {}
-                Flow::Close(code, detail) => return self.finish(code, &detail).await,
-                Flow::Gone => return self.outcome,
+                Flow::End(end) => return end,
             }
             let want = if self.pending.is_some() { Want::Send } else { Want::Rest };
             let sleep = tokio::time::sleep(self.next_wake(now));
@@ -164,10 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                     Flow::On
                 }
                 Some(reply) = self.relay_replies.1.recv() => {
-                    self.session.answer_relay(reply);
+                    self.session.relays_mut().answer(reply);
                     Flow::On
                 }
-                outgoing = self.sends.next(), if self.session.room_for_relays() > 0 => {
+                outgoing = self.sends.next(), if self.session.relays().room() > 0 => {
                     self.sends.send(&mut self.session, outgoing, now);
                     Flow::On
                 }
@@ -187,8 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             };
             match flow {
                 Flow::On => {}
-                Flow::Close(code, detail) => return self.finish(code, &detail).await,
-                Flow::Gone => return self.outcome,
+                Flow::End(end) => return end,
             }
         }
     }
@@ -201,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
         while let Some(event) = self.session.poll_event() {
             match self.on_event(event).await {
                 Flow::On => {}
-                end @ (Flow::Close(..) | Flow::Gone) => return end,
+                end @ Flow::End(_) => return end,
             }
         }
         if self.reading.is_none()
@@ -228,10 +240,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             let code = ErrorCode::WriteTimeout;
             self.outcome.ended(code.name(), code.text(), Some(code));
             // Nothing can be written: not even a close frame.
-            return Some(Flow::Gone);
+            return Some(Flow::End(End::Gone));
         }
         // Bytes of a frame that is not complete yet are a sign of life too.
-        self.session.handle_activity(self.link.last_read());
+        self.session.handle_received(self.link.last_read(), self.link.received());
         self.session.handle_written(self.link.last_written());
         if self.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.session.handle_timeout(now);
@@ -244,15 +256,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     }
 
     fn next_wake(&mut self, now: BootTime) -> Duration {
-        let deadlines =
-            [self.session.poll_timeout(), self.write_deadline(now), self.next_beat, self.sends.deadline()];
+        let sends = self.sends.deadline(&self.session);
+        let deadlines = [self.session.poll_timeout(), self.write_deadline(now), self.next_beat, sends];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.since(now)).min();
         next.unwrap_or(WAKE_MAX).min(WAKE_MAX)
     }
 
-    /// When the hub will have taken no byte for too long. What it takes is known one round trip later.
+    /// When the hub will have taken no byte for too long. What it takes is known one round trip later, and of what is large the
+    /// system takes no more before much of it has left.
     fn write_deadline(&mut self, now: BootTime) -> Option<BootTime> {
-        let timeout = self.with.write_timeout.saturating_add(self.session.round_trip());
+        let line = self.session.round_trip().saturating_add(self.session.on_the_way());
+        let timeout = self.with.write_timeout.saturating_add(line);
         self.link.write_deadline(now, timeout)
     }
 

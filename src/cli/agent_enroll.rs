@@ -1,71 +1,48 @@
 //! `outpost agent enroll`: makes the agent's identity and gets its key for an invite.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::agent::config::DATA_DEFAULT;
-use crate::agent::enroll::{self, EnrollError, Request};
+use crate::agent::config::{Config, Flags};
+use crate::agent::enroll::{self, EnrollError};
 use crate::agent::identity::IdentityError;
 use crate::limit;
 use crate::net::http::HttpError;
-use crate::net::proxy::Proxies;
-use crate::net::tls::client::ClientFiles;
 use crate::obs::secret_file;
 use crate::secret::Secret;
 use crate::wire::invite::Invite;
 
+use super::agent_args::AgentArgs;
 use super::exit::{CliError, Exit};
-use super::{Global, print_line, variable};
+use super::{Global, folder, print_line, shell, terminal, variable};
 
 /// Enrols this machine with an invite.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The hub's address.
-    #[arg(long, value_name = "URL")]
-    pub hub: String,
     /// The file with the invite that `outpost hub agent invite` printed; - for standard input.
     #[arg(long, value_name = "F")]
     pub token_file: PathBuf,
-    /// The data folder (default ./outpost-agent).
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The authority that the hub's certificate must lead to [default: the invite's, else the system's]
-    #[arg(long, value_name = "F")]
-    pub ca: Option<PathBuf>,
-    /// The certificate that is shown to a hub that asks for one.
-    #[arg(long, value_name = "F", requires = "client_key")]
-    pub client_cert: Option<PathBuf>,
-    /// Its private key.
-    #[arg(long, value_name = "F", requires = "client_cert")]
-    pub client_key: Option<PathBuf>,
-    /// The HTTP proxy towards the hub, http://[USER:PASSWORD@]HOST[:PORT], or none (default: the environment).
-    #[arg(long, value_name = "URL")]
-    pub proxy: Option<String>,
-    /// Allows plain text to private addresses, or with =any to everywhere.
-    #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub allow_insecure: Option<String>,
+    /// Hubs, identity and folder.
+    #[command(flatten)]
+    pub agent: AgentArgs,
 }
 
 /// Enrols.
 ///
 /// # Errors
-/// 69 where no hub answers, 77 where it refuses or is not the one to believe, 78 for an address or authority, 73 for the folder of another agent, 74 for I/O.
+/// 69 where no hub answers, 77 where it refuses or is not the one to believe, 78 for a setting, 73 for the folder of another
+/// agent, 74 for I/O.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let asked = Variables::default();
+    // The link is begun by whoever starts the agent; the settings are those it will have.
+    let flags = Flags { no_link: true, ..args.agent.flags() };
+    let config = Config::load(global.config.as_deref(), |name| asked.get(name), &flags)
+        .map_err(folder::config_error)?;
     let invite = read(&args.token_file)?;
-    let data = args.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
-    let request = Request {
-        hub: &args.hub,
-        allow_insecure: args.allow_insecure.as_deref(),
-        invite: &invite,
-        data: &data,
-        ca_file: args.ca.as_deref(),
-        proxies: proxies(args)?,
-        client: args
-            .client_cert
-            .clone()
-            .zip(args.client_key.clone())
-            .map(|(cert, key)| ClientFiles { cert, key }),
-    };
-    let enrolled = enroll::enroll(&request).map_err(|error| CliError::new(exit(&error), error))?;
+    let exposed = config.hubs.iter().filter_map(|hub| hub.warning.as_ref());
+    config.warnings.iter().chain(exposed).for_each(terminal::note);
+    let enrolled = enroll::enroll(&config, &invite).map_err(|error| CliError::new(exit(&error), error))?;
     if global.json {
         let line = serde_json::json!({
             "name": enrolled.name, "id": enrolled.agent_id.to_string(),
@@ -74,18 +51,35 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         return print_line(&line.to_string());
     }
     print_line(&format!("this machine is {} now; start it:", enrolled.name))?;
-    let client = match (&args.client_cert, &args.client_key) {
-        (Some(cert), Some(key)) => {
-            format!(" --client-cert {} --client-key {}", cert.display(), key.display())
-        }
-        _ => String::new(),
-    };
-    print_line(&format!("  outpost agent run --hub {} --data {}{client}", args.hub, data.display()))
+    let file =
+        global.config.as_ref().map_or(String::new(), |file| format!(" --config {}", shell::path(file)));
+    print_line(&format!("  outpost agent run{file}{}", args.agent.words()))?;
+    if args.agent.has_secret() {
+        print_line(
+            "It needs the proxy, too, whose password is not repeated here: set OUTPOST_HUB_PROXY for it, or `proxy` under [hub] in a file of mode 0600 for --config.",
+        )?;
+    }
+    match asked.found() {
+        names if names.is_empty() => Ok(()),
+        names => print_line(&format!("It needs the variables that are set here, too: {}.", names.join(", "))),
+    }
 }
 
-fn proxies(args: &Args) -> Result<Proxies, CliError> {
-    let setting = args.proxy.clone().or_else(|| variable("OUTPOST_HUB_PROXY"));
-    Proxies::new(setting.as_deref(), variable).map_err(|error| CliError::new(Exit::Config, error))
+/// The environment, and which of its variables were there.
+#[derive(Default)]
+struct Variables(RefCell<BTreeSet<String>>);
+
+impl Variables {
+    fn get(&self, name: &str) -> Option<String> {
+        let value = variable(name)?;
+        self.0.borrow_mut().insert(name.to_owned());
+        Some(value)
+    }
+
+    /// Their names; no value, which may be a secret.
+    fn found(self) -> Vec<String> {
+        self.0.into_inner().into_iter().collect()
+    }
 }
 
 fn read(path: &Path) -> Result<Invite, CliError> {
@@ -102,24 +96,30 @@ fn read(path: &Path) -> Result<Invite, CliError> {
 
 fn exit(error: &EnrollError) -> Exit {
     match error {
-        EnrollError::Address(_)
+        EnrollError::NoHub
         | EnrollError::NeedsTls
-        | EnrollError::FlagsNeedTls
         | EnrollError::OtherAuthority { .. }
-        | EnrollError::Proxy(_)
         | EnrollError::Tls(_) => Exit::Config,
         EnrollError::File { .. }
         | EnrollError::Runtime(_)
         | EnrollError::Identity(IdentityError::Unreadable { .. }) => Exit::Io,
         EnrollError::OtherKey { .. } => Exit::Folder,
-        EnrollError::Http(HttpError::Away { reason, .. }) => Exit::of_exchange(reason),
-        EnrollError::Http(HttpError::Refused { refusal, .. }) => match refusal.status {
+        // What the first one comes to is told first.
+        EnrollError::Away(hubs) => hubs.first().map_or(Exit::Unavailable, of_hub),
+        EnrollError::Http(error) => of_hub(error),
+        EnrollError::Identity(IdentityError::Key { .. } | IdentityError::Identity { .. })
+        | EnrollError::NotAHub { .. }
+        | EnrollError::WrongHub(_) => Exit::Failed,
+    }
+}
+
+fn of_hub(error: &HttpError) -> Exit {
+    match error {
+        HttpError::Away { reason, .. } => Exit::of_exchange(reason),
+        HttpError::Refused { refusal, .. } => match refusal.status {
             408 | 429 | 500.. => Exit::TempFail,
             _ => Exit::Refused,
         },
-        EnrollError::Identity(IdentityError::Key { .. } | IdentityError::Identity { .. })
-        | EnrollError::Http(HttpError::NotAHub { .. })
-        | EnrollError::NotAHub { .. }
-        | EnrollError::WrongHub(_) => Exit::Failed,
+        HttpError::NotAHub { .. } => Exit::Failed,
     }
 }

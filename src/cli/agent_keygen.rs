@@ -11,8 +11,9 @@ use ed25519_dalek::SigningKey;
 use crate::obs::{folder, random};
 use crate::wire::identity::{public_to_line, seed_to_line};
 
+use super::Global;
 use super::exit::{CliError, Exit};
-use super::{Global, print_line};
+use super::terminal::{print_line, print_lines};
 
 /// Makes an Ed25519 identity for an agent.
 #[derive(Debug, clap::Args)]
@@ -43,12 +44,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         });
         return print_line(&files.to_string());
     }
-    print_line(&format!(
-        "identity {} (keep it secret), public key {}\nbind it with: outpost hub agent add NAME --public-key {}",
-        args.out.display(),
-        public.display(),
-        public.display()
-    ))
+    let (identity, public) = (args.out.display(), public.display());
+    print_lines([
+        format!("identity {identity} (keep it secret), public key {public}"),
+        format!("bind it with: outpost hub agent add NAME --public-key {public}"),
+    ])
 }
 
 fn exists(path: &Path) -> CliError {

@@ -1,6 +1,5 @@
 //! `outpost agent run`: starts the agent and stops it on SIGTERM or SIGINT.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,42 +7,19 @@ use tracing::level_filters::LevelFilter;
 
 use crate::agent::Agent;
 use crate::agent::config::{Config, Flags};
+use crate::obs::whole_file::{self, Readers};
 use crate::obs::{heap, log};
-use crate::secret::Secret;
 
+use super::agent_args::AgentArgs;
 use super::exit::{CliError, Exit};
 use super::{Global, folder, print_line, variable};
 
 /// Runs the agent.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The hub's address; several are asked in turn.
-    #[arg(long, value_name = "URL")]
-    pub hub: Vec<String>,
-    /// The HTTP proxy towards every hub, http://[USER:PASSWORD@]HOST[:PORT], or none (default: the environment).
-    #[arg(long, value_name = "URL")]
-    pub proxy: Option<String>,
-    /// The data folder (default ./outpost-agent).
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The agent's key, from `outpost hub agent add` (default DATA/agent.key).
-    #[arg(long, value_name = "F")]
-    pub key_file: Option<PathBuf>,
-    /// The agent's Ed25519 identity, from `outpost agent keygen` (default DATA/agent.identity where that is there).
-    #[arg(long, value_name = "F")]
-    pub identity_file: Option<PathBuf>,
-    /// Allows plain text to private addresses, or with =any to everywhere.
-    #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub allow_insecure: Option<String>,
-    /// The hub's authority, in place of the system's (default DATA/hub-ca.pem where that is there).
-    #[arg(long, value_name = "F")]
-    pub ca: Option<PathBuf>,
-    /// The certificate shown to a hub that asks for one.
-    #[arg(long, value_name = "F")]
-    pub client_cert: Option<PathBuf>,
-    /// Its private key.
-    #[arg(long, value_name = "F")]
-    pub client_key: Option<PathBuf>,
+    /// Hubs, identity and folder.
+    #[command(flatten)]
+    pub agent: AgentArgs,
     /// Takes and keeps records, dials nobody.
     #[arg(long)]
     pub no_link: bool,
@@ -60,19 +36,7 @@ pub(super) struct Args {
 /// # Errors
 /// 78 for a wrong setting, 73 for a folder that is locked or foreign, 74 for I/O.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let flags = Flags {
-        data: args.data.clone(),
-        socket: args.socket.clone(),
-        hubs: args.hub.clone(),
-        proxy: args.proxy.clone().map(Secret::new),
-        key_file: args.key_file.clone(),
-        identity_file: args.identity_file.clone(),
-        allow_insecure: args.allow_insecure.clone(),
-        no_link: args.no_link,
-        ca: args.ca.clone(),
-        client_cert: args.client_cert.clone(),
-        client_key: args.client_key.clone(),
-    };
+    let flags = Flags { socket: args.socket.clone(), no_link: args.no_link, ..args.agent.flags() };
     let config = Config::load(global.config.as_deref(), variable, &flags).map_err(folder::config_error)?;
     log::start(global.level.or(config.log_level).unwrap_or(LevelFilter::INFO), config.log_format);
     heap::keep_small();
@@ -112,17 +76,9 @@ fn announce(agent: &Agent, ready_file: Option<&Path>, global: &Global) -> Result
         tracing::info!(socket = %agent.socket().display(), "the agent takes records");
     }
     match ready_file {
-        Some(path) => write_ready(path, &event.to_string())
+        // Appears whole or not at all: somebody waits for it.
+        Some(path) => whole_file::replace(path, format!("{event}\n").as_bytes(), Readers::All)
             .map_err(|error| CliError::new(Exit::Io, format!("cannot write {}: {error}", path.display()))),
         None => Ok(()),
     }
-}
-
-/// Appears whole or not at all: somebody waits for it.
-fn write_ready(path: &Path, line: &str) -> std::io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let mut file = std::fs::File::create(&name)?;
-    writeln!(file, "{line}")?;
-    std::fs::rename(&name, path)
 }

@@ -1,10 +1,11 @@
 //! `outpost agent status`: from the running agent, or from the folder of a stopped one.
 
-use crate::agent::intake::client::{self, Request};
+use crate::agent::intake::client::Request;
 use crate::agent::state::{LinkState, Status};
 
-use super::exit::{CliError, Exit};
+use super::exit::CliError;
 use super::folder::{self, Found, Place};
+use super::terminal::print_lines;
 use super::{Global, print_line};
 
 /// Shows the agent's link and what waits.
@@ -21,30 +22,20 @@ pub(super) struct Args {
 /// Where neither an agent nor its folder can be found or read.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let status: Status = match folder::find(&args.place, global)? {
-        Found::Running(stream) => {
-            let body = client::ask(stream, &Request::Status {}, |_row| {})
-                .map_err(|error| folder::client_error(&error))?;
-            serde_json::from_slice(&body)
-                .map_err(|error| CliError::new(Exit::Failed, format!("the agent's answer: {error}")))?
-        }
-        Found::Stopped(config) => {
-            let (outbox, keys) = (folder::open_existing(&config)?, config.operator_keys);
-            super::runtime()?
-                .block_on(async move {
-                    let state = crate::agent::restore(&outbox, keys.as_ref()).await?;
-                    let status = state.status(outbox.stat().await?);
-                    outbox.close().await.map(|()| status)
-                })
-                .map_err(|error| folder::store_error(&error))?
-        }
+        Found::Running(stream) => folder::ask(stream, &Request::Status {})?,
+        Found::Stopped(config) => folder::with_existing(&config, async |outbox| {
+            let failed = |error| folder::store_error(&error);
+            let state = crate::agent::restore(outbox, config.operator_keys.as_ref()).await.map_err(failed)?;
+            Ok(state.status(outbox.stat().await.map_err(failed)?))
+        })?,
     };
     if global.json {
         return print_line(&serde_json::to_string(&status).unwrap_or_default());
     }
-    print_line(&text(&status))
+    print_lines(lines(&status))
 }
 
-fn text(status: &Status) -> String {
+fn lines(status: &Status) -> Vec<String> {
     let state = match status.state {
         LinkState::Connected => "connected",
         LinkState::Reconnecting => "reconnecting",
@@ -70,5 +61,5 @@ fn text(status: &Status) -> String {
     for (lane, figures) in &status.outbox.lanes {
         lines.push(format!("{lane:<8} {} records, {} bytes wait", figures.records, figures.bytes));
     }
-    lines.join("\n")
+    lines
 }

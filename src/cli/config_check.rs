@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{CliError, Exit};
-use super::{Global, print_line};
+use super::{Global, print_line, terminal};
 
 /// Checks a config file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An agent's or a hub's file; its keys say which.
+    /// An agent's or a hub's file, its keys say which; or a live broker's, whose name ends in .yaml or .yml.
     pub file: PathBuf,
 }
 
@@ -16,6 +16,8 @@ pub(super) struct Args {
 enum Side {
     Agent,
     Hub,
+    /// A broker by itself.
+    Live,
 }
 
 /// Keys and sections only one side has.
@@ -42,17 +44,24 @@ const HUB_KEYS: [&str; 12] = [
 /// 78 with file, key and what to do.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let side = side(&args.file)?;
-    let name = match side {
-        Side::Agent => agent(&args.file).map(|()| "agent"),
-        Side::Hub => hub(&args.file).map(|()| "hub"),
+    let (name, warnings) = match side {
+        Side::Agent => agent(&args.file).map(|warnings| ("agent", warnings)),
+        Side::Hub => hub(&args.file).map(|warnings| ("hub", warnings)),
+        Side::Live => live(&args.file).map(|warnings| ("live", warnings)),
     }?;
     if global.json {
-        return print_line(&serde_json::json!({"file": args.file, "side": name, "valid": true}).to_string());
+        let line = serde_json::json!({"file": args.file, "side": name, "valid": true, "warnings": warnings});
+        return print_line(&line.to_string());
     }
+    warnings.iter().for_each(terminal::note);
     print_line(&format!("{}: a valid {name} config", args.file.display()))
 }
 
 fn side(file: &Path) -> Result<Side, CliError> {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ["yaml", "yml"].iter().any(|yaml| ending.eq_ignore_ascii_case(yaml)) {
+        return Ok(Side::Live);
+    }
     let wrong = |reason: String| CliError::new(Exit::Config, format!("{}: {reason}", file.display()));
     let text = std::fs::read_to_string(file)
         .map_err(|error| wrong(format!("cannot be read ({error}); check the path")))?;
@@ -70,23 +79,24 @@ fn side(file: &Path) -> Result<Side, CliError> {
     })
 }
 
+/// What is not wrong and yet to be told.
 #[cfg(feature = "agent")]
-fn agent(file: &Path) -> Result<(), CliError> {
+fn agent(file: &Path) -> Result<Vec<String>, CliError> {
     let config =
         crate::agent::config::Config::check_file(file).map_err(|error| CliError::new(Exit::Config, error))?;
     // As a start does: what these files hold is part of the config.
-    crate::net::tls::client::ClientTls::new(&config.tls)
-        .map(|_usable| ())
-        .map_err(|error| CliError::new(Exit::Config, format!("{}: {error}", file.display())))
+    let tls = crate::net::tls::client::ClientTls::new(&config.tls)
+        .map_err(|error| CliError::new(Exit::Config, format!("{}: {error}", file.display())))?;
+    Ok(config.warnings.into_iter().chain(tls.damage().map(|damage| damage.to_string())).collect())
 }
 
 #[cfg(not(feature = "agent"))]
-fn agent(file: &Path) -> Result<(), CliError> {
+fn agent(file: &Path) -> Result<Vec<String>, CliError> {
     Err(without(file, "agent"))
 }
 
 #[cfg(feature = "hub")]
-fn hub(file: &Path) -> Result<(), CliError> {
+fn hub(file: &Path) -> Result<Vec<String>, CliError> {
     // The environment belongs to a run, not to the file.
     let config = crate::hub::config::Config::load(Some(file), |_name| None)
         .map_err(|error| CliError::new(Exit::Config, error))?;
@@ -94,11 +104,24 @@ fn hub(file: &Path) -> Result<(), CliError> {
         crate::net::tls::server::ServerTls::load(files)
             .map_err(|error| CliError::new(Exit::Config, format!("{}: [tls] {error}", file.display())))?;
     }
-    Ok(())
+    Ok(config.live.map(|live| live.notices).unwrap_or_default())
 }
 
 #[cfg(not(feature = "hub"))]
-fn hub(file: &Path) -> Result<(), CliError> {
+fn hub(file: &Path) -> Result<Vec<String>, CliError> {
+    Err(without(file, "hub"))
+}
+
+/// A broker's file in YAML; in TOML it is a hub's.
+#[cfg(feature = "hub")]
+fn live(file: &Path) -> Result<Vec<String>, CliError> {
+    let loaded = crate::hub::config::LiveConfig::load(file, |_name| None);
+    let (config, _none) = loaded.map_err(|error| CliError::new(Exit::Config, error))?;
+    Ok(config.notices)
+}
+
+#[cfg(not(feature = "hub"))]
+fn live(file: &Path) -> Result<Vec<String>, CliError> {
     Err(without(file, "hub"))
 }
 
@@ -121,6 +144,8 @@ mod tests {
             ("b.toml", "listen = \"127.0.0.1:1\"\n", Side::Hub),
             ("hub.toml", "data = \"x\"\n", Side::Hub),
             ("c.toml", "", Side::Agent),
+            ("live.yaml", "ws_port: 1\n", Side::Live),
+            ("hub.YML", "", Side::Live),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();

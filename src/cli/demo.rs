@@ -70,7 +70,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         let line = serde_json::to_string(&report).map_err(|error| CliError::new(Exit::Failed, error))?;
         super::print_line(&line)?;
     } else {
-        super::print_line(&describe(&report))?;
+        super::terminal::print_lines(describe(&report))?;
     }
     if report.is_clean() {
         Ok(())
@@ -82,19 +82,21 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     }
 }
 
-fn describe(report: &Report) -> String {
+/// Line by line.
+fn describe(report: &Report) -> Vec<String> {
     let Report {
         appended, arrived, lost, duplicate_effects, out_of_order, cuts, kills, agents, seed, ..
     } = report;
-    let mut text = format!(
-        "{agents} agents emitted {appended} records while {cuts} links were cut and {kills} agents killed (seed {seed}).\n\
-         {arrived} arrived, {lost} lost, {duplicate_effects} duplicates, {out_of_order} out of order."
-    );
-    if let Some(jobs) = &report.jobs {
-        text.push('\n');
-        text.push_str(&describe_jobs(jobs));
-    }
-    text
+    let mut lines = vec![
+        format!(
+            "{agents} agents emitted {appended} records while {cuts} links were cut and {kills} agents killed (seed {seed})."
+        ),
+        format!(
+            "{arrived} arrived, {lost} lost, {duplicate_effects} duplicates, {out_of_order} out of order."
+        ),
+    ];
+    lines.extend(report.jobs.as_ref().map(describe_jobs));
+    lines
 }
 
 fn describe_jobs(jobs: &JobVerdict) -> String {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 
 use crate::agent::intake::client::{self, Accepted};
 use crate::agent::intake::lines::Lines;
-use crate::id::Lane;
+use crate::id::{AppName, Lane};
 use crate::limit;
 use crate::outbox::{NewRecord, Outbox};
 use crate::wire::message::RecordKind;
@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Which lane: events or logs.
     #[arg(long, default_value = "logs", value_parser = ["events", "logs"])]
     pub lane: String,
+    /// The app that these are log lines of: those of all agents come together under its name
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<AppName>,
     /// Where the agent is.
     #[command(flatten)]
     pub place: Place,
@@ -29,15 +32,17 @@ pub(super) struct Args {
 /// # Errors
 /// Says how many records were taken before.
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let lane: Lane = args.lane.parse().map_err(|error| CliError::new(Exit::Usage, error))?;
+    let app = client::emit_app(lane, args.app.as_ref().map(AppName::as_str));
+    let app = app.map_err(|error| CliError::new(Exit::Usage, error))?;
     let input = BufReader::with_capacity(limit::INTAKE_BATCH_BYTES, std::io::stdin().lock());
     let accepted = match folder::find(&args.place, global)? {
         Found::Running(stream) => {
-            client::emit(&stream, &args.lane, input).map_err(|error| folder::client_error(&error))?
+            client::emit(&stream, lane, app.as_ref(), input).map_err(|error| folder::client_error(&error))?
         }
         Found::Stopped(config) => {
-            let lane: Lane = args.lane.parse().map_err(|error| CliError::new(Exit::Usage, error))?;
             let outbox = folder::open(&config)?;
-            super::runtime()?.block_on(direct(outbox, lane, input, config.wall_clock))?
+            super::runtime()?.block_on(direct(outbox, lane, app, input, config.wall_clock))?
         }
     };
     print_line(&serde_json::to_string(&accepted).unwrap_or_default())
@@ -47,10 +52,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
 async fn direct(
     outbox: Outbox,
     lane: Lane,
+    app: Option<AppName>,
     input: impl BufRead,
     wall_clock: fn() -> crate::time::WallTime,
 ) -> Result<Accepted, CliError> {
-    let result = append_all(&outbox, lane, input, wall_clock).await;
+    let result = append_all(&outbox, lane, app.as_ref(), input, wall_clock).await;
     let closed = outbox.close().await;
     let accepted = result?;
     closed.map_err(|error| folder::store_error(&error))?;
@@ -60,6 +66,7 @@ async fn direct(
 async fn append_all(
     outbox: &Outbox,
     lane: Lane,
+    app: Option<&AppName>,
     input: impl BufRead,
     wall_clock: fn() -> crate::time::WallTime,
 ) -> Result<Accepted, CliError> {
@@ -83,6 +90,7 @@ async fn append_all(
                 source: source.clone(),
                 kind: RecordKind::Opaque,
                 payload,
+                app: app.cloned(),
             })
             .collect();
         let appended = outbox

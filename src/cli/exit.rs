@@ -40,6 +40,7 @@ impl Exit {
         match error {
             ExchangeError::Dial(DialError::Tls(TlsError::Settings(_))) => Self::Config,
             ExchangeError::Dial(DialError::Tls(error)) if error.code().is_some() => Self::Refused,
+            ExchangeError::Dial(DialError::TlsPort { .. } | DialError::ProxySetting(_)) => Self::Config,
             ExchangeError::Dial(_) | ExchangeError::Broken(_) | ExchangeError::Late(_) => Self::Unavailable,
             ExchangeError::Source(error) if error.kind() != std::io::ErrorKind::InvalidData => Self::Io,
             ExchangeError::Source(_) | ExchangeError::TooLong { .. } | ExchangeError::Unsendable(_) => {

@@ -3,10 +3,12 @@
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
+
 use crate::agent::StartError;
 use crate::agent::config::{Config, ConfigError, Flags};
 use crate::agent::intake::SocketError;
-use crate::agent::intake::client::{self, ClientError, Failure};
+use crate::agent::intake::client::{self, ClientError, Failure, Request};
 use crate::agent::outbox_folder;
 use crate::outbox::{AppendError, OpenError, Options, Outbox, StoreError};
 
@@ -69,6 +71,26 @@ pub(super) fn open_existing(config: &Config) -> Result<Outbox, CliError> {
         return Err(CliError::new(Exit::Io, message));
     }
     open(config)
+}
+
+/// Works on the outbox of a stopped agent, which must exist, and closes it in any case.
+pub(super) fn with_existing<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Outbox) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let outbox = open_existing(config)?;
+    super::runtime()?.block_on(async move {
+        let result = work(&outbox).await;
+        let closed = outbox.close().await.map_err(|error| store_error(&error));
+        let done = result?;
+        closed.map(|()| done)
+    })
+}
+
+/// What a running agent answers.
+pub(super) fn ask<T: DeserializeOwned>(stream: UnixStream, request: &Request) -> Result<T, CliError> {
+    let body = client::ask(stream, request, |_row| {}).map_err(|error| client_error(&error))?;
+    serde_json::from_slice(&body).map_err(not_understood)
 }
 
 pub(super) fn config_error(error: ConfigError) -> CliError {

@@ -5,10 +5,10 @@
 mod audit;
 mod invite;
 mod issue;
+mod label;
 mod place;
 mod target;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +22,10 @@ use crate::wire::message::SignatureMode;
 use super::Global;
 use super::exit::{CliError, Exit};
 use super::hub_run::store_exit;
+use super::terminal::{print_line, print_lines};
 
 pub(super) use place::{Found, Place};
+pub(super) use target::{Target, entries};
 
 /// `hub agent`
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,8 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Label an agent, so that jobs can be submitted to all with a label
+    Label(label::Args),
     /// Give an agent a new key
     Rotate(issue::Rotate),
     /// Revoke an agent: its keys open nothing any more, and it is told so
@@ -87,8 +91,9 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         Command::List { place } => list(&place, global),
         Command::Show { name, place } => {
             let view = place.open()?.show(&name)?;
-            if global.json { print(&view) } else { print_line(&format!("{view:#}")) }
+            if global.json { print(&view) } else { print_lines(format!("{view:#}").lines()) }
         }
+        Command::Label(args) => label::run(&args, global),
         Command::Rotate(args) => issue::rotate(args, global),
         Command::Revoke { name, place } => {
             let answer = place.open()?.revoke(&name)?;
@@ -123,7 +128,13 @@ fn list(place: &Place, global: &Global) -> Result<(), CliError> {
             Some(false) => "not connected",
             None => "-",
         };
-        print_line(&format!("{}\t{}\t{}\t{link}", text("name"), text("state"), text("id")))?;
+        print_line(&format!(
+            "{}\t{}\t{}\t{link}\t{}",
+            text("name"),
+            text("state"),
+            text("id"),
+            label::text(&agent)
+        ))?;
     }
     Ok(())
 }
@@ -134,7 +145,7 @@ fn signature(text: &str) -> Result<SignatureMode, String> {
 }
 
 /// A duration of at most `max` that is not nothing.
-fn within(text: &str, max: Duration) -> Result<Duration, String> {
+pub(super) fn within(text: &str, max: Duration) -> Result<Duration, String> {
     let duration = unit::duration(text).map_err(|error| error.to_string())?;
     if duration.is_zero() || duration > max {
         return Err(format!("it must be more than nothing and at most {} d", max.as_secs() / 86_400));
@@ -150,13 +161,8 @@ fn print(value: &Value) -> Result<(), CliError> {
     print_line(&value.to_string())
 }
 
-fn print_line(line: &str) -> Result<(), CliError> {
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::new(Exit::Io, format!("stdout: {error}")))
-}
-
 /// A text field of the hub's answer.
-fn text_of(answer: &Value, key: &str) -> Result<String, CliError> {
+pub(super) fn text_of(answer: &Value, key: &str) -> Result<String, CliError> {
     let text = answer.get(key).and_then(Value::as_str).map(str::to_owned);
     text.ok_or_else(|| CliError::new(Exit::Failed, format!("the hub's answer has no {key}")))
 }

@@ -11,7 +11,7 @@ use crate::limit;
 use crate::obs::clock;
 
 use super::exit::{CliError, Exit};
-use super::{Global, print_line};
+use super::{Global, print_line, shell};
 
 /// What to make.
 #[derive(Debug, clap::Subcommand)]
@@ -93,7 +93,9 @@ fn init(args: &Init, global: &Global) -> Result<(), CliError> {
         hosts.join(", "),
         date(issued.expires_at)
     ))?;
-    print_line(&format!("  outpost hub run --tls-cert {certificate} --tls-key {}", issued.key.display()))
+    let data = args.data.as_ref().map_or(String::new(), |data| format!(" --data {}", shell::path(data)));
+    let (certificate, key) = (shell::path(&issued.certificate), shell::path(&issued.key));
+    print_line(&format!("  outpost hub run{data} --tls-cert {certificate} --tls-key {key}"))
 }
 
 fn issue(args: &Issue, global: &Global) -> Result<(), CliError> {
@@ -110,12 +112,13 @@ fn issue(args: &Issue, global: &Global) -> Result<(), CliError> {
         line.insert("name".to_owned(), json!(args.name.as_str()));
         return print_line(&serde_json::Value::Object(line).to_string());
     }
-    let (certificate, key, ca) = (issued.certificate.display(), issued.key.display(), issued.ca.display());
+    let (certificate, ca) = (issued.certificate.display(), issued.ca.display());
     print_line(&format!(
         "{certificate} lets {} in until {}, where the hub's config has `[tls] client_ca = \"{ca}\"`. Carry it and its key to the machine, then:",
         args.name,
         date(issued.expires_at)
     ))?;
+    let [ca, certificate, key] = [&issued.ca, &issued.certificate, &issued.key].map(|path| shell::path(path));
     print_line(&format!(
         "  outpost agent run --hub URL --ca {ca} --client-cert {certificate} --client-key {key}"
     ))
@@ -151,7 +154,7 @@ pub(super) fn cert_error(error: CertError) -> CliError {
         | CertError::Exposed(_)
         | CertError::Expired(_)
         | CertError::NoAuthority(_) => Exit::Folder,
-        CertError::Clock(_) | CertError::Making(_) => Exit::Failed,
+        CertError::Clock(_) | CertError::Behind { .. } | CertError::Making(_) => Exit::Failed,
     };
     CliError::new(exit, error)
 }

@@ -168,7 +168,7 @@ fn import_into(data: &Path, mut bundle: Box<dyn Read + Send>) -> Result<Value, C
             tracing::error!(%error, "the store's writer failed");
         }
         store.close_pool().await;
-        imported.map(|imported| view::import(&imported)).map_err(|error| import_error(&error))
+        imported.map(|imported| view::json(&view::import(&imported))).map_err(|error| import_error(&error))
     })
 }
 

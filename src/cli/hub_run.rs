@@ -9,11 +9,13 @@ use tracing::level_filters::LevelFilter;
 
 use crate::hub::config::Config;
 use crate::hub::store::StoreError;
-use crate::hub::{Hub, StartError, token};
+use crate::hub::{Hub, StartError};
+use crate::obs::whole_file::{self, Readers};
 use crate::obs::{descriptors, log};
 
-use super::Global;
 use super::exit::{CliError, Exit};
+use super::terminal::{print_line, print_lines};
+use super::{Global, first_steps};
 
 /// Run a hub until it is told to stop
 #[derive(Debug, clap::Args)]
@@ -76,12 +78,11 @@ async fn serve(config: Config, ready_file: Option<PathBuf>, json: bool) -> Resul
     let mut terminate = signal(SignalKind::terminate()).map_err(io("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("SIGINT"))?;
     let hub = Hub::start(config).await.map_err(start_error)?;
-    announce(&hub, json).map_err(io("stdout"))?;
+    announce(&hub, json)?;
     if let Some(file) = ready_file {
         // Complete or not there: whoever waits for the file never reads half of it.
-        let part = file.with_extension("part");
-        std::fs::write(&part, format!("{}\n", ready_line(&hub))).map_err(io("the ready file"))?;
-        std::fs::rename(&part, &file).map_err(io("the ready file"))?;
+        let line = format!("{}\n", ready_line(&hub));
+        whole_file::replace(&file, line.as_bytes(), Readers::All).map_err(io("the ready file"))?;
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -102,31 +103,19 @@ fn ready_line(hub: &Hub) -> serde_json::Value {
     if let (Some(address), Some(line)) = (hub.metrics_addr(), line.as_object_mut()) {
         line.insert("metrics".to_owned(), json!(address.to_string()));
     }
+    if let (Some(live), Some(line)) = (hub.live(), line.as_object_mut()) {
+        line.insert("live_ws".to_owned(), json!(live.public_addr().to_string()));
+        line.insert("live_internal".to_owned(), json!(live.internal_addr().to_string()));
+    }
     line
 }
 
-fn announce(hub: &Hub, json: bool) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
+fn announce(hub: &Hub, json: bool) -> Result<(), CliError> {
     if json {
-        writeln!(out, "{}", ready_line(hub))?;
-        return out.flush();
+        return print_line(&ready_line(hub).to_string());
     }
-    let data = hub.data().display();
-    writeln!(out, "The hub answers at {} and keeps its data in {data}.", hub.url())?;
-    if hub.first_start() {
-        writeln!(
-            out,
-            "The admin token is in {}. Next, on another terminal:",
-            token::path(hub.data()).display()
-        )?;
-        let (url, file) = (hub.url(), token::path(hub.data()));
-        let remote = format!("--hub {url} --token-file {}", file.display());
-        writeln!(out, "  outpost hub agent add edge-1 {remote}")?;
-        writeln!(out, "  outpost agent run --hub {} --key-file edge-1.key", hub.agent_url())?;
-        writeln!(out, "  outpost records list --agent edge-1 {remote}")?;
-    }
-    out.flush()
+    print_line(&format!("The hub answers at {} and keeps its data in {}.", hub.url(), hub.data().display()))?;
+    if hub.first_start() { print_lines(first_steps::lines(hub)) } else { Ok(()) }
 }
 
 fn start_error(error: StartError) -> CliError {
@@ -134,7 +123,10 @@ fn start_error(error: StartError) -> CliError {
         StartError::Config(_) => Exit::Config,
         StartError::Store(error) => store_exit(error),
         StartError::Tls(_) => Exit::Config,
-        StartError::Token { .. } | StartError::Listen { .. } | StartError::Metrics(_) => Exit::Io,
+        StartError::Token { .. }
+        | StartError::Listen { .. }
+        | StartError::Metrics(_)
+        | StartError::Live(_) => Exit::Io,
     };
     CliError::new(exit, error)
 }
@@ -160,6 +152,10 @@ pub(super) fn store_exit(error: &StoreError) -> Exit {
         | StoreError::NameReserved(_)
         | StoreError::NoAgent(_)
         | StoreError::NotActive(_)
+        | StoreError::NoToken(_)
+        | StoreError::TokenNameTaken(_)
+        | StoreError::TooManyTokens(_)
+        | StoreError::TooManyLabels { .. }
         | StoreError::MarkMoved
         | StoreError::Abandoned
         | StoreError::NotWelcome

@@ -1,6 +1,5 @@
 //! `job`: what its commands share.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,17 +10,18 @@ use crate::time::HubTime;
 
 use super::exit::{CliError, Exit};
 use super::remote::Remote;
-use super::{Global, job_cancel, job_list, job_logs, job_show, job_sign, job_submit, print_line};
+use super::{Global, job_cancel, job_list, job_logs, job_show, job_sign, job_submit, print_line, terminal};
 
 /// Seconds that one request waits at the hub for something to happen.
 const WAIT_S: u64 = 20;
 /// Between two tries while the hub is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
+const AWAY_PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_millis(500) };
 /// Tries in a row without an answer before a command that waits gives up: about a minute.
-const AWAY_TRIES_MAX: u32 = 120;
+pub(super) const AWAY_TRIES_MAX: u32 = if cfg!(test) { 3 } else { 120 };
 
 /// `job`
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is taken apart at once")]
 pub(super) enum Command {
     Submit(job_submit::Args),
     List(job_list::Args),
@@ -64,21 +64,34 @@ impl Patience {
         query.push(("wait", WAIT_S.to_string()));
         match remote.get(path, &query) {
             Ok(answer) => {
-                *self = Self { reached: true, tries: 0 };
+                self.reached();
                 Ok(Some(answer))
             }
             Err(error) => self.wait_out(error).map(|()| None),
         }
     }
 
-    fn wait_out(&mut self, error: CliError) -> Result<(), CliError> {
+    /// Of a hub that is known to be there.
+    pub(super) const fn with_a_hub() -> Self {
+        Self { reached: true, tries: 0 }
+    }
+
+    /// The hub said something.
+    pub(super) fn reached(&mut self) {
+        *self = Self::with_a_hub();
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// `error`, where the hub was never there, is away for too long, or refuses.
+    pub(super) fn wait_out(&mut self, error: CliError) -> Result<(), CliError> {
         let away = matches!(error.exit, Exit::Unavailable | Exit::TempFail);
         if !self.reached || !away || self.tries >= AWAY_TRIES_MAX {
             return Err(error);
         }
         if self.tries == 0 {
-            // Nobody is left to tell it to where stderr is closed; the wait goes on.
-            let _ = writeln!(std::io::stderr(), "outpost: {error}; still waiting");
+            terminal::note(format_args!("{error}; still waiting"));
         }
         self.tries = self.tries.saturating_add(1);
         std::thread::park_timeout(AWAY_PAUSE);
@@ -88,7 +101,7 @@ impl Patience {
 
 /// Waits until the job is over; the job.
 pub(super) fn wait_final(remote: &Remote, job: JobId) -> Result<Value, CliError> {
-    let mut patience = Patience { reached: true, tries: 0 };
+    let mut patience = Patience::with_a_hub();
     loop {
         let path = format!("/v1/jobs/{job}");
         let shown = patience.get(remote, &path, &[("until", "final".to_owned())])?;
@@ -144,7 +157,7 @@ pub(super) fn summary(job: &Value) -> String {
     }
     // The agent's reason may be just that.
     if let Some(reason) = job["reason"].as_str().filter(|reason| !line.ends_with(&format!("\t{reason}"))) {
-        line.push_str(&format!("\t{}", String::from_utf8_lossy(&super::display::strip(reason.as_bytes()))));
+        line.push_str(&format!("\t{}", String::from_utf8_lossy(&crate::plain::strip(reason.as_bytes()))));
     }
     if !job["agent_offline_since_ms"].is_null() {
         line.push_str("\tits agent is away");

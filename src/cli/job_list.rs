@@ -1,15 +1,13 @@
 //! `job list`: the hub's jobs, the newest first.
 
-use std::io::Write as _;
-
 use serde_json::Value;
 
-use crate::id::AgentName;
+use crate::id::{AgentName, AppName};
 use crate::limit;
 
-use super::exit::{CliError, Exit};
+use super::exit::CliError;
 use super::remote::RemoteArgs;
-use super::{Global, job, print_line};
+use super::{Global, job, print_line, terminal};
 
 /// Jobs where no limit is named.
 const LIMIT: u64 = 100;
@@ -20,6 +18,9 @@ pub(super) struct Args {
     /// Only those of this agent
     #[arg(long, value_name = "NAME")]
     pub agent: Option<AgentName>,
+    /// Only those whose output is log lines of this app
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<AppName>,
     /// Only those in this state
     #[arg(long)]
     pub status: Option<String>,
@@ -45,6 +46,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     while left > 0 {
         let mut query = vec![("limit", left.min(limit::JOBS_PAGE_MAX.into()).to_string())];
         query.extend(args.agent.as_ref().map(|agent| ("agent", agent.to_string())));
+        query.extend(args.app.as_ref().map(|app| ("app", app.to_string())));
         query.extend(args.status.clone().map(|status| ("status", status)));
         query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
         let page = remote.get("/v1/jobs", &query)?;
@@ -61,8 +63,8 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     match cursor {
         Some(cursor) if global.json => print_line(&serde_json::json!({"next": cursor}).to_string()),
         Some(cursor) => {
-            let said = writeln!(std::io::stderr(), "outpost: there are more; go on with --cursor {cursor}");
-            said.map_err(|error| CliError::new(Exit::Io, format!("stderr: {error}")))
+            terminal::note(format_args!("there are more; go on with --cursor {cursor}"));
+            Ok(())
         }
         None => Ok(()),
     }

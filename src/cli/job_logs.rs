@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::id::JobId;
+use crate::plain;
 
 use super::exit::{CliError, Exit};
 use super::job::Patience;
+use super::job_follow::{self, Part};
 use super::remote::RemoteArgs;
-use super::{Global, display};
+use super::{Global, terminal};
 
 /// Pieces of one line that are held back until it ends.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -34,6 +36,9 @@ pub(super) struct Args {
     /// Print what is there and do not wait for more
     #[arg(long)]
     pub no_wait: bool,
+    /// Print each line as it comes
+    #[arg(long, conflicts_with = "no_wait")]
+    pub follow: bool,
     /// Which hub
     #[command(flatten)]
     pub remote: RemoteArgs,
@@ -48,6 +53,11 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let path = format!("/v1/jobs/{}/logs", args.job);
     let mut patience = Patience::default();
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), global.json);
+    if args.follow {
+        let part = Part { from: args.from, stream: args.stream };
+        job_follow::follow(&remote, args.job, &part, &mut printer, patience)?;
+        return printer.end().map_err(|error| CliError::new(Exit::Io, format!("stdout: {error}")));
+    }
     let mut from = args.from;
     loop {
         let mut query = Vec::new();
@@ -77,7 +87,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     }
 }
 
-struct Printer<W> {
+pub(super) struct Printer<W> {
     out: W,
     json: bool,
     /// The pieces so far of a line of each stream.
@@ -85,27 +95,31 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    fn new(out: W, json: bool) -> Self {
+    pub(super) fn new(out: W, json: bool) -> Self {
         Self { out, json, open: [Vec::new(), Vec::new()] }
     }
 
     fn page(&mut self, page: &Value) -> io::Result<()> {
         let list = |key: &str| page.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        for line in list("lines") {
-            if self.json {
-                writeln!(self.out, "{line}")?;
-            } else {
-                self.line(line)?;
-            }
-        }
-        for hole in list("missing") {
-            let (run, from, to) = (&hole["run"], &hole["from"], &hole["to"]);
-            writeln!(io::stderr(), "outpost: lines {from} to {to} of run {run} are not there")?;
-        }
+        list("lines").iter().try_for_each(|line| self.line(line))?;
+        list("missing").iter().for_each(missing);
         Ok(())
     }
 
+    /// One event of a log that is followed, on its way at once.
+    pub(super) fn event(&mut self, name: &str, data: &str) -> io::Result<()> {
+        match name {
+            "line" => self.line(&job_follow::object(data)?)?,
+            "missing" => missing(&job_follow::object(data)?),
+            _ => {}
+        }
+        self.out.flush()
+    }
+
     fn line(&mut self, line: &Value) -> io::Result<()> {
+        if self.json {
+            return writeln!(self.out, "{}", terminal::escaped(&line.to_string()));
+        }
         let Self { out, open: [stdout, stderr], .. } = self;
         let open = if line["stream"] == "stderr" { stderr } else { stdout };
         match (line["text"].as_str(), line["base64"].as_str()) {
@@ -116,21 +130,26 @@ impl<W: Write> Printer<W> {
         if line["continues"] == true && open.len() < LINE_BYTES_MAX {
             return Ok(());
         }
-        out.write_all(&display::strip(open))?;
+        out.write_all(&plain::strip(open))?;
         open.clear();
         out.write_all(b"\n")
     }
 
     /// A line whose end never came is printed as far as it goes.
-    fn end(mut self) -> io::Result<()> {
+    pub(super) fn end(mut self) -> io::Result<()> {
         for open in &mut self.open {
             if !open.is_empty() {
-                self.out.write_all(&display::strip(open))?;
+                self.out.write_all(&plain::strip(open))?;
                 self.out.write_all(b"\n")?;
             }
         }
         self.out.flush()
     }
+}
+
+fn missing(hole: &Value) {
+    let (run, from, to) = (&hole["run"], &hole["from"], &hole["to"]);
+    terminal::note(format_args!("lines {from} to {to} of run {run} are not there"));
 }
 
 #[cfg(test)]

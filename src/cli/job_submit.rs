@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::id::AgentName;
+use crate::hub::labels::Selector;
+use crate::id::{AgentName, AppName, JobId};
 use crate::job::{JobSpec, JobState};
 use crate::secret::Secret;
 use crate::time::millis;
@@ -15,18 +16,25 @@ use crate::wire::operator::OperatorSignature;
 use crate::{limit, unit};
 
 use super::exit::{CliError, Exit};
-use super::remote::RemoteArgs;
+use super::job::Patience;
+use super::job_follow::{self, Part};
+use super::job_logs::Printer;
+use super::remote::{Remote, RemoteArgs};
 use super::{Global, job, print_line};
 
 /// Hand a job to an agent
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which agent runs it
-    #[arg(long, value_name = "NAME")]
-    pub agent: AgentName,
+    /// Which agent runs it; repeated, each of them does
+    #[arg(long, value_name = "NAME", required_unless_present = "select", conflicts_with = "select")]
+    pub agent: Vec<AgentName>,
+    /// Every agent with such labels runs it: NAME=VALUE, NAME!=VALUE, NAME in (A,B), NAME notin (A,B), NAME, !NAME, with
+    /// commas between them
+    #[arg(long, value_name = "LABELS")]
+    pub select: Option<Selector>,
     /// The whole spec as JSON: a file, or - for stdin; nothing else then says what to run
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["kind", "timeout", "expires_in", "on_crash", "env", "secret", "cwd", "command"])]
+        ["kind", "app", "timeout", "expires_in", "on_crash", "env", "secret", "cwd", "command"])]
     pub spec: Option<PathBuf>,
     /// An operator's signature over the spec, as `outpost job sign` writes one
     #[arg(long, value_name = "FILE", requires = "spec")]
@@ -34,6 +42,9 @@ pub(super) struct Args {
     /// Which handler of the agent runs it
     #[arg(long, default_value = "exec")]
     pub kind: String,
+    /// The app that its output is log lines of: those of all agents come together under its name
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<AppName>,
     /// How long it may run [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = unit::duration)]
     pub timeout: Option<Duration>,
@@ -58,6 +69,9 @@ pub(super) struct Args {
     /// Wait until the job is over; exit 0 only where it succeeded
     #[arg(long)]
     pub wait: bool,
+    /// Print its output as it comes, then wait as --wait does
+    #[arg(long)]
+    pub follow: bool,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
@@ -77,29 +91,73 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     };
     JobSpec::parse(spec.expose()).map_err(|error| CliError::new(Exit::Failed, error))?;
     let signature = args.sig.as_deref().map(read_signature).transpose()?;
+    let target = target(&args)?;
     let remote = args.remote.connect()?;
     let key = args.idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
     let signature = signature.as_deref().map(|signature| ("X-Outpost-Signature", signature));
     let headers: Vec<_> = key.into_iter().chain(signature).collect();
-    let query = [("agent", args.agent.to_string())];
-    let submitted = remote.post_bytes("/v1/jobs", &query, &headers, spec.expose())?;
-    let job = job::id_of(&submitted)?;
-    if !args.wait {
-        return if global.json {
-            print_line(&submitted.to_string())
-        } else {
-            print_line(&format!("job {job} is submitted; `outpost job show {job}` says where it is"))
-        };
+    let submitted = remote.post_bytes("/v1/jobs", &[target], &headers, spec.expose())?;
+    let jobs = match submitted.get("jobs").and_then(Value::as_array) {
+        Some(jobs) => jobs.iter().map(job::id_of).collect::<Result<Vec<_>, _>>()?,
+        None => vec![job::id_of(&submitted)?],
+    };
+    if args.follow {
+        jobs.iter().try_for_each(|job| follow(&remote, *job, global))?;
     }
-    let ended = job::wait_final(&remote, job)?;
-    job::print_result(&ended, global)?;
-    match job::status(&ended) {
-        Some(JobState::Succeeded) => Ok(()),
-        status => {
-            let message = format!("job {job} ended as {}", status.map_or("?", JobState::name));
-            Err(CliError::new(Exit::Failed, message))
+    if args.wait || args.follow {
+        return wait(&remote, &jobs, global);
+    }
+    if global.json {
+        return print_line(&submitted.to_string());
+    }
+    jobs.iter().try_for_each(|job| {
+        print_line(&format!("job {job} is submitted; `outpost job show {job}` says where it is"))
+    })
+}
+
+/// For whom, as the API asks for it.
+fn target(args: &Args) -> Result<(&'static str, String), CliError> {
+    match (&args.select, args.agent.as_slice()) {
+        (Some(selector), _) => Ok(("selector", selector.to_string())),
+        (None, [agent]) => Ok(("agent", agent.to_string())),
+        (None, agents) => list(agents).map(|list| ("agents", list)),
+    }
+}
+
+/// The agents, as far as a request carries their names.
+fn list(agents: &[AgentName]) -> Result<String, CliError> {
+    let list = agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(",");
+    if list.len() <= limit::AGENTS_LIST_BYTES_MAX {
+        return Ok(list);
+    }
+    let message = format!(
+        "the {} agents' names are {} bytes together, and a request carries {}; label them (`outpost hub agent label`) and use --select",
+        agents.len(),
+        list.len(),
+        limit::AGENTS_LIST_BYTES_MAX
+    );
+    Err(CliError::new(Exit::Usage, message))
+}
+
+/// Prints one job's output; that of several comes one job after the other.
+fn follow(remote: &Remote, job: JobId, global: &Global) -> Result<(), CliError> {
+    let mut printer = Printer::new(std::io::stdout().lock(), global.json);
+    job_follow::follow(remote, job, &Part::default(), &mut printer, Patience::with_a_hub())?;
+    printer.end().map_err(|error| CliError::new(Exit::Io, format!("stdout: {error}")))
+}
+
+/// Waits for all of them; all have to succeed.
+fn wait(remote: &Remote, jobs: &[JobId], global: &Global) -> Result<(), CliError> {
+    let mut failed = Vec::new();
+    for job in jobs {
+        let ended = job::wait_final(remote, *job)?;
+        job::print_result(&ended, global)?;
+        let status = job::status(&ended);
+        if status != Some(JobState::Succeeded) {
+            failed.push(format!("job {job} ended as {}", status.map_or("?", JobState::name)));
         }
     }
+    if failed.is_empty() { Ok(()) } else { Err(CliError::new(Exit::Failed, failed.join("; "))) }
 }
 
 /// A signature's text; what it signs is not looked at, for the keys are the agents'.
@@ -162,6 +220,8 @@ struct Composed<'a> {
     kind: &'a str,
     payload: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<String>,
     /// Not a point in time: the same command again is the same spec.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +253,7 @@ fn compose(args: &Args) -> Result<Secret<Vec<u8>>, CliError> {
     let composed = Composed {
         kind: &args.kind,
         payload: Value::Object(payload),
+        app: args.app.as_ref().map(AppName::as_str),
         timeout: args.timeout.map(duration),
         expires_in: args.expires_in.map(duration),
         on_crash: args.on_crash.as_deref(),
@@ -218,4 +279,21 @@ fn secret(text: &str) -> Result<(String, PathBuf), String> {
         .ok_or_else(|| {
             "must be NAME=FILE, or NAME=- for stdin; the value itself would be seen by others".to_owned()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_agents_that_no_request_carries_is_refused_before_one_is_made() {
+        let agents = |count: usize| -> Vec<AgentName> {
+            (0..count).map(|number| format!("edge-of-the-world-{number:03}").parse().unwrap()).collect()
+        };
+        // 21 letters and a comma each.
+        let most = (limit::AGENTS_LIST_BYTES_MAX + 1) / 22;
+        assert!(list(&agents(most)).unwrap().len() <= limit::AGENTS_LIST_BYTES_MAX);
+        let error = list(&agents(most + 1)).unwrap_err();
+        assert!(matches!(error.exit, Exit::Usage) && error.to_string().contains("--select"), "{error}");
+    }
 }

@@ -40,7 +40,7 @@ impl NewFile {
             return Ok(());
         }
         let message =
-            format!("{} is there already and is not overwritten; choose another name", path.display());
+            format!("{} is there already and is not overwritten; name another file", path.display());
         Err(CliError::new(Exit::Io, message))
     }
 

@@ -7,6 +7,7 @@ use crate::outbox::{Range, Stat};
 
 use super::exit::{CliError, Exit};
 use super::folder::{self, Found, Place, not_understood};
+use super::terminal::print_payload;
 use super::{Global, outbox_bundle, outbox_verify, print_line};
 
 /// Looks into the outbox.
@@ -73,20 +74,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
 
 fn stat(view: &View, global: &Global) -> Result<(), CliError> {
     let mut stat: Stat = match folder::find(&view.place, global)? {
-        Found::Running(stream) => {
-            let body = client::ask(stream, &Request::OutboxStat {}, |_row| {})
-                .map_err(|error| folder::client_error(&error))?;
-            serde_json::from_slice(&body).map_err(not_understood)?
-        }
-        Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            super::runtime()?
-                .block_on(async move {
-                    let stat = outbox.stat().await?;
-                    outbox.close().await.map(|()| stat)
-                })
-                .map_err(|error| folder::store_error(&error))?
-        }
+        Found::Running(stream) => folder::ask(stream, &Request::OutboxStat {})?,
+        Found::Stopped(config) => folder::with_existing(&config, async |outbox| {
+            outbox.stat().await.map_err(|error| folder::store_error(&error))
+        })?,
     };
     if let Some(wanted) = &view.lane {
         stat.lanes.retain(|lane, _| lane == wanted);
@@ -108,24 +99,18 @@ fn stat(view: &View, global: &Global) -> Result<(), CliError> {
 fn show(args: &ShowArgs, global: &Global) -> Result<(), CliError> {
     let id = args.record;
     let shown: Shown = match folder::find(&args.place, global)? {
-        Found::Running(stream) => {
-            let request = Request::OutboxShow { record: id.to_string() };
-            let body =
-                client::ask(stream, &request, |_row| {}).map_err(|error| folder::client_error(&error))?;
-            serde_json::from_slice(&body).map_err(not_understood)?
-        }
+        Found::Running(stream) => folder::ask(stream, &Request::OutboxShow { record: id.to_string() })?,
         Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            let shown = super::runtime()?.block_on(outbox_bundle::with_outbox(outbox, async |outbox| {
+            let shown = folder::with_existing(&config, async |outbox| {
                 record::show(outbox, id).await.map_err(|error| folder::store_error(&error))
-            }))?;
+            })?;
             shown.ok_or_else(|| CliError::new(Exit::Failed, record::absent(id)))?
         }
     };
     if global.json {
         return print_line(&serde_json::to_string(&shown).unwrap_or_default());
     }
-    print_line(&shown.text.or(shown.base64).unwrap_or_default())
+    print_payload(&shown.text.or(shown.base64).unwrap_or_default())
 }
 
 fn ls(view: &View, global: &Global) -> Result<(), CliError> {
@@ -138,15 +123,9 @@ fn ls(view: &View, global: &Global) -> Result<(), CliError> {
             .map_err(|error| folder::client_error(&error))?;
             rows.into_iter().collect::<Result<_, _>>().map_err(not_understood)?
         }
-        Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            super::runtime()?
-                .block_on(async move {
-                    let ranges = outbox.ranges().await?;
-                    outbox.close().await.map(|()| ranges)
-                })
-                .map_err(|error| folder::store_error(&error))?
-        }
+        Found::Stopped(config) => folder::with_existing(&config, async |outbox| {
+            outbox.ranges().await.map_err(|error| folder::store_error(&error))
+        })?,
     };
     for range in ranges.iter().filter(|range| view.lane.as_ref().is_none_or(|lane| *lane == range.lane)) {
         if global.json {

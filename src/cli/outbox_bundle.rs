@@ -22,6 +22,7 @@ use super::exit::{CliError, Exit};
 use super::folder::{self, Found, Place, not_understood};
 use super::new_file::{NewFile, wrong};
 use super::progress::Progress;
+use super::terminal::note_line;
 use super::{Global, print_line};
 
 /// Bytes gathered before they are written.
@@ -72,9 +73,7 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<(), CliError>
             serde_json::from_slice(&body).map_err(not_understood)?
         }
         Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            super::runtime()?
-                .block_on(with_outbox(outbox, async |outbox| write_all(outbox, &config, &mut sink).await))?
+            folder::with_existing(&config, async |outbox| write_all(outbox, &config, &mut sink).await)?
         }
     };
     finish(sink, &exported, args, global)
@@ -92,17 +91,6 @@ async fn write_all(outbox: &Outbox, config: &Config, sink: &mut Sink) -> Result<
         sink.write(&bytes).map_err(|error| wrong(&sink.path, &error))?;
     }
     Ok(export.exported().clone())
-}
-
-/// Works on the outbox of a stopped agent and closes it in any case.
-pub(super) async fn with_outbox<T>(
-    outbox: Outbox,
-    work: impl AsyncFnOnce(&Outbox) -> Result<T, CliError>,
-) -> Result<T, CliError> {
-    let result = work(&outbox).await;
-    let closed = outbox.close().await.map_err(|error| folder::store_error(&error));
-    let done = result?;
-    closed.map(|()| done)
 }
 
 fn finish(sink: Sink, exported: &Exported, args: &ExportArgs, global: &Global) -> Result<(), CliError> {
@@ -125,7 +113,7 @@ fn finish(sink: Sink, exported: &Exported, args: &ExportArgs, global: &Global) -
     };
     if to_stdout {
         // The bundle itself is on stdout.
-        let _ = writeln!(io::stderr(), "{line}");
+        note_line(&line);
         return Ok(());
     }
     print_line(&line)
@@ -143,20 +131,11 @@ pub(super) fn ack(args: &AckArgs, global: &Global) -> Result<(), CliError> {
     let file = std::fs::File::open(&args.file).map_err(unreadable)?;
     file.take(most.saturating_add(1)).read_to_end(&mut acks).map_err(unreadable)?;
     let acked: Acked = match folder::find(&args.place, global)? {
-        Found::Running(stream) => {
-            let request = Request::OutboxAck { acks: STANDARD.encode(&acks) };
-            let body =
-                client::ask(stream, &request, |_row| {}).map_err(|error| folder::client_error(&error))?;
-            serde_json::from_slice(&body).map_err(not_understood)?
-        }
-        Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            super::runtime()?.block_on(with_outbox(outbox, async |outbox| {
-                let identity =
-                    identity::load(&config.identity_files()).map_err(|error| failed(&error.into()))?;
-                bundle::ack(outbox, &identity, &acks).await.map_err(|error| failed(&error))
-            }))?
-        }
+        Found::Running(stream) => folder::ask(stream, &Request::OutboxAck { acks: STANDARD.encode(&acks) })?,
+        Found::Stopped(config) => folder::with_existing(&config, async |outbox| {
+            let identity = identity::load(&config.identity_files()).map_err(|error| failed(&error.into()))?;
+            bundle::ack(outbox, &identity, &acks).await.map_err(|error| failed(&error))
+        })?,
     };
     if global.json {
         return print_line(&serde_json::to_value(&acked).unwrap_or(Value::Null).to_string());

@@ -7,7 +7,6 @@ use crate::outbox::{Problem, Verified};
 
 use super::exit::{CliError, Exit};
 use super::folder::{self, Found, Place, not_understood};
-use super::outbox_bundle::with_outbox;
 use super::{Global, print_line};
 
 /// Verifies the outbox.
@@ -28,16 +27,13 @@ pub(super) fn verify(place: &Place, global: &Global) -> Result<(), CliError> {
             .map_err(|error| folder::client_error(&error))?;
             told?;
         }
-        Found::Stopped(config) => {
-            let outbox = folder::open_existing(&config)?;
-            super::runtime()?.block_on(with_outbox(outbox, async |outbox| {
-                let failed = |error| folder::store_error(&error);
-                for part in outbox.verifiable().await.map_err(failed)? {
-                    sum.add(&outbox.verify(part).await.map_err(failed)?)?;
-                }
-                Ok(())
-            }))?;
-        }
+        Found::Stopped(config) => folder::with_existing(&config, async |outbox| {
+            let failed = |error| folder::store_error(&error);
+            for part in outbox.verifiable().await.map_err(failed)? {
+                sum.add(&outbox.verify(part).await.map_err(failed)?)?;
+            }
+            Ok(())
+        })?,
     }
     sum.tell()
 }

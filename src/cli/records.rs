@@ -1,8 +1,8 @@
 //! `records list`: what the hub stored of an agent.
 //!
 //! Text output is the payloads alone, each with a line end, so that a log that went in through `emit` comes out byte
-//! for byte; gaps and losses are told on stderr, records of jobs (`job logs` shows them) are left out. `--json` prints
-//! one object a line.
+//! for byte, but for a terminal, which gets no control characters; gaps and losses are told on stderr, records of jobs
+//! (`job logs` shows them) are left out. `--json` prints one object a line.
 
 use std::io::{self, BufWriter, Write};
 
@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::id::{AgentName, Lane, RecordId};
 use crate::limit;
 
-use super::Global;
 use super::exit::{CliError, Exit};
 use super::remote::RemoteArgs;
+use super::terminal::Reader;
+use super::{Global, terminal};
 
 /// List what the hub stored of an agent
 #[derive(Debug, clap::Args)]
@@ -45,6 +46,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     let remote = args.remote.connect()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let path = format!("/v1/agents/{}/records", args.agent);
+    let how = if global.json { How::Objects } else { How::Payloads(Reader::of_stdout()) };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut from = args.from.map(|from| from.to_string());
     while left > 0 {
@@ -55,7 +57,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
         let page = remote.get(&path, &query)?;
         let records = page.get("records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for record in records {
-            match print(record, global.json, &mut out) {
+            match print(record, how, &mut out) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 printed => printed.map_err(|error| CliError::new(Exit::Io, format!("stdout: {error}")))?,
             }
@@ -74,26 +76,36 @@ pub(super) fn run(args: Args, global: &Global) -> Result<(), CliError> {
     }
 }
 
-fn print(record: &Value, json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json {
-        return writeln!(out, "{record}");
-    }
+/// What is printed of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// All that the hub says of it.
+    Objects,
+    /// What went in.
+    Payloads(Reader),
+}
+
+fn print(record: &Value, how: How, out: &mut impl Write) -> io::Result<()> {
+    let reader = match how {
+        How::Objects => return writeln!(out, "{}", terminal::escaped(&record.to_string())),
+        How::Payloads(reader) => reader,
+    };
     let text = |key: &str| record.get(key).and_then(Value::as_str);
     if text("kind").is_some() && record.get("loss").is_none() {
         // What an agent says of its jobs is no text; `job show` and `job logs` tell it.
         return Ok(());
     }
     if let Some(line) = text("text") {
-        out.write_all(line.as_bytes())?;
+        out.write_all(&reader.payload(line.as_bytes()))?;
         return out.write_all(b"\n");
     }
     if let Some(bytes) = text("base64").and_then(|text| STANDARD.decode(text).ok()) {
-        out.write_all(&bytes)?;
+        out.write_all(&reader.payload(&bytes))?;
         return out.write_all(b"\n");
     }
     // Not part of the log: for the person only.
-    let mut stderr = io::stderr().lock();
-    writeln!(stderr, "outpost: {record}")
+    terminal::note(record);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -105,10 +117,11 @@ mod tests {
     #[test]
     fn payloads_come_out_byte_for_byte() {
         let mut out = Vec::new();
-        print(&json!({"seq": 1, "text": " a\tb\r"}), false, &mut out).unwrap();
-        print(&json!({"seq": 2, "base64": STANDARD.encode([0xff, 0xfe])}), false, &mut out).unwrap();
-        print(&json!({"gap": {"from": 3}}), false, &mut out).unwrap();
-        print(&json!({"seq": 4, "kind": "job_output", "base64": "AAAA"}), false, &mut out).unwrap();
+        let whole = How::Payloads(Reader::Program);
+        print(&json!({"seq": 1, "text": " a\tb\r"}), whole, &mut out).unwrap();
+        print(&json!({"seq": 2, "base64": STANDARD.encode([0xff, 0xfe])}), whole, &mut out).unwrap();
+        print(&json!({"gap": {"from": 3}}), whole, &mut out).unwrap();
+        print(&json!({"seq": 4, "kind": "job_output", "base64": "AAAA"}), whole, &mut out).unwrap();
         assert_eq!(out, b" a\tb\r\n\xff\xfe\n");
     }
 }

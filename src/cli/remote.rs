@@ -1,21 +1,26 @@
 //! Calls to a hub's API: where it is, whom to believe there, the token, and its errors as exit codes.
 
+mod args;
+
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Method;
 use serde_json::Value;
 
-use crate::net::dial::{Dialer, Route, Security};
-use crate::net::http::{self, Answer, Ask, ExchangeError, JSON, Outgoing, Target};
+use crate::limit;
+use crate::net::dial::{DialError, Dialer, Route, Security};
+use crate::net::http::{self, Answer, Ask, Event, Events, ExchangeError, JSON, Outgoing, Target};
 use crate::net::patience::Patience;
 use crate::net::proxy::Proxies;
-use crate::net::tls::client::{ClientTls, Settings};
 use crate::obs::secret_file;
 use crate::secret::Secret;
 use crate::wire::url::{AllowInsecure, HubUrl};
 
 use super::exit::{CliError, Exit};
+use super::terminal::note;
+pub(super) use args::RemoteArgs;
 
 /// Where the hub listens unless told otherwise.
 const HUB: &str = "http://127.0.0.1:8440";
@@ -26,58 +31,18 @@ const PATIENCE: Patience = Patience { silence: Duration::from_secs(30), whole: D
 /// The hub reads a bundle whole before it answers; one of 16 GiB takes days on a slow link.
 const BUNDLE_PATIENCE: Patience =
     Patience { silence: Duration::from_secs(3600), whole: Duration::from_secs(30 * 24 * 3600) };
+/// The hub says something each `limit::FOLLOW_HEARTBEAT`; a log is followed for as long as its job takes.
+const FOLLOW_PATIENCE: Patience =
+    Patience { silence: limit::FOLLOW_HEARTBEAT.saturating_mul(3), whole: limit::JOB_DURATION_MAX };
 /// An answer may be this long: a page of records in JSON's worst case.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Which hub is asked.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct RemoteArgs {
-    /// The hub's URL [env: OUTPOST_HUB] [default: http://127.0.0.1:8440]
-    #[arg(long, value_name = "URL")]
-    pub hub: Option<String>,
-    /// The file with the admin token [env: OUTPOST_TOKEN_FILE] [default: ./outpost-hub/admin.token]
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// The authority that an https hub's certificate must lead to [env: OUTPOST_CA] [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
-    /// Allows plain text, the token with it, to private addresses, or with =any to everywhere [env:
-    /// OUTPOST_ALLOW_INSECURE]
-    #[arg(long, value_name = "any", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub allow_insecure: Option<String>,
-}
-
-impl RemoteArgs {
-    /// What the flags leave open, as the environment has it. Not left to the parser: there a variable would count as a
-    /// flag, and clash with `--data`.
-    pub(super) fn with_environment(self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        Self {
-            hub: self.hub.or_else(|| variable("OUTPOST_HUB")),
-            token_file: self.token_file.or_else(|| variable("OUTPOST_TOKEN_FILE").map(PathBuf::from)),
-            ca: self.ca.or_else(|| variable("OUTPOST_CA").map(PathBuf::from)),
-            allow_insecure: self.allow_insecure.or_else(|| variable("OUTPOST_ALLOW_INSECURE")),
-        }
-    }
-
-    /// The hub that flags and environment name.
-    ///
-    /// # Errors
-    /// As [`Remote::new`].
-    pub(super) fn connect(&self) -> Result<Remote, CliError> {
-        Remote::new(&self.clone().with_environment(super::variable))
-    }
-
-    /// Whether neither flag nor environment names a hub.
-    pub(super) fn is_default(&self) -> bool {
-        self.hub.is_none() && self.token_file.is_none()
-    }
-}
 
 /// A hub's API.
 pub(super) struct Remote {
     dialer: Dialer,
     target: Target,
     token: Secret<String>,
+    ca: Option<PathBuf>,
 }
 
 impl Remote {
@@ -91,15 +56,18 @@ impl Remote {
         let allow = AllowInsecure::setting(args.allow_insecure.as_deref()).map_err(|error| config(&error))?;
         let url = HubUrl::parse(hub, allow).map_err(|error| config(&format!("--hub {error}")))?;
         if url.is_exposed() {
-            warn(&format!(
+            note(format_args!(
                 "the link to {url} is not encrypted: who can listen on the way gets the admin token"
             ));
         }
         let security = if url.scheme_is_tls() { Security::Tls } else { Security::Plain };
         let tls = match security {
-            Security::Tls => {
-                let settings = Settings { ca_file: args.ca.clone(), ..Settings::default() };
-                Some(ClientTls::new(&settings).map_err(|error| config(&error))?)
+            Security::Tls => Some(args.tls()?),
+            // They would protect nothing while somebody relies on them.
+            Security::Plain if args.names_tls() => {
+                return Err(config(&format!(
+                    "--ca, --client-cert and --client-key (OUTPOST_CA, OUTPOST_CLIENT_CERT, OUTPOST_CLIENT_KEY) are for a hub with TLS, and {url} is none: give its URL with --hub https://..., or leave them out"
+                )));
             }
             Security::Plain => None,
         };
@@ -118,7 +86,18 @@ impl Remote {
             dialer: Dialer { tls, proxies, ..Dialer::default() },
             target: Target::new(route, &url.http_base()),
             token: Secret::new(token.expose().trim().to_owned()),
+            ca: args.ca.clone(),
         })
+    }
+
+    /// Its URL.
+    pub(super) fn base(&self) -> &str {
+        self.target.base()
+    }
+
+    /// The file of the authority that its certificate leads to, where one was named.
+    pub(super) fn authority(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// GET `path` with `query`.
@@ -128,6 +107,45 @@ impl Remote {
     /// otherwise.
     pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
         self.ask(Method::GET, &with_query(path, query), &[], (Outgoing::default(), None))
+    }
+
+    /// GET `path` with `query`, as server-sent events behind the one with the id `last`: each is handed to `take`, until it
+    /// has enough or the stream ends. `None` comes before them: the hub answers, and may have nothing to tell for long.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; what came before was taken.
+    pub(super) fn events(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        last: Option<&str>,
+        mut take: impl FnMut(Option<Event>) -> ControlFlow<()>,
+    ) -> Result<(), CliError> {
+        let mut events = Events::default();
+        let (mut failed, mut answered) = (None, false);
+        let path = with_query(path, query);
+        let last = last.map(|last| ("Last-Event-ID", last));
+        let ask = Ask {
+            bearer: Some(&self.token),
+            patience: FOLLOW_PATIENCE,
+            ..ask(Method::GET, &path, last.as_slice(), (Outgoing::default(), None))
+        };
+        let heard = http::wait_for(http::listen(&self.dialer, &self.target, ask, |bytes| {
+            if let Err(error) = events.push(bytes) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            if !std::mem::replace(&mut answered, true) && take(None).is_break() {
+                return ControlFlow::Break(());
+            }
+            std::iter::from_fn(|| events.next_event()).map(Some).try_for_each(&mut take)
+        }))
+        .map_err(|error| CliError::new(Exit::Io, format!("starting the runtime: {error}")))?;
+        if let Some(error) = failed {
+            return Err(CliError::new(Exit::Failed, error));
+        }
+        let answer = heard.map_err(|error| self.failed(error))?;
+        if answer.status == 200 { Ok(()) } else { self.read(&answer).map(drop) }
     }
 
     /// POST `body` to `path`.
@@ -168,6 +186,14 @@ impl Remote {
         self.exchange(Ask { patience: BUNDLE_PATIENCE, ..ask(Method::POST, path, &[], body) })
     }
 
+    /// PATCH `path` with `body`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.ask(Method::PATCH, path, &[], (Outgoing::json(body), Some(JSON)))
+    }
+
     /// DELETE `path`.
     ///
     /// # Errors
@@ -195,15 +221,21 @@ impl Remote {
 
     fn failed(&self, error: ExchangeError) -> CliError {
         let base = self.target.base();
-        match (Exit::of_exchange(&error), error) {
-            (exit @ Exit::Unavailable, error) => {
+        let exit = Exit::of_exchange(&error);
+        match error {
+            ExchangeError::Dial(DialError::Connect { .. })
+            | ExchangeError::Broken(_)
+            | ExchangeError::Late(_) => {
                 let message = format!(
                     "no hub answers at {base}: {error}; is `outpost hub run` running? --hub names another"
                 );
                 CliError::new(exit, message)
             }
-            (exit, ExchangeError::Source(error)) => CliError::new(exit, error),
-            (exit, error) => CliError::new(exit, format!("{base}: {error}")),
+            ExchangeError::Dial(_) if exit == Exit::Unavailable => {
+                CliError::new(exit, format!("no hub answers at {base}: {error}"))
+            }
+            ExchangeError::Source(error) => CliError::new(exit, error),
+            error => CliError::new(exit, format!("{base}: {error}")),
         }
     }
 
@@ -234,12 +266,6 @@ fn ask<'a>(
     body: (Outgoing, Option<&'static str>),
 ) -> Ask<'a> {
     Ask { method, path, bearer: None, headers, body, answer_bytes_max: ANSWER_BYTES_MAX, patience: PATIENCE }
-}
-
-fn warn(line: &str) {
-    use std::io::Write as _;
-    // Nothing is left to tell it to where stderr is closed.
-    let _ = writeln!(std::io::stderr(), "outpost: {line}");
 }
 
 /// The path with its query.

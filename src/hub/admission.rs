@@ -13,7 +13,7 @@
 //! * The decisions are values in files of their own, with `now` as an argument; here are the lock around them and the
 //!   guards that give places back when they are dropped.
 
-mod failures;
+mod buckets;
 mod familiar;
 pub(super) mod gate;
 mod handshakes;
@@ -32,8 +32,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::id::AgentId;
+use crate::id::{AgentId, TokenId};
 use crate::limit;
+use crate::net::patience::Patience;
 use crate::obs::exposition::Page;
 use crate::obs::{clock, random};
 use crate::wire::error::ErrorCode;
@@ -41,12 +42,12 @@ use crate::wire::error::ErrorCode;
 use super::config::AdmissionConfig;
 use super::counters::Counter;
 use super::registry::Registry;
-use failures::Failures;
+use buckets::Buckets;
 use familiar::Familiar;
 use handshakes::{Bounds, Full, Handshakes, Presence};
 use origin::Origin;
 pub(super) use place::{Handshake, Place};
-use sockets::Sockets;
+pub(super) use sockets::{SocketNumber, Sockets};
 use turns::{Spread, Turns};
 
 /// The rooms of one hub, and their doors.
@@ -61,12 +62,30 @@ struct Rooms {
     handshakes_dropped: Counter,
 }
 
+/// Whose requests to the API are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Asker {
+    /// The first token.
+    First,
+    Token(TokenId),
+    Address(Origin),
+}
+
+impl Asker {
+    /// Nobody showed a token.
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self::Address(Origin::of(address))
+    }
+}
+
 /// Everything that is decided under one lock; no decision waits for anything.
 struct Doors {
     sockets: Sockets<CancellationToken>,
     handshakes: Handshakes<CancellationToken>,
     /// `None` where addresses have no bound.
-    failures: Option<Failures>,
+    failures: Option<Buckets<Origin>>,
+    /// `None` where the API has no rate.
+    requests: Option<Buckets<Asker>>,
     familiar: Familiar,
     turns: Turns,
 }
@@ -104,7 +123,10 @@ impl Admission {
         let doors = Mutex::new(Doors {
             sockets: Sockets::new(unproven, each),
             handshakes: Handshakes::new(bounds),
-            failures: config.per_ip.map(Failures::new),
+            failures: config.per_ip.map(|most| Buckets::new(most, limit::FAILURES_WINDOW)),
+            requests: config
+                .api_rate
+                .map(|each| Buckets::new(each.saturating_mul(limit::API_BURST_SECONDS), limit::API_BURST)),
             familiar: Familiar::default(),
             turns: Turns::default(),
         });
@@ -112,9 +134,20 @@ impl Admission {
         Self(Arc::new(Rooms { config, doors, departure, sockets_dropped, handshakes_dropped }))
     }
 
-    /// How long a peer may take to send a request, and to have it answered while it has proved nothing.
+    /// How long a peer that has proved nothing may take to say its first byte, and the hub to answer its request.
     pub(super) fn auth_timeout(&self) -> Duration {
         self.0.config.auth
+    }
+
+    /// How long a peer is listened to that has said something and proved nothing: its line's round trip is no silence of its
+    /// own, and on a slow line bytes move for longer than any silence may last. What trickles in takes a place no longer than
+    /// this, and is the oldest where places are few.
+    pub(super) fn patience(&self) -> Patience {
+        let auth = self.auth_timeout();
+        Patience {
+            silence: auth.saturating_mul(limit::ANSWER_FACTOR),
+            whole: auth.saturating_mul(limit::TRICKLE_FACTOR),
+        }
     }
 
     /// A place for a socket that was just accepted. The oldest one may have to go for it.
@@ -189,10 +222,33 @@ impl Admission {
         doors.failures.as_ref()?.barred_for(Origin::of(address), clock::boot_now())
     }
 
-    fn note_failure(&self, address: IpAddr) {
+    /// A TLS handshake that came to nothing costs its address as much as a bad login. Behind a proxy nobody knows whose it
+    /// was: its head was never read.
+    pub(super) fn note_handshake_failure(&self, peer: SocketAddr) {
+        if !origin::is_trusted(&self.0.config.trusted_proxies, peer.ip()) {
+            self.note_failure(peer.ip());
+        }
+    }
+
+    pub(in crate::hub) fn note_failure(&self, address: IpAddr) {
         if let Some(failures) = &mut self.0.doors().failures {
             failures.note(Origin::of(address), clock::boot_now());
         }
+    }
+
+    /// One more request to the API of whoever has this token, or of this address where nobody showed one.
+    ///
+    /// # Errors
+    /// How long until the next may come.
+    pub(super) fn ask(&self, asker: Asker) -> Result<(), Duration> {
+        let mut doors = self.0.doors();
+        let Some(requests) = &mut doors.requests else { return Ok(()) };
+        let now = clock::boot_now();
+        if let Some(wait) = requests.barred_for(asker, now) {
+            return Err(wait);
+        }
+        requests.note(asker, now);
+        Ok(())
     }
 
     /// When one who was refused for want of room is to come back.

@@ -170,6 +170,18 @@ pub(crate) fn own_anchor(data: &Path) -> Result<Option<[u8; 32]>, CertError> {
     if path.exists() { Ok(anchor(&pem::certificates(&path)?)) } else { Ok(None) }
 }
 
+/// The file of the authority that [`init`] made in this folder, where this chain ends with it.
+pub(crate) fn own_file(data: &Path, chain: &[CertificateDer<'_>]) -> Option<PathBuf> {
+    let path = Folder::of(data).authority_file();
+    let own = pem::certificates(&path).ok()?;
+    (own.first()? == chain.last()?).then_some(path)
+}
+
+/// The same of the chain that [`init`] wrote for the hub of this folder.
+pub(crate) fn own_file_of(data: &Path) -> Option<PathBuf> {
+    own_file(data, &pem::certificates(&Folder::of(data).server_files().0).ok()?)
+}
+
 fn begin(folder: &Folder, now: i64) -> Result<Authority, CertError> {
     // One that was cut off before its certificate was written has made nothing yet: it goes on with its key.
     let key = match folder.authority_key()? {

@@ -2,20 +2,25 @@
 //!
 //! The task never waits for one thing only: a peer that does not read, a slow store and a replaced login are all
 //! answered at once. It stops reading while the store has as much of it as `limit` allows.
+//!
+//! There are thousands of them, and most have nothing to say. What one seldom does is boxed while it does it: a future with a
+//! query of the database inside would otherwise be a part of each connection's memory (benches/sessions.rs).
 
 pub(crate) mod ending;
 mod event;
+mod leaving;
 mod line;
 mod orders;
+mod outgoing;
 mod register;
 mod relay;
 mod rotation;
 mod stage;
+mod stranded;
+mod wake;
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::mpsc;
@@ -25,22 +30,23 @@ use crate::id::SessionId;
 use crate::limit;
 use crate::obs::{clock, random};
 use crate::session::{Closed, HubConfig, HubSession};
-use crate::time::BootTime;
 use crate::wire::error::ErrorCode;
 use crate::wire::message::ChannelBinding;
-use crate::wire::relay::RelayReply;
 
 use super::admission::Handshake;
 use super::ingest::Intake;
+use super::orders::Orders;
 use super::registry::Entry;
 use super::socket::{Channel, Socket};
 use super::store::{Credential, IngestReply, StoreError};
 use super::{Shared, hub_time};
 use ending::{for_peer, gone, of_socket};
-use line::{Incoming, Line, Reading};
-use orders::Orders;
-use relay::Mail;
+use leaving::Heard;
+use line::Line;
+use outgoing::Outgoing;
+use relay::Deliveries;
 use stage::Stage;
+use wake::Wake;
 
 /// Who is at the other end.
 pub(super) struct Peer {
@@ -49,26 +55,41 @@ pub(super) struct Peer {
 }
 
 /// Serves one admitted agent until its session ends.
-pub(super) async fn serve(
+pub(super) fn serve(
     shared: Arc<Shared>,
     upgrade: OnUpgrade,
     handshake: Handshake,
     credential: Credential,
     agent_nonce: [u8; 32],
-    peer: Peer,
-) {
-    let Peer { address, channel } = peer;
-    let upgraded = match tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, upgrade).await {
-        Ok(Ok(upgraded)) => upgraded,
-        Ok(Err(error)) => return tracing::debug!(%error, %address, "the upgrade failed"),
-        Err(_) => return tracing::debug!(%address, "the upgrade took too long"),
-    };
-    let socket = Socket::new(upgraded, channel, shared.config.message_bytes_max()).await;
-    let mut connection = Connection::new(shared, socket, handshake, credential, agent_nonce, address);
-    let closed = connection.run().await;
-    connection.leave();
-    connection.note_offline().await;
-    connection.finish(closed).await;
+    Peer { address, channel }: Peer,
+) -> impl Future<Output = ()> + Send {
+    let opened = Box::pin(async move {
+        let socket = open(upgrade, address, channel, shared.config.message_bytes_max()).await?;
+        Some(Connection::new(shared, socket, handshake, credential, agent_nonce, address))
+    });
+    async move {
+        let Some(mut connection) = opened.await else { return };
+        let closed = connection.run().await;
+        let given_up = connection.leave();
+        Box::pin(connection.refuse_stranded(given_up)).await;
+        Box::pin(connection.settle_mail()).await;
+        Box::pin(connection.note_offline()).await;
+        let error = closed.error;
+        let heard = Box::pin(connection.finish(closed)).await;
+        if (error, heard) == (Some(ErrorCode::Clock), Heard::No) {
+            connection.line.reset();
+        }
+    }
+}
+
+/// Waits for the upgrade's end, and takes its socket over.
+async fn open(upgrade: OnUpgrade, address: SocketAddr, channel: Channel, bytes_max: usize) -> Option<Socket> {
+    match tokio::time::timeout(limit::HANDSHAKE_TIMEOUT, upgrade).await {
+        Ok(Ok(upgraded)) => return Some(Socket::new(upgraded, channel, bytes_max).await),
+        Ok(Err(error)) => tracing::debug!(%error, %address, "the upgrade failed"),
+        Err(_) => tracing::debug!(%address, "the upgrade took too long"),
+    }
+    None
 }
 
 struct Connection {
@@ -84,27 +105,9 @@ struct Connection {
     intake: Option<Intake>,
     stage: Stage,
     orders: Orders,
-    mail: Mail,
-    /// Where messages of this agent are answered; the session bounds how many of them there are.
-    relayed: (mpsc::Sender<RelayReply>, mpsc::Receiver<RelayReply>),
+    deliveries: Deliveries,
+    outgoing: Outgoing,
     replies: mpsc::Receiver<IngestReply>,
-}
-
-/// What the connection wakes for.
-enum Wake {
-    Message(Incoming),
-    Stored(IngestReply),
-    Room(Result<(), StoreError>),
-    /// Something waits for the agent.
-    Rung,
-    /// A message waits for the agent.
-    Mail,
-    /// A message of the agent was answered.
-    Relayed(RelayReply),
-    /// The session takes more of what waits for the agent.
-    Orders,
-    Timer,
-    Ended(ErrorCode),
 }
 
 impl Connection {
@@ -151,8 +154,8 @@ impl Connection {
             intake: None,
             stage,
             orders: Orders::default(),
-            mail: Mail::default(),
-            relayed: mpsc::channel(limit::RELAY_IN_FLIGHT),
+            deliveries: Deliveries::default(),
+            outgoing: Outgoing::default(),
             replies,
         }
     }
@@ -178,19 +181,20 @@ impl Connection {
                 Wake::Room(Err(error)) => self.close_for(&error),
                 Wake::Rung => {
                     self.orders.ring();
-                    self.look_for_rotation().await;
+                    Box::pin(self.look_for_rotation()).await;
                 }
-                Wake::Mail => self.give_mail().await,
-                Wake::Relayed(reply) => self.session.answer_relay(reply),
-                Wake::Orders => self.give_orders().await,
+                Wake::Mail => self.give_mail(),
+                Wake::MailStored(stored) => self.mail_stored(stored),
+                Wake::Relayed(reply) => self.session.relays_mut().answer(reply),
+                Wake::Orders => Box::pin(self.give_orders()).await,
                 Wake::Timer => {
                     let now = clock::boot_now();
                     if let Some(closed) = self.line.check_writes(now, &self.session) {
                         return closed;
                     }
                     self.line.note_bytes(&mut self.session);
-                    self.orders.handle_timeout(now);
-                    self.mail_timeouts(now).await;
+                    self.orders.handle_timeout(now, self.session.offers_carried());
+                    self.mail_timeouts(now);
                     if self.session.poll_timeout().is_some_and(|at| at <= now) {
                         self.session.handle_timeout(now);
                     }
@@ -211,6 +215,7 @@ impl Connection {
 
     fn handle_message(&mut self, message: Message) -> Option<Closed> {
         let now = clock::boot_now();
+        self.line.note_bytes(&mut self.session);
         match message {
             Message::Binary(frame) => {
                 self.shared.counters.frames_in.add(1);
@@ -253,130 +258,5 @@ impl Connection {
         tracing::warn!(%error, agent = %self.credential.agent.name, "a session ends for the store");
         let (code, detail) = for_peer(error);
         self.end(code, &detail);
-    }
-
-    /// Waits for whatever comes first. Cancel safe: nothing is taken before it is returned.
-    async fn wake(&mut self) -> Wake {
-        let Self { shared, line, session, credential, handshake, entry, stage, orders, .. } = self;
-        let Self { mail, relayed, replies, .. } = self;
-        let slowed_until = shared.quota.slowed_until(credential.agent.agent, clock::boot_now());
-        let reading = if slowed_until.is_some() { Reading::Paused } else { stage.reading() };
-        let may_send = stage.may_send();
-        let timer = session.poll_timeout();
-        let entry = entry.as_deref();
-        let ended = async {
-            match entry {
-                Some(entry) => entry.ended().await,
-                None => handshake_dropped(handshake.as_ref()).await,
-            }
-        };
-        let rung = async {
-            match entry {
-                Some(entry) => entry.rung().await,
-                None => std::future::pending().await,
-            }
-        };
-        let mail_came = async {
-            match entry {
-                Some(entry) => entry.mailbox.rung().await,
-                None => std::future::pending().await,
-            }
-        };
-        // Puts out what waits, without reading more: only then the deadline for the peer is known.
-        let first = poll_fn(|cx| Poll::Ready(line.poll(cx, &shared.counters, session, Reading::Paused)));
-        if let Poll::Ready(message) = first.await {
-            return Wake::Message(message);
-        }
-        let mail = mail.deadline().into_iter().chain(entry.and_then(|entry| entry.mailbox.deadline())).min();
-        let deadlines = [
-            timer,
-            session.poll_timeout(),
-            line.write_deadline(session),
-            orders.deadline(),
-            slowed_until,
-            mail,
-        ];
-        let waiting = orders.waiting();
-        tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => Wake::Ended(ErrorCode::GoingAway),
-            reason = ended => Wake::Ended(reason),
-            Some(reply) = replies.recv() => Wake::Stored(reply),
-            slot = shared.store.reserve(), if may_send => {
-                Wake::Room(slot.map(|slot| stage.send(slot, &shared.counters)))
-            }
-            () = rung => Wake::Rung,
-            Some(reply) = relayed.1.recv() => Wake::Relayed(reply),
-            () = mail_came => Wake::Mail,
-            () = sleep_until(deadlines.into_iter().flatten().min()) => Wake::Timer,
-            // Last: a peer that never stops sending must not keep the others from being heard.
-            wake = poll_fn(|cx| {
-                if waiting && session.takes_orders() {
-                    return Poll::Ready(Wake::Orders);
-                }
-                let message = line.poll(cx, &shared.counters, session, reading);
-                // It may have made room.
-                let orders = waiting && message.is_pending() && session.takes_orders();
-                if orders { Poll::Ready(Wake::Orders) } else { message.map(Wake::Message) }
-            }) => wake,
-        }
-    }
-
-    /// From here on nothing of this session goes to the store, and nobody finds it in the registry.
-    fn leave(&mut self) {
-        self.stage.clear();
-        if let Some(entry) = &self.entry {
-            self.shared.registry.logout(entry);
-            entry.mailbox.close();
-            entry.release();
-        }
-    }
-
-    /// From here on the agent counts as away, unless another session of it is there.
-    async fn note_offline(&mut self) {
-        // A hub that goes notes it for all at once.
-        if self.entry.is_none() || self.shared.stop.is_cancelled() {
-            return;
-        }
-        let noted = self.shared.store.note_offline(self.credential.agent.agent, self.session_id, hub_time());
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, agent = %self.credential.agent.name, "the end of a session could not be noted");
-        }
-    }
-
-    /// Says why and closes, as far as the peer listens.
-    async fn finish(mut self, closed: Closed) {
-        let name = closed.error.map_or("closed", ErrorCode::name);
-        self.shared.counters.sessions_ended.add(name);
-        if self.intake.is_none() && closed.error.is_some() {
-            // It never registered: that counts with what upgrades are refused for.
-            self.shared.counters.auth_failed.add(name);
-        }
-        tracing::info!(agent = %self.credential.agent.name, session = %self.session_id, error = name,
-            code = closed.code, detail = closed.detail, means = closed.error.map(ErrorCode::text), "a session ended");
-        if closed.error == Some(ErrorCode::WriteTimeout) {
-            return;
-        }
-        let Self { line, session, shared, .. } = &mut self;
-        let goodbye = line.say_goodbye(&shared.counters, session, &closed);
-        if tokio::time::timeout(limit::CLOSE_TIMEOUT, goodbye).await.is_err() {
-            tracing::debug!(session = %self.session_id, "the peer did not hear the end");
-        }
-    }
-}
-
-/// Completes where a handshake has to go for another of its agent.
-async fn handshake_dropped(handshake: Option<&Handshake>) -> ErrorCode {
-    match handshake {
-        Some(handshake) => handshake.dropped().await,
-        None => std::future::pending().await,
-    }
-    ErrorCode::RateLimited
-}
-
-async fn sleep_until(deadline: Option<BootTime>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep(deadline.since(clock::boot_now())).await,
-        None => std::future::pending().await,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::net::meter::Meter;
+use crate::wire::error::ErrorCode;
 
 /// All of them; they only grow.
 #[derive(Debug, Default)]
@@ -15,7 +16,8 @@ pub(super) struct Counters {
     /// By the reasons of [`crate::net::tls::server::HandshakeError::name`], and `timeout`.
     pub(super) tls_failed: ByName,
     pub(super) auth_ok: Counter,
-    pub(super) auth_failed: ByName,
+    /// Counted with [`Counters::keep_out`].
+    auth_failed: ByName,
     /// What upgrades that were let in presented: bearer or token.
     pub(super) credentials: ByName,
     pub(super) tokens_issued: Counter,
@@ -35,6 +37,8 @@ pub(super) struct Counters {
     pub(super) relays_expired: Counter,
     /// Upgrades and tokens that were refused with a status.
     pub(super) requests_refused: ByName,
+    /// Requests to the API that came too often.
+    pub(super) api_limited: Counter,
     /// Bytes through the listeners.
     pub(super) traffic: Meter,
 }
@@ -72,6 +76,17 @@ impl ByName {
 }
 
 impl Counters {
+    /// Somebody was kept out. That the hub goes says nothing of anybody.
+    pub(super) fn keep_out(&self, code: ErrorCode) {
+        if code != ErrorCode::GoingAway {
+            self.auth_failed.add(code.name());
+        }
+    }
+
+    pub(super) const fn kept_out(&self) -> &ByName {
+        &self.auth_failed
+    }
+
     pub(super) fn to_json(&self) -> Value {
         json!({
             "tls_ok": self.tls_ok.value(),

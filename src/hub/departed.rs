@@ -1,5 +1,5 @@
-//! Agents that another process removed or revoked (`hub agent revoke --data` beside a running hub): the audit tells, and
-//! their sessions end.
+//! Agents and tokens that another process removed or revoked (`hub agent revoke --data` beside a running hub): the audit
+//! tells. Their sessions end, and they open nothing any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::wire::error::ErrorCode;
 
 use super::Shared;
+use super::callers::Callers;
 use super::registry::Registry;
-use super::store::{Departure, Store, StoreError};
+use super::store::{Departure, News, Store, StoreError};
 
 /// How often the audit is read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -17,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut seen = None;
     loop {
-        match look(&shared.store, &shared.registry, seen).await {
+        match look(&shared.store, &shared.registry, &shared.callers, seen).await {
             Ok(last) => seen = Some(last),
             Err(error) => tracing::debug!(%error, "the audit could not be read"),
         }
@@ -29,9 +30,20 @@ pub(super) async fn watch(shared: Arc<Shared>) {
     }
 }
 
-async fn look(store: &Store, registry: &Registry, seen: Option<i64>) -> Result<i64, StoreError> {
+async fn look(
+    store: &Store,
+    registry: &Registry,
+    callers: &Callers,
+    seen: Option<i64>,
+) -> Result<i64, StoreError> {
     let Some(seen) = seen else { return store.last_audited().await };
-    let (last, departures) = store.departures_after(seen).await?;
+    let News { last, departures, tokens } = store.news_after(seen).await?;
+    if last > seen {
+        store.note_foreign_change();
+    }
+    if tokens {
+        callers.reload(store).await?;
+    }
     for (agent, departure) in departures {
         let Some(session) = registry.session(agent) else { continue };
         match departure {
@@ -58,6 +70,7 @@ mod tests {
     use super::*;
     use crate::hub::registry::{Entry, Login};
     use crate::hub::store::Creation;
+    use crate::hub::token::AdminToken;
     use crate::id::{AgentId, InstanceId, KeyId, SessionId};
     use crate::obs::clock;
     use crate::time::{ClockOffset, HubTime};
@@ -82,13 +95,13 @@ mod tests {
      {
         let folder = tempfile::tempdir().unwrap();
         let (store, _writer) = Store::open(folder.path(), Creation::Allowed).await.unwrap();
-        let registry = Registry::default();
+        let (registry, callers) = (Registry::default(), Callers::new(AdminToken::of("first")));
         let name = "edge-1".parse().unwrap();
         let first = store.add_agent(&name, None).await.unwrap();
         let before = login(&registry, first.id, &first.key_file.key_id, 1);
-        let seen = look(&store, &registry, None).await.unwrap();
+        let seen = look(&store, &registry, &callers, None).await.unwrap();
         store.revoke_agent(&name).await.unwrap();
-        look(&store, &registry, Some(seen)).await.unwrap();
+        look(&store, &registry, &callers, Some(seen)).await.unwrap();
         assert_eq!(before.ended().now_or_never(), Some(ErrorCode::Revoked));
 
         let invite = store.invite_agent(&name, None, Duration::from_secs(60)).await.unwrap().invite;
@@ -98,7 +111,7 @@ mod tests {
             [(&first.key_file.key_id, 2, Some(ErrorCode::Revoked)), (&enrolled.key_file.key_id, 3, None)]
         {
             let session = login(&registry, first.id, key_id, number);
-            look(&store, &registry, Some(seen)).await.unwrap();
+            look(&store, &registry, &callers, Some(seen)).await.unwrap();
             assert_eq!(session.ended().now_or_never(), expected, "session {number}");
         }
     }

@@ -48,8 +48,7 @@ impl Builder {
     /// # Errors
     /// See [`StartError`]: settings out of their bounds, and whatever the machine refuses.
     pub async fn start(self) -> Result<Hub, StartError> {
-        self.config.check()?;
-        Hub::start_with(self.config).await
+        Hub::start_with(self.config.checked()?).await
     }
 }
 
@@ -73,7 +72,8 @@ impl Hub {
     /// Not cancel safe: dropped, the message may be sent all the same.
     ///
     /// # Errors
-    /// [`SendError`]: nothing was sent, or it was refused, or nobody knows ([`NotDelivered::Unanswered`]).
+    /// [`SendError`]: nothing was sent, or it was refused (`relay_offline`, `relay_full`: what was not begun on its way to the agent is in
+    /// nobody's hands), or nobody knows ([`NotDelivered::Unanswered`]).
     pub async fn send(
         &self,
         agent: &AgentName,

@@ -43,7 +43,7 @@ pub(super) async fn enroll(State(shared): State<Arc<Shared>>, request: Request<B
         Err((status, name, message)) => {
             shared.counters.enroll_failed.add(name);
             tracing::info!(error = name, "an agent was not enrolled");
-            api::error(status, name, &message)
+            api::error(status, name, message)
         }
     }
 }

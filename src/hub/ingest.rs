@@ -11,6 +11,7 @@ use crate::wire::batch;
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::{Codec, Gap, LossReport, Record, RecordKind, Records, StreamMark};
 
+use super::logbus;
 use super::store::{AgentRef, Content, Ingest, IngestReply, facts};
 
 /// One connection's way into the store: knows each stream's mark including what is still on its way.
@@ -53,6 +54,7 @@ impl Intake {
             clock_offset: records.clock_offset,
             losses: losses(records.stream.lane, new()),
             jobs: facts(records.stream.lane, new()),
+            app_lines: logbus::count(records.stream.lane, new().map(|(_, record)| record)),
         };
         self.piece(records.first.saturating_add(skip.into()), mark, content, now)
     }

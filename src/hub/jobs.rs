@@ -1,4 +1,4 @@
-//! The hub's own words on jobs: expired and lost ones are closed when their time is over.
+//! The hub's own words on jobs: expired and lost ones are closed when their time is over. Events whose time is over go, too.
 
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(jobs) => tracing::info!(jobs, "jobs expired or are given up"),
             Err(error) => tracing::warn!(%error, "expired jobs cannot be closed; it is tried again"),
+        }
+        let most = limit::STREAM_EVENTS_MAX;
+        if let Err(error) = shared.store.trim_events(most, HubTime(clock::wall_now().0)).await {
+            tracing::warn!(%error, "old events of own streams cannot be forgotten; it is tried again");
         }
         tokio::select! {
             biased;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,14 +17,13 @@ use rustix::net::sockopt;
 use crate::limit;
 use crate::net::meter::Metered;
 use crate::net::options;
-use crate::net::patience::Patience;
 use crate::net::stream::Stream;
-use crate::net::tls::server::{ClientCertificate, HandshakeError};
+use crate::net::tls::server::{ClientCertificate, Fault, HandshakeError};
 use crate::wire::{CONNECT_PATH, ENROLL_PATH, TOKEN_PATH};
 
 use super::admission::{Place, gate};
 use super::socket::Channel;
-use super::{Shared, StartError, api, enroll, upgrade};
+use super::{Shared, StartError, api, enroll, live, upgrade};
 
 /// What each listener answers.
 pub(super) struct Routers {
@@ -43,7 +42,7 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
         .route(ENROLL_PATH, any(enroll::enroll))
         .fallback(upgrade::fallback)
         .with_state(Arc::clone(shared));
-    let api = api::router(shared);
+    let api = api::router(shared).route(live::PATH, any(live::connect).with_state(Arc::clone(shared)));
     let api = if separate {
         api.fallback(api::not_found)
     } else {
@@ -53,7 +52,8 @@ pub(super) fn routers(shared: &Arc<Shared>, separate: bool) -> Routers {
             .fallback_service(any(upgrade::fallback).with_state(Arc::clone(shared)))
     };
     let gate = || from_fn_with_state(Arc::clone(shared), gate::pass);
-    Routers { api: api.layer(gate()), agents: agents.layer(gate()) }
+    let whole = |router: Router| router.layer(gate()).layer(from_fn(api::stamp::stamp));
+    Routers { api: whole(api), agents: whole(agents) }
 }
 
 /// Accepts until the hub stops.
@@ -104,15 +104,17 @@ fn failure_of(error: &std::io::Error) -> Failure {
     }
 }
 
-/// Small messages go at once, and a peer that vanished without a word is found out.
-fn set_options(stream: &TcpStream) -> std::io::Result<()> {
-    // One that the system does not know is no reason to leave out the others.
-    let pace = options::set(stream);
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, limit::TCP_IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, limit::TCP_PROBE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(stream, limit::TCP_PROBES)?;
-    pace
+/// A peer that vanished without a word is found out.
+fn watch(stream: &TcpStream) {
+    let set = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, limit::TCP_IDLE)?;
+        sockopt::set_tcp_keepintvl(stream, limit::TCP_PROBE_INTERVAL)?;
+        sockopt::set_tcp_keepcnt(stream, limit::TCP_PROBES)
+    };
+    if let Err(error) = set() {
+        tracing::debug!(%error, "an option of the socket was refused");
+    }
 }
 
 /// A connection that has said nothing yet.
@@ -127,10 +129,13 @@ impl Accepted {
     /// Until it ends, is upgraded, or has to go for another that proves something.
     async fn serve(self, router: Router, shared: Arc<Shared>) {
         let Self { stream, address, place, clients } = self;
-        if let Err(error) = set_options(&stream) {
-            tracing::debug!(%error, "an option of the socket was refused");
-        }
+        options::ask(&stream);
+        watch(&stream);
         let connection = async {
+            if !speaks(&stream, address, &shared).await {
+                tracing::debug!(%address, "a connection said nothing in time");
+                return;
+            }
             let stream = Metered::within(stream, shared.counters.traffic.clone());
             if let Some(stream) = secured(stream, address, clients, &shared).await {
                 http(stream, address, place.clone(), router, &shared).await;
@@ -145,11 +150,15 @@ impl Accepted {
     }
 }
 
-/// How long a peer is listened to that has not asked anything: on a slow line bytes move for longer than any silence may
-/// last. What trickles in takes a place no longer than this, and is the oldest where places are few.
-fn patience(shared: &Shared) -> Patience {
-    let silence = shared.admission.auth_timeout();
-    Patience { silence, whole: silence.saturating_mul(limit::TRICKLE_FACTOR) }
+/// Waits for a peer's first byte, or its end. It comes with the connection, however far the peer is: nothing but silence is
+/// cut short by this.
+async fn speaks(stream: &TcpStream, address: SocketAddr, shared: &Shared) -> bool {
+    let heard = tokio::time::timeout(shared.admission.auth_timeout(), stream.peek(&mut [0])).await;
+    if heard.is_err() && shared.tls.is_some() {
+        shared.counters.tls_failed.add("timeout");
+        shared.admission.note_handshake_failure(address);
+    }
+    heard.is_ok()
 }
 
 /// The handshake, where TLS is on. It has as long as a request's head.
@@ -161,28 +170,35 @@ async fn secured(
 ) -> Option<Stream> {
     let Some(tls) = &shared.tls else { return Some(Stream::Plain(stream)) };
     let meter = stream.meter();
-    let done = match patience(shared).wait(&meter, tls.accept(stream, clients)).await {
+    let failed = |name, fault| {
+        shared.counters.tls_failed.add(name);
+        if fault == Fault::OfThePeer {
+            shared.admission.note_handshake_failure(address);
+        }
+    };
+    let done = match shared.admission.patience().wait(&meter, tls.accept(stream, clients)).await {
         Ok(done) => done,
         Err(late) => {
-            shared.counters.tls_failed.add("timeout");
+            failed("timeout", Fault::OfThePeer);
             tracing::debug!(%address, %late, "a TLS handshake took too long");
             return None;
         }
     };
-    match done {
+    let error = match done {
         Ok(stream) => {
             shared.counters.tls_ok.add(1);
             return Some(stream);
         }
+        Err(error) => error,
+    };
+    failed(error.name(), error.fault());
+    match error {
         // Whoever looks which ports are open.
-        Err(error @ (HandshakeError::Closed | HandshakeError::Io(_) | HandshakeError::Protocol(_))) => {
-            shared.counters.tls_failed.add(error.name());
-            tracing::debug!(%address, %error, "a TLS handshake failed");
-        }
-        Err(error) => {
-            shared.counters.tls_failed.add(error.name());
-            tracing::info!(%address, %error, "a TLS handshake failed");
-        }
+        HandshakeError::Unused
+        | HandshakeError::Closed
+        | HandshakeError::Io(_)
+        | HandshakeError::Protocol(_) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+        error => tracing::info!(%address, %error, "a TLS handshake failed"),
     }
     None
 }
@@ -191,7 +207,7 @@ async fn secured(
 async fn http(stream: Stream, address: SocketAddr, place: Place, router: Router, shared: &Shared) {
     let channel = Channel { meter: stream.meter(), binding: stream.binding() };
     let meter = stream.meter();
-    let patience = patience(shared);
+    let patience = shared.admission.patience();
     let router = router
         .layer(Extension(ConnectInfo(address)))
         .layer(Extension(channel))

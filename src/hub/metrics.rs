@@ -14,6 +14,7 @@ use crate::wire::job::JobState;
 
 use super::Shared;
 use super::counters::{ByName, Counters};
+use super::live::{self, Live};
 use super::registry::Registry;
 use super::store::{AgentState, Totals};
 
@@ -22,7 +23,7 @@ impl Watched for Arc<Shared> {
         // Side by side: a disk that hangs makes a page wait for that time once.
         let (totals, ready) = tokio::join!(
             tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.store.totals()),
-            tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.readiness()),
+            self.readiness(),
         );
         let totals = match totals {
             Ok(Ok(totals)) => Some(totals),
@@ -39,7 +40,7 @@ impl Watched for Arc<Shared> {
         page.gauge("outpost_hub_build_info", "Always 1; the labels say which build runs.")
             .with(&[("version", env!("CARGO_PKG_VERSION")), ("commit", env!("OUTPOST_COMMIT"))], 1_u64);
         page.gauge("outpost_hub_ready", "Whether the database commits, as /readyz says it.")
-            .is(matches!(ready, Ok(Readiness::Ready(_))));
+            .is(matches!(ready, Readiness::Ready(_)));
         fleet(&mut page, &self.registry, totals.as_ref());
         let expiry =
             page.gauge("outpost_hub_tls_expiry_timestamp_seconds", "When the hub's certificate expires.");
@@ -52,6 +53,9 @@ impl Watched for Arc<Shared> {
         stored(&mut page, &self.counters, totals.as_ref());
         relay(&mut page, &self.counters);
         jobs(&mut page, totals.as_ref());
+        self.logbus.metrics(&mut page);
+        api(&mut page, self);
+        live::metrics(&mut page, self.live.as_ref());
         page
     }
 
@@ -62,9 +66,17 @@ impl Watched for Arc<Shared> {
         if self.stop.is_cancelled() {
             return not_ready(ErrorCode::GoingAway, ErrorCode::GoingAway.text().to_owned());
         }
-        match self.store.ready().await {
-            Ok(()) => Readiness::Ready(json!({"ready": true})),
-            Err(failure) => not_ready(ErrorCode::StorageFull, format!("{failure}; acks are withheld")),
+        match tokio::time::timeout(limit::METRICS_STORE_TIMEOUT, self.store.ready()).await {
+            Ok(Ok(())) => Readiness::Ready(match self.live.as_ref().and_then(Live::readiness) {
+                // It serves those who are here, whatever the other nodes do.
+                Some(live) => json!({"ready": true, "live": live}),
+                None => json!({"ready": true}),
+            }),
+            Ok(Err(failure)) => not_ready(ErrorCode::StorageFull, format!("{failure}; acks are withheld")),
+            Err(_late) => {
+                let seconds = limit::METRICS_STORE_TIMEOUT.as_secs();
+                not_ready(ErrorCode::Internal, format!("the database did not answer within {seconds} s"))
+            }
         }
     }
 }
@@ -101,8 +113,8 @@ fn doors(page: &mut Page, counters: &Counters) {
     by_reason(page, name, help, &counters.requests_refused);
     page.counter("outpost_hub_registrations_total", "Registrations that hub and agent both proved.")
         .is(counters.registrations.value());
-    let help = "Whatever kept somebody out: refused upgrades and tokens, barred addresses, and connections that did not register, by why.";
-    by_reason(page, "outpost_hub_auth_failed_total", help, &counters.auth_failed);
+    let help = "Whatever kept somebody out: refused upgrades and tokens, barred addresses, and connections that did not register, by why; a hub that goes keeps nobody out.";
+    by_reason(page, "outpost_hub_auth_failed_total", help, counters.kept_out());
     page.counter("outpost_hub_credentials_total", "What upgraded connections had presented.")
         .by("kind", counters.credentials.values());
     page.counter("outpost_hub_tokens_issued_total", "Tokens issued.").is(counters.tokens_issued.value());
@@ -174,6 +186,19 @@ fn jobs(page: &mut Page, totals: Option<&Totals>) {
     }
 }
 
+fn api(page: &mut Page, shared: &Shared) {
+    let followers = shared.followers.len();
+    page.gauge("outpost_hub_followers", "Logs and own streams that are followed now.").is(followers);
+    page.counter(
+        "outpost_hub_api_limited_total",
+        "Requests to the API that were refused as they came too often.",
+    )
+    .is(shared.counters.api_limited.value());
+}
+
 fn count_of(counts: &[(String, u64)], name: &str) -> u64 {
     counts.iter().find(|(known, _)| known == name).map_or(0, |(_, count)| *count)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,14 @@
 //! ```
 //! * The sender is the agent whose session a message came in. One that names another is refused, whatever the rules say.
 //! * Nothing passes without a rule (`[relay] allow`); the hub's own program needs none.
-//! * Each message has exactly one answer. Whoever drops an [`Answer`] says `unanswered` by it.
+//! * Each message has exactly one answer. Whoever drops an [`Answer`] says `unanswered` by it. A message of which no byte went to its
+//!   agent is never left at that: its sender hears that it was certainly not handled (`relay_full`, `relay_offline`).
 //! * A session's mailbox, its unanswered messages and what the store keeps for it are bounded: one agent that does not read
 //!   fills nothing, and keeps no other from being served.
 
 mod answer;
+mod hold;
+mod mail;
 mod mailbox;
 
 use std::num::NonZeroU64;
@@ -32,7 +35,9 @@ use super::quota::Flows;
 use super::store::{AgentRow, AgentState, KeptRelay, NewRelay, StoreError};
 use super::{Shared, hub_time};
 pub(super) use answer::Answer;
+pub(crate) use mail::{Answered, Mail};
 pub(super) use mailbox::{Mailbox, Parcel};
+use mailbox::{away, no_room};
 
 /// What every message has to pass.
 pub(super) struct Relays {
@@ -157,7 +162,7 @@ async fn deliver(
             let until = clock::boot_now().after(limit::RELAY_ANSWER_TIMEOUT);
             match shared.registry.session(recipient.id) {
                 Some(session) => session.mailbox.post(Parcel { relay, answer, until }),
-                None => Err((answer, mailbox::away())),
+                None => Err((answer, away())),
             }
         }
         Delivery::Queued => {

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::limit;
 use crate::net::meter::Meter;
+use crate::net::stream::Stream;
 
 /// What the hub knows of a connection below HTTP.
 #[derive(Debug, Clone)]
@@ -46,6 +47,15 @@ impl Socket {
     /// What passed below TLS, and when.
     pub(super) const fn meter(&self) -> &Meter {
         &self.channel.meter
+    }
+
+    /// Ends the connection though much waits that the system took and has not sent: a slow line would bring it for minutes, and
+    /// the peer would hear of the end after that.
+    pub(super) fn reset(self) {
+        let Ok(parts) = self.ws.into_inner().into_inner().downcast::<TokioIo<Stream>>() else { return };
+        if let Err(error) = parts.io.inner().reset_when_dropped() {
+            tracing::debug!(%error, "a connection that was to be reset is gone");
+        }
     }
 
     /// Lets the peer read what was sent: no more from us, then what it still sends is thrown away. Without this a

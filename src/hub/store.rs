@@ -6,12 +6,15 @@
 //! into one transaction; everything else uses short transactions of its own.
 
 mod agents;
+mod app_lines;
 mod audit;
 mod error;
+mod events;
 mod ingest;
 mod invites;
 mod jobs;
 mod keys;
+mod labels;
 mod lock;
 mod login;
 mod records;
@@ -21,6 +24,7 @@ mod seal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod totals;
 
 use std::path::{Path, PathBuf};
@@ -37,16 +41,20 @@ use crate::id::{HubId, Lane};
 use crate::obs::{clock, folder, random};
 use crate::time::HubTime;
 use crate::wire::jwt::JwtKey;
+use crate::wire::mac::MacKey;
 
+pub use super::labels::Labels;
 pub use agents::{AgentRow, AgentState, Issued, Particulars};
-pub use audit::{AuditRow, Departure};
+pub use app_lines::{AppBatch, AppReach};
+pub use audit::{Actor, AuditRow, Departure, News};
 pub use error::StoreError;
+pub use events::{Event, EventMark, FleetCounts, Whose};
 pub use ingest::{Content, Feed, Import, Ingest, IngestReply, Slot};
 pub use invites::{Enrolled, Invited, Uninvited};
 pub(super) use jobs::facts;
 pub use jobs::{
-    Answered, Changed, Fact, Holes, Inbox, JobCursor, JobError, JobFilter, JobLine, JobLog, JobOrder,
-    JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
+    Answered, Asked, Changed, Fact, GroupSubmission, GroupSubmitted, Holes, Inbox, JobCursor, JobError,
+    JobFilter, JobLine, JobLog, JobOrder, JobPage, JobRow, LinePlace, LogQuery, Submission, Submitted,
 };
 pub(super) use keys::fresh_id as fresh_key_id;
 pub use keys::{Credential, Denied};
@@ -56,6 +64,7 @@ pub use records::{Cursor, Item, ItemContent, Page};
 pub use relays::{KeptMessage, KeptRelay, NewRelay};
 pub use rotation::Kept;
 pub use status::{Access, GapRow, InstanceRow, KeyRow, LossRow, StreamRow};
+pub use tokens::{NewToken, TokenRow};
 pub use totals::Totals;
 
 use seal::Sealer;
@@ -91,6 +100,8 @@ pub struct Store {
     writer: mpsc::Sender<ingest::Work>,
     health: Arc<ingest::Health>,
     changes: Arc<jobs::Changes>,
+    /// Who does what this handle is used for.
+    actor: Actor,
 }
 
 impl Store {
@@ -133,7 +144,14 @@ impl Store {
         let changes = Arc::new(jobs::Changes::default());
         let task = tokio::spawn(ingest::run(connection, work, Arc::clone(&health), Arc::clone(&changes)));
         let sealer = Arc::new(sealer);
-        Ok((Self { pool, lazy, hub_id, sealer, writer, health, changes }, task))
+        let actor = Actor::Local;
+        Ok((Self { pool, lazy, hub_id, sealer, writer, health, changes, actor }, task))
+    }
+
+    /// The same store; what is done through this handle is noted as done by `actor`.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
     }
 
     /// Which installation this is.
@@ -144,6 +162,11 @@ impl Store {
     /// What signs the tokens of this installation.
     pub fn jwt_key(&self) -> JwtKey {
         self.sealer.jwt_key(self.hub_id)
+    }
+
+    /// What signs the tokens of Outpost's own live streams.
+    pub fn stream_key(&self) -> MacKey {
+        self.sealer.stream_key(self.hub_id)
     }
 
     /// Stops the writer after what it was given; what comes later is refused with `Closed`.

@@ -57,24 +57,38 @@ fn warn_of(tls: &ServerTls, remaining: Remaining) {
     }
 }
 
+/// What the last look at the files was like: a disk that hangs is told of once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    Answers,
+    Hangs,
+}
+
 /// Looks at the files until the hub stops.
 pub(super) async fn watch(shared: Arc<Shared>, tls: Arc<ServerTls>, mut told: Remaining) {
+    let mut disk = Disk::Answers;
     loop {
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(limit::TLS_LOOK_INTERVAL) => {}
         }
-        // A disk that does not answer holds up nothing but this.
-        let looking = Arc::clone(&tls);
-        let look = tokio::task::spawn_blocking(move || looking.look(clock::boot_now()));
         let look = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
-            look = look => look,
+            look = tls.look(clock::boot_now()) => look,
         };
+        match (&look, disk) {
+            (Err(error), Disk::Answers) => tracing::warn!(
+                %error, in_use = tls.certificate().serial, expires = %tls.expires(),
+                "the TLS files cannot be looked at; the ones before stay in use"
+            ),
+            (Ok(_), Disk::Hangs) => tracing::info!("the TLS files can be looked at again"),
+            (Err(_), Disk::Hangs) | (Ok(_), Disk::Answers) => {}
+        }
+        disk = if look.is_ok() { Disk::Answers } else { Disk::Hangs };
         match look {
-            Ok(Look::Same) => {}
+            Ok(Look::Same) | Err(_) => {}
             Ok(Look::Replaced) => told = announce(&tls),
             Ok(Look::Broken(error)) => {
                 tracing::warn!(
@@ -82,7 +96,6 @@ pub(super) async fn watch(shared: Arc<Shared>, tls: Arc<ServerTls>, mut told: Re
                     "the TLS files were replaced by what cannot be used; the ones before stay in use"
                 );
             }
-            Err(error) => tracing::error!(%error, "the look at the TLS files failed"),
         }
         let remaining = Remaining::of(tls.expires(), clock::wall_now());
         if remaining > told {

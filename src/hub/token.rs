@@ -1,4 +1,10 @@
-//! The admin token: what the API asks for. `DATA/admin.token`, 0600, made at the first start.
+//! What the API asks for: a token, and what each may do.
+//!
+//! The first one is `DATA/admin.token`, 0600, made at the first start; it may do everything and has no end. Others are made
+//! with `hub token add` ([`ApiToken`]): named, with a [`Scope`], and the store keeps a digest of them only.
+
+mod named;
+mod scope;
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write as _};
@@ -11,13 +17,19 @@ use crate::obs::{folder, random, secret_file};
 use crate::secret::Secret;
 use crate::wire::key::encode32;
 
+pub use named::{ApiToken, ParseTokenError};
+pub use scope::{ParseScopeError, Scope};
+
+/// The name that the first token goes by; no other can have it.
+pub const FIRST_TOKEN: &str = "admin.token";
+
 /// Knows the right token when it sees it.
 #[derive(Debug, Clone)]
 pub struct AdminToken(Secret);
 
 /// Where the token of the hub in `data` is.
 pub fn path(data: &Path) -> PathBuf {
-    data.join("admin.token")
+    data.join(FIRST_TOKEN)
 }
 
 impl AdminToken {
@@ -46,8 +58,15 @@ impl AdminToken {
         }
     }
 
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         Self(Secret::new(Sha256::digest(text.as_bytes()).into()))
+    }
+
+    /// Tells it from one that came in its place, and says nothing else of it.
+    pub(super) fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update("outpost/v1 first token").chain_update(self.0.expose());
+        let digest: [u8; 32] = digest.finalize().into();
+        format!("first-{}", hex::encode(digest.first_chunk::<8>().unwrap_or(&[0; 8])))
     }
 
     /// Whether `text` is the token; digests are compared in constant time.

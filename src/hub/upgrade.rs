@@ -31,6 +31,7 @@ pub(super) use nonces::Nonces;
 use proof::Proof;
 pub(super) use refusal::{Refusal, seconds};
 use request::Wanted;
+pub(super) use request::is_websocket;
 
 /// What a good request leads to.
 struct Admitted {
@@ -108,7 +109,7 @@ async fn admit(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<
 /// Counts and logs a refusal on its way out.
 fn refuse(shared: &Shared, address: SocketAddr, refusal: Refusal) -> Response<Body> {
     let Refusal { code, detail, .. } = &refusal;
-    shared.counters.auth_failed.add(code.name());
+    shared.counters.keep_out(*code);
     shared.counters.requests_refused.add(code.name());
     tracing::info!(%address, error = code.name(), %detail, "an agent was not let in");
     refusal.into_response()

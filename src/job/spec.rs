@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::id::{HubId, JobId};
+use crate::id::{AppName, HubId, JobId};
 use crate::limit;
 use crate::unit;
 
@@ -68,6 +68,9 @@ pub struct JobSpec {
     pub agents: Option<Vec<String>>,
     /// Which handler runs it.
     pub kind: String,
+    /// The app that its output is log lines of.
+    #[serde(default, deserialize_with = "optional_text")]
+    pub app: Option<AppName>,
     /// Not to be started before, in hub time.
     #[serde(default)]
     pub not_before_ms: Option<u64>,
@@ -108,6 +111,10 @@ impl JobSpec {
     pub fn parse(bytes: &[u8]) -> Result<Self, SpecError> {
         if bytes.len() > limit::JOB_SPEC_BYTES_MAX {
             return Err(SpecError::TooLong { bytes: bytes.len() });
+        }
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            // The parser would take its entries for the fields.
+            return Err(SpecError::Json("invalid type: a list, expected an object".to_owned()));
         }
         let spec: Self = serde_json::from_slice(bytes).map_err(|error| SpecError::Json(error.to_string()))?;
         spec.check()?;
@@ -206,11 +213,12 @@ mod tests {
     fn a_whole_spec_parses() {
         let spec = parse(
             r#"{"job_id": "01938c5e-7b1a-7fff-bfff-ffffffffffff", "kind": "exec", "timeout": "10m", "grace": "0s",
-                "on_crash": "rerun", "give_up_after": "1h", "agents": ["edge-1"], "payload": {"command": ["true"]}}"#,
+                "on_crash": "rerun", "give_up_after": "1h", "agents": ["edge-1"], "app": "web", "payload": {"command": ["true"]}}"#,
         )
         .unwrap();
         assert_eq!(spec.timeout, Some(Duration::from_secs(600)));
         assert_eq!(spec.grace, Some(Duration::ZERO));
+        assert_eq!(spec.app.as_ref().map(AppName::as_str), Some("web"));
         assert_eq!(spec.on_crash, OnCrash::Rerun);
         assert_eq!(spec.payload["command"][0], "true");
         let least = parse(r#"{"kind": "exec"}"#).unwrap();
@@ -222,6 +230,10 @@ mod tests {
         let cases = [
             ("", "EOF"),
             ("[]", "invalid"),
+            (
+                r#"[null, null, null, "exec", null, null, null, null, null, null, null, "report", null, {}, null]"#,
+                "a list",
+            ),
             (r#"{"payload": {}}"#, "missing field `kind`"),
             (r#"{"kind": "exec", "time_out": "1s"}"#, "unknown field `time_out`"),
             (r#"{"kind": "Exec"}"#, "kind: must be"),
@@ -230,6 +242,8 @@ mod tests {
             (r#"{"kind": "exec", "timeout": "0s"}"#, "timeout: is zero"),
             (r#"{"kind": "exec", "grace": "366d"}"#, "grace: is longer than a year"),
             (r#"{"kind": "exec", "agents": []}"#, "agents: names no agent"),
+            (r#"{"kind": "exec", "app": "Web"}"#, "`Web` is not an app's name"),
+            (r#"{"kind": "exec", "app": "web\nx"}"#, "is not an app's name"),
             (r#"{"kind": "exec", "secrets": {"A": ""}}"#, "secrets: `A` is empty"),
             (r#"{"kind": "exec", "on_crash": "retry"}"#, "unknown variant `retry`"),
             (r#"{"kind": "exec", "expires_in": "1h", "expires_at_ms": 9}"#, "expires_in: stands beside"),

@@ -3,7 +3,9 @@
 mod error;
 pub(super) mod race;
 pub(super) mod resolve;
+mod setbacks;
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use rustls::pki_types::CertificateDer;
@@ -21,6 +23,7 @@ use super::tls::trust::Trust;
 pub use error::DialError;
 pub use race::Tried;
 pub use resolve::{LookupError, Resolver};
+pub use setbacks::{Setbacks, Trial, Way};
 
 /// How long each step of making a connection ready may take: proxy, TLS, upgrade.
 pub(super) const PATIENCE: Patience =
@@ -35,6 +38,14 @@ pub struct Route {
     pub port: u16,
     /// Who may read them on the way.
     pub security: Security,
+}
+
+/// `host:port`, an IPv6 address in brackets.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
 }
 
 /// Whether TLS is spoken.
@@ -66,6 +77,8 @@ pub struct Dialer {
     pub resolver: Resolver,
     /// Adds up the bytes of all its connections.
     pub traffic: Meter,
+    /// Which addresses were of no use.
+    pub setbacks: Setbacks,
 }
 
 /// A connection to whoever answers at a route.
@@ -79,12 +92,19 @@ pub struct Connected {
     pub own: OwnCertificate,
     /// The authority that vouched for it, where the invite's hash named it.
     pub authority: Option<CertificateDer<'static>>,
+    /// The address, to be told once it served.
+    pub trial: Trial,
 }
 
 impl Connected {
-    const fn plain(stream: Metered<TcpStream>) -> Self {
+    const fn plain(stream: Metered<TcpStream>, trial: Trial) -> Self {
         let (trust, own) = (Trust::Plain, OwnCertificate::NotAsked);
-        Self { stream: Stream::Plain(stream), trust, own, authority: None }
+        Self { stream: Stream::Plain(stream), trust, own, authority: None, trial }
+    }
+
+    fn over_tls(secured: Secured, trial: Trial) -> Self {
+        let Secured { stream, trust, own, authority } = secured;
+        Self { stream, trust, own, authority, trial }
     }
 
     /// The same for what must not pass before the time is known: credentials outside of a session, enrolment.
@@ -102,61 +122,70 @@ impl Connected {
     }
 }
 
-impl From<Secured> for Connected {
-    fn from(secured: Secured) -> Self {
-        let Secured { stream, trust, own, authority } = secured;
-        Self { stream, trust, own, authority }
-    }
-}
-
 impl Dialer {
-    /// Connects: through a proxy where one is set for this route, over TLS where the route says so.
+    /// Connects: through a proxy where one is set for this route, over TLS where the route says so. An address that let
+    /// somebody in and was of no use ([`Connected::trial`]) is asked after the others.
     ///
-    /// Bounded: [`limit::LOOKUP_TIMEOUT`] for the name, [`limit::CONNECT_TIMEOUT`] for each address, a stagger apart, and
+    /// Bounded: [`limit::LOOKUP_TIMEOUT`] for the name, twice [`limit::CONNECT_TIMEOUT`] and a stagger for each address, and
     /// [`limit::DIAL_STEP_MAX`] each for proxy and TLS, of which [`limit::DIAL_STALL_TIMEOUT`] without a byte moved.
     ///
     /// # Errors
     /// See [`DialError`].
     pub async fn connect(&self, route: &Route) -> Result<Connected, DialError> {
-        let stream = match self.proxies.of(route)? {
-            Some(proxy) => {
-                let away = |source| ProxyError::Away { proxy: proxy.name(), source: Box::new(source) };
-                let mut stream = self.reach(&proxy.host(), proxy.port()).await.map_err(away)?;
-                let meter = stream.meter();
-                let opened = PATIENCE.wait(&meter, tunnel::open(&mut stream, proxy, route)).await;
-                opened.unwrap_or_else(|late| Err(ProxyError::Late { proxy: proxy.name(), late }))?;
-                stream
-            }
-            None => self.reach(&route.host, route.port).await?,
+        let Some(proxy) = self.proxies.of(route)? else {
+            let (stream, address) = self.reach(&route.host, route.port).await?;
+            return self.secured(route, stream, self.trial(address, Way::to(&route.host, address))).await;
         };
-        self.secured(route, stream).await
+        let away = |source| ProxyError::Away { proxy: proxy.name(), source: Box::new(source) };
+        let (mut stream, address) = self.reach(&proxy.host(), proxy.port()).await.map_err(away)?;
+        let trial = self.trial(address, Way::Proxy(address));
+        let meter = stream.meter();
+        let opened = PATIENCE.wait(&meter, tunnel::open(&mut stream, proxy, route)).await;
+        let at = Way::to(&proxy.host(), address);
+        opened
+            .unwrap_or_else(|late| Err(ProxyError::Late { proxy: format!("{}{at}", proxy.name()), late }))?;
+        self.secured(route, stream, trial).await
+    }
+
+    fn trial(&self, address: SocketAddr, way: Way) -> Trial {
+        Trial::new(self.setbacks.clone(), address, way)
     }
 
     /// A TCP connection to the first address that answers.
-    async fn reach(&self, host: &str, port: u16) -> Result<Metered<TcpStream>, DialError> {
+    async fn reach(&self, host: &str, port: u16) -> Result<(Metered<TcpStream>, SocketAddr), DialError> {
         let addresses = self.resolver.resolve(host).await;
         let addresses = addresses.map_err(|reason| DialError::Lookup { host: host.to_owned(), reason })?;
         let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-        let connected = race::first(&addresses, |address| async move {
+        let connect = |address| async move {
             let stream = TcpStream::connect(address).await?;
-            if let Err(error) = options::set(&stream) {
-                tracing::debug!(%error, "an option of the socket was refused");
-            }
-            Ok(stream)
-        });
+            options::ask(&stream);
+            Ok((stream, address))
+        };
+        let (first, then) = self.setbacks.split(&addresses);
+        let connected = match race::first(&first, connect).await {
+            Ok(connected) => Ok(connected),
+            Err(tried) => race::first(&then, connect).await.map_err(|others| tried.and(others)),
+        };
         let failed = |tried| DialError::Connect { host: host.to_owned(), port, tried };
-        connected.await.map(|stream| Metered::within(stream, self.traffic.clone())).map_err(failed)
+        let (stream, address) = connected.map_err(failed)?;
+        Ok((Metered::within(stream, self.traffic.clone()), address))
     }
 
-    async fn secured(&self, route: &Route, stream: Metered<TcpStream>) -> Result<Connected, DialError> {
+    async fn secured(
+        &self,
+        route: &Route,
+        stream: Metered<TcpStream>,
+        trial: Trial,
+    ) -> Result<Connected, DialError> {
         let Route { host, port, security } = route;
         match (security, &self.tls) {
-            (Security::Plain, _) => Ok(Connected::plain(stream)),
+            (Security::Plain, _) => Ok(Connected::plain(stream, trial)),
             (Security::Tls, Some(tls)) => {
-                let meter = stream.meter();
+                let (meter, way) = (stream.meter(), trial.way());
                 let secured = PATIENCE.wait(&meter, tls.handshake(host, stream)).await;
-                let late = |late| DialError::Timeout { host: host.clone(), port: *port, late };
-                Ok(secured.map_err(late)??.into())
+                let late = |late| DialError::Timeout { host: host.clone(), port: *port, way, late };
+                let secured = secured.map_err(late)?.map_err(|error| error.on(way))?;
+                Ok(Connected::over_tls(secured, trial))
             }
             (Security::Tls, None) => Err(TlsError::NotSetUp { host: host.clone() }.into()),
         }

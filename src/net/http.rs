@@ -3,6 +3,7 @@
 //! They take the way of the session: the same dialling, TLS and trust. What is answered is *unverified*, as at an upgrade.
 
 mod body;
+mod events;
 mod exchange;
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,11 @@ use crate::secret::Secret;
 
 use super::dial::Dialer;
 use super::patience::Patience;
-use super::upgrade::{ERROR_HEADER, Refusal, TIME_HEADER};
+use super::upgrade::Refusal;
 
 pub use body::Outgoing;
-pub use exchange::{Answer, Ask, ExchangeError, Target, exchange};
+pub use events::{Event, Events};
+pub use exchange::{Answer, Ask, ExchangeError, Target, exchange, listen};
 
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
@@ -39,7 +41,11 @@ pub enum HttpError {
         reason: ExchangeError,
     },
     /// The hub said no.
-    #[error("{refusal}{}", if message.is_empty() { String::new() } else { format!(" ({message})") })]
+    #[error("{}", match (message.as_str(), refusal.code) {
+        ("", _) => refusal.to_string(),
+        (message, None) => format!("the hub refused with HTTP {} ({message})", refusal.status),
+        (message, Some(_)) => format!("{refusal} ({message})"),
+    })]
     Refused {
         /// As at an upgrade.
         refusal: Refusal,
@@ -98,9 +104,7 @@ pub async fn post(
         let json = body.map_err(|_| HttpError::NotAHub { url: url(), status })?;
         return Ok(Reply { json, authority: answer.authority });
     }
-    let (error, retry_after, time) =
-        (answer.header(ERROR_HEADER), answer.header("Retry-After"), answer.header(TIME_HEADER));
-    let refusal = Refusal::read(status, error, retry_after, time);
+    let refusal = answer.refusal(target.route());
     let message = body.ok().and_then(|body| body.get("message")?.as_str().map(ToOwned::to_owned));
     Err(HttpError::Refused { refusal, message: message.unwrap_or_default() })
 }

@@ -192,6 +192,29 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn each_way_is_dated_by_its_own_last_byte() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut near = Metered::new(near);
+        assert!(near.is_write_vectored(), "TLS hands over a flight in pieces");
+        let meter = near.meter();
+        let passed = async |since: BootTime| {
+            while boot_now() <= since.after(Duration::from_millis(2)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let made = meter.last_written();
+        assert_eq!(meter.last_read(), made);
+        passed(made).await;
+        near.write_all(b"out").await.unwrap();
+        let written = meter.last_written();
+        assert!(written > made && meter.last_read() == made, "{meter:?}");
+        passed(written).await;
+        far.write_all(b"in").await.unwrap();
+        near.read_exact(&mut [0; 2]).await.unwrap();
+        assert!(meter.last_read() > written && meter.last_written() == written, "{meter:?}");
+    }
+
+    #[tokio::test]
     async fn streams_within_a_total_are_counted_each_and_together() {
         let total = Meter::default();
         let (near, far) = tokio::io::duplex(64);

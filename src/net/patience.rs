@@ -109,6 +109,49 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn silence_after_a_byte_ends_it_as_well() {
+        let patience = Patience { silence: Duration::from_secs(10), whole: Duration::from_secs(300) };
+        let begin = Instant::now();
+        let pause = Duration::from_secs(8);
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut near = Metered::new(near);
+        let meter = near.meter();
+        let send = async {
+            tokio::time::sleep(pause).await;
+            far.write_all(b"x").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let mut text = [0; 2];
+        let read = patience.wait(&meter, near.read_exact(&mut text));
+        let late = tokio::select! {
+            done = read => done.map(Result::unwrap),
+            () = send => unreachable!("it never ends"),
+        };
+        assert_eq!(late, Err(Late::Silence(patience.silence)));
+        let took = begin.elapsed() - pause;
+        assert!(took >= patience.silence && took < patience.silence * 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_peer_takes_counts_like_what_it_sends() {
+        let patience = Patience { silence: Duration::from_secs(10), whole: Duration::from_secs(300) };
+        let (near, mut far) = tokio::io::duplex(1);
+        let mut near = Metered::new(near);
+        let meter = near.meter();
+        let take = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                far.read_exact(&mut [0]).await.unwrap();
+            }
+        };
+        let written = patience.wait(&meter, near.write_all(&[7; 20]));
+        tokio::select! {
+            done = written => done.unwrap().unwrap(),
+            () = take => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_byte_now_and_then_does_not_hold_it_for_ever() {
         let patience = Patience { silence: Duration::from_secs(10), whole: Duration::from_secs(300) };
         let late = waited(patience, Duration::from_secs(5), 1000).await;

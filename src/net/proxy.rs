@@ -3,7 +3,6 @@
 //! The proxy sees the hub's name and port and, where they are set, its own user and password; with TLS nothing of what
 //! follows. Those two are in no log, error or status, and neither is a byte that a proxy answers: it could be them.
 
-mod answer;
 mod error;
 mod exception;
 mod rule;
@@ -12,4 +11,6 @@ mod url;
 
 pub use error::{Offer, ProxyError};
 pub use rule::Proxies;
+#[cfg(feature = "hub")]
+pub(crate) use url::decoded;
 pub use url::{Proxy, ProxyUrlError};

@@ -2,7 +2,9 @@
 
 pub mod certificate;
 pub mod client;
+mod pair;
 pub mod pem;
+pub mod reader;
 #[cfg(feature = "hub")]
 pub mod server;
 mod stamp;
@@ -16,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::meter::Metered;
+pub use pair::PairError;
 
 /// WebSocket needs HTTP/1.1.
 pub const ALPN: &[u8] = b"http/1.1";

@@ -3,27 +3,29 @@
 //! Must not: log or show the credential. Whatever a hub answers here is *unverified*: it may change the back-off,
 //! nothing else.
 
-use std::time::Duration;
+mod refusal;
 
-use tokio_tungstenite::client_async_with_config;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_request};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::limit;
 use crate::secret::Secret;
-use crate::time::HubTime;
-use crate::wire::error::ErrorCode;
 use crate::wire::key::encode32;
 use crate::wire::signed_upgrade::SignedUpgrade;
 
-use super::dial::{DialError, Endpoint, PATIENCE, Route, Security};
+use super::answer::{Head, NoHead, Received};
+use super::dial::{DialError, Endpoint, PATIENCE, Route, Security, Way};
 use super::stream::Stream;
 use super::tls::client::TlsError;
 use super::ws::{self, Link};
+pub use refusal::Refusal;
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "outpost.v1";
@@ -33,6 +35,9 @@ pub const NONCE_HEADER: &str = "X-Outpost-Nonce";
 pub const ERROR_HEADER: &str = "X-Outpost-Error";
 /// The header with the hub's time, for an agent whose clock is off.
 pub const TIME_HEADER: &str = "X-Outpost-Time";
+
+/// The one status that is an upgrade.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// What the upgrade request says of the agent.
 #[derive(Clone, Copy)]
@@ -45,59 +50,47 @@ pub struct Greeting<'a> {
     pub signed: Option<&'a SignedUpgrade>,
 }
 
-/// An HTTP answer other than 101. Unverified.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the hub refused with HTTP {status}{}", code.map_or(String::new(), |code| format!(", {code}")))]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The entry of the error table that `X-Outpost-Error` names.
-    pub code: Option<ErrorCode>,
-    /// `Retry-After`.
-    pub retry_after: Option<Duration>,
-    /// `X-Outpost-Time`.
-    pub hub_time: Option<HubTime>,
-}
-
-impl Refusal {
-    /// From the status and the headers' texts; what is not understood counts as missing.
-    pub(super) fn read(
-        status: u16,
-        error: Option<&str>,
-        retry_after: Option<&str>,
-        hub_time: Option<&str>,
-    ) -> Self {
-        let number = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
-        Self {
-            status,
-            code: error.and_then(ErrorCode::from_name),
-            retry_after: number(retry_after).map(Duration::from_secs),
-            hub_time: number(hub_time).map(HubTime),
-        }
-    }
-}
-
-/// Upgrades a connection to `endpoint`.
+/// Upgrades a connection to `endpoint` that took this way.
 ///
 /// # Errors
 /// See [`DialError`]. Every one of them is worth another attempt, later.
 pub async fn upgrade(
     stream: Stream,
+    way: Way,
     endpoint: &Endpoint,
     greeting: Greeting<'_>,
 ) -> Result<Link<Stream>, DialError> {
     let request = request(endpoint, greeting)?;
     let meter = stream.meter();
-    let moved = meter.clone();
-    let attempt = async {
-        let config = ws::config(limit::SOCKET_READ_BUFFER);
-        let (socket, _response) = client_async_with_config(request, stream, Some(config))
-            .await
-            .map_err(|error| refused(error, endpoint))?;
-        Ok(Link::new(socket, meter))
-    };
+    let attempt = exchange(stream, way, endpoint, request);
     let (host, port) = (endpoint.route.host.clone(), endpoint.route.port);
-    PATIENCE.wait(&moved, attempt).await.unwrap_or_else(|late| Err(DialError::Timeout { host, port, late }))
+    let late = |late| Err(DialError::Timeout { host, port, way, late });
+    PATIENCE.wait(&meter, attempt).await.unwrap_or_else(late)
+}
+
+/// Asks, and reads the answer: here and not in the library, which does not say what an answer of HTTP/1.0 says.
+async fn exchange(
+    mut stream: Stream,
+    way: Way,
+    endpoint: &Endpoint,
+    request: Request,
+) -> Result<Link<Stream>, DialError> {
+    let route = &endpoint.route;
+    let not_a_hub = |error: WsError| DialError::NotAHub(error.to_string());
+    let (request, key) =
+        generate_request(request).map(|(bytes, key)| (Secret::new(bytes), key)).map_err(not_a_hub)?;
+    let broken = |error| no_answer(NoHead::Broken(error), route, way);
+    stream.write_all(request.expose()).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let received = Received::read(&mut stream).await.map_err(|none| no_answer(none, route, way))?;
+    let head = received.head().map_err(|none| no_answer(none, route, way))?;
+    if head.status != SWITCHING_PROTOCOLS {
+        return Err(refused(Refusal::of(route, &head), route));
+    }
+    unfit(&head, &key).map_or(Ok(()), |unfit| Err(DialError::NotAHub(unfit.to_owned())))?;
+    let (meter, config) = (stream.meter(), Some(ws::config(limit::SOCKET_READ_BUFFER)));
+    let beyond = received.beyond().to_vec();
+    Ok(Link::new(WebSocketStream::from_partially_read(stream, beyond, Role::Client, config).await, meter))
 }
 
 fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialError> {
@@ -119,159 +112,45 @@ fn request(endpoint: &Endpoint, greeting: Greeting<'_>) -> Result<Request, DialE
     Ok(request)
 }
 
-fn refused(error: WsError, endpoint: &Endpoint) -> DialError {
-    let Route { host, port, security } = endpoint.route.clone();
-    match (error, security) {
-        (WsError::Http(response), _) => {
-            let refusal = refusal(&response.map(|_body| ()));
-            // No hub redirects, or answers an upgrade with a page; a network that wants a login does.
-            if refusal.code.is_none() && matches!(refusal.status, 200..=399 | 511) {
-                return DialError::Portal { host, port, status: refusal.status };
-            }
-            DialError::Refused(refusal)
-        }
-        // A client's certificate that is missing or not taken is told of only after the handshake.
-        (WsError::Io(error), _) => match TlsError::after_handshake(&host, &error) {
-            Some(error) => DialError::Tls(error),
-            None => DialError::Broken(error.to_string()),
-        },
-        (WsError::Protocol(error @ ProtocolError::HandshakeIncomplete), _) => {
-            DialError::Broken(error.to_string())
-        }
-        (WsError::Protocol(ProtocolError::HttparseError(_)), Security::Plain) => {
-            DialError::NotHttp { host, port }
-        }
-        (other, _) => DialError::NotAHub(other.to_string()),
+/// What a 101 lacks (RFC 6455, 4.1).
+fn unfit(head: &Head<'_>, key: &str) -> Option<&'static str> {
+    if !head.lists("upgrade", "websocket") || !head.lists("connection", "upgrade") {
+        Some("it upgrades to something else")
+    } else if head.text("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
+        Some("its key does not fit what was asked")
+    } else if head.text("sec-websocket-protocol") != Some(SUBPROTOCOL) {
+        Some("it speaks another subprotocol")
+    } else {
+        None
     }
 }
 
-fn refusal(response: &tokio_tungstenite::tungstenite::http::Response<()>) -> Refusal {
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let (error, retry_after, time) = (text(ERROR_HEADER), text(RETRY_AFTER.as_str()), text(TIME_HEADER));
-    Refusal::read(response.status().as_u16(), error, retry_after, time)
+fn no_answer(none: NoHead, route: &Route, way: Way) -> DialError {
+    let Route { host, port, security } = route.clone();
+    match (none, security) {
+        // A client's certificate that is missing or not taken is told of only after the handshake.
+        (NoHead::Broken(error), _) => match TlsError::after_handshake(&host, &error) {
+            Some(error) => DialError::Tls(error),
+            None => DialError::Broken { host, port, way, reason: error.to_string() },
+        },
+        (NoHead::Closed(bytes), _) => {
+            DialError::Broken { host, port, way, reason: format!("closed {bytes} bytes into the answer") }
+        }
+        (NoHead::NotHttp, Security::Plain) => DialError::NotHttp { host, port },
+        (NoHead::NotHttp, Security::Tls) => DialError::NotAHub("it is no HTTP".to_owned()),
+        (NoHead::Long, _) => {
+            DialError::NotAHub(format!("a head of more than {} bytes", limit::ANSWER_HEAD_BYTES_MAX))
+        }
+    }
+}
+
+fn refused(refusal: Refusal, route: &Route) -> DialError {
+    // Nor does a hub answer an upgrade with a page.
+    if refusal.code.is_none() && matches!(refusal.status, 200..=299) {
+        return DialError::portal(route, refusal.status);
+    }
+    DialError::of_refusal(route, &refusal).unwrap_or(DialError::Refused(refusal))
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use crate::net::dial::Dialer;
-
-    use super::*;
-
-    async fn greet(endpoint: &Endpoint) -> Result<Link<Stream>, DialError> {
-        let authorization = &Secret::new("opa1.who".to_owned());
-        let stream = Dialer::default().connect(&endpoint.route).await?.stream;
-        upgrade(stream, endpoint, Greeting { authorization, nonce: &[7; 32], signed: None }).await
-    }
-
-    /// A server that answers one request with `answer` and hands back what it was asked.
-    async fn answer_once(answer: &'static [u8]) -> (DialError, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let endpoint = Endpoint {
-            route: Route { host: "127.0.0.1".to_owned(), port, security: Security::Plain },
-            connect_url: format!("ws://127.0.0.1:{port}/base/v1/agents/connect"),
-        };
-        let server = async {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                socket.read_exact(&mut byte).await.unwrap();
-                asked.extend(byte);
-            }
-            socket.write_all(answer).await.unwrap();
-            String::from_utf8(asked).unwrap()
-        };
-        let (result, asked) = tokio::join!(greet(&endpoint), server);
-        (result.unwrap_err(), asked)
-    }
-
-    #[tokio::test]
-    async fn a_refusal_names_its_row_of_the_table_and_when_to_come_back() {
-        let (error, asked) = answer_once(
-            b"HTTP/1.1 503 Service Unavailable\r\nX-Outpost-Error: busy\r\nRetry-After: 7\r\nX-Outpost-Time: 1800000000000\r\nContent-Length: 0\r\n\r\n",
-        )
-        .await;
-        let DialError::Refused(refusal) = error else { panic!("{error}") };
-        let expected = Refusal {
-            status: 503,
-            code: Some(ErrorCode::Busy),
-            retry_after: Some(Duration::from_secs(7)),
-            hub_time: Some(HubTime(1_800_000_000_000)),
-        };
-        assert_eq!(refusal, expected);
-        assert!(asked.starts_with("GET /base/v1/agents/connect HTTP/1.1\r\n"), "{asked}");
-        let lower = asked.to_lowercase();
-        assert!(lower.contains("authorization: bearer opa1.who"), "{asked}");
-        assert!(lower.contains("x-outpost-nonce: bwchbwchbwch"), "{asked}");
-        assert!(lower.contains("sec-websocket-protocol: outpost.v1"), "{asked}");
-    }
-
-    #[tokio::test]
-    async fn an_unknown_or_missing_row_is_no_reason_to_fail() {
-        let (error, _) = answer_once(
-            b"HTTP/1.1 403 Forbidden\r\nX-Outpost-Error: moon_phase\r\nRetry-After: soon\r\nX-Outpost-Time: noon\r\nContent-Length: 0\r\n\r\n",
-        )
-        .await;
-        let DialError::Refused(refusal) = error else { panic!("{error}") };
-        assert_eq!(refusal, Refusal { status: 403, code: None, retry_after: None, hub_time: None });
-    }
-
-    #[tokio::test]
-    async fn something_that_is_no_hub_is_told_apart() {
-        let (error, _) = answer_once(b"220 mail.example ESMTP\r\n\r\n").await;
-        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_tls_port_that_is_dialled_without_tls_is_told_apart() {
-        // The alert of a TLS server that reads `GET`: unexpected message.
-        let (error, _) = answer_once(&[0x15, 3, 3, 0, 2, 2, 10]).await;
-        assert!(matches!(error, DialError::NotHttp { .. }), "{error}");
-        assert!(error.to_string().contains("https://"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_captive_portal_is_named() {
-        for (answer, status) in [
-            (
-                &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"[..],
-                200,
-            ),
-            (b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n", 302),
-            (b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n", 511),
-        ] {
-            let (error, _) = answer_once(answer).await;
-            assert!(matches!(error, DialError::Portal { status: found, .. } if found == status), "{error}");
-            assert!(error.to_string().contains("captive portal"), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_names_host_and_port() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let endpoint = Endpoint {
-            route: Route { host: "127.0.0.1".to_owned(), port, security: Security::Plain },
-            connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
-        };
-        let error = greet(&endpoint).await.unwrap_err();
-        assert!(matches!(error, DialError::Connect { .. }) && error.to_string().contains(&port.to_string()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_answers_is_given_up_in_time() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let endpoint = Endpoint {
-            route: Route { host: "127.0.0.1".to_owned(), port, security: Security::Plain },
-            connect_url: format!("ws://127.0.0.1:{port}/v1/agents/connect"),
-        };
-        let error = greet(&endpoint).await.unwrap_err();
-        assert!(matches!(error, DialError::Timeout { .. }), "{error}");
-    }
-}
+mod tests;

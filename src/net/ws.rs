@@ -166,6 +166,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Some(since.max(self.meter.last_written()).after(timeout))
     }
 
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.meter.read()
+    }
+
     /// When the last byte was received: any of them is a sign of life.
     pub fn last_read(&self) -> BootTime {
         self.meter.last_read()

@@ -80,8 +80,6 @@ mod tests {
         let path = folder.path().join("key");
         assert_eq!(exposure(&path), None);
         for content in ["one", "another"] {
-            // What a kill left.
-            std::fs::write(folder.path().join("key.new"), "half").unwrap();
             write(&path, content.as_bytes()).unwrap();
             assert_eq!(read(&path).unwrap().expose(), content);
             assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);

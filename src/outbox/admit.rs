@@ -12,12 +12,15 @@ use super::{AppendError, NewRecord, block, cipher};
 
 // The longest part with the longest source must fit into one stored block, encrypted or not.
 const _: () = assert!(
-    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
+    batch::encoded_len_max(limit::RECORD_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX, limit::APP_BYTES_MAX)
         + block::HEADER_BYTES
         + cipher::SEAL_BYTES
         <= limit::BLOCK_BYTES_MAX
-        && batch::encoded_len_max(limit::CONTROL_PART_BYTES_MAX, limit::SOURCE_BYTES_MAX)
-            + block::HEADER_BYTES
+        && batch::encoded_len_max(
+            limit::CONTROL_PART_BYTES_MAX,
+            limit::SOURCE_BYTES_MAX,
+            limit::APP_BYTES_MAX
+        ) + block::HEADER_BYTES
             + cipher::SEAL_BYTES
             <= limit::ROW_BYTES_MAX
 );
@@ -137,9 +140,9 @@ fn too_large_call(bytes: usize) -> Result<(), AppendError> {
 }
 
 fn cut(record: NewRecord, part_bytes: usize, encoded: &mut Encoded) {
-    let NewRecord { recorded_at, source, kind, payload } = record;
+    let NewRecord { recorded_at, source, kind, payload, app } = record;
     if payload.len() <= part_bytes {
-        encoded.push(Record { recorded_at, source, kind, payload, part: None });
+        encoded.push(Record { recorded_at, source, kind, payload, part: None, app });
         return;
     }
     // At most 1 MiB / 5.5 KiB = 187 parts.
@@ -148,7 +151,8 @@ fn cut(record: NewRecord, part_bytes: usize, encoded: &mut Encoded) {
     for index in 1..=of {
         let piece = rest.split_to(rest.len().min(part_bytes));
         let part = Some(Part { index, of });
-        encoded.push(Record { recorded_at, source: source.clone(), kind, payload: piece, part });
+        let (source, app) = (source.clone(), app.clone());
+        encoded.push(Record { recorded_at, source, kind, payload: piece, part, app });
     }
 }
 
@@ -166,6 +170,7 @@ mod tests {
             source: "test".to_owned(),
             kind: RecordKind::Opaque,
             payload: Bytes::from(vec![7; bytes]),
+            app: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod carve;
 mod committer;
 mod core;
 mod database;
+mod drain;
 mod evict;
 mod figures;
 mod format;
@@ -26,6 +27,7 @@ mod key_check;
 mod key_file;
 mod lock;
 mod mark;
+mod options;
 mod poison;
 mod quarantine;
 mod reader;
@@ -42,55 +44,26 @@ mod wait;
 mod watch;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::id::{AgentId, Lane, RecordId, StreamId};
-use crate::time::{ClockOffset, HubTime, WallTime};
-use crate::wire::message::{Gap, LossReport, StreamMark, StreamState};
+use crate::id::{AgentId, Lane};
+use crate::wire::message::StreamState;
 
 use super::admit::Encoded;
 use super::job::{JobChange, JobRows};
 use super::ledger::PerLane;
 use super::policy::{LanePolicy, OnFull};
 use super::stat::{Verifiable, Verified};
-use super::{AppendError, Appended, NewRecord, OpenError, Range, Reading, Stat, StoreError, admit};
+use super::{AppendError, Appended, NewRecord, OpenError, Range, Stat, StoreError, admit};
 use host::{Host, System};
 use inbox::Inbox;
+pub use options::Options;
 use thread::Store;
 use watch::Watch;
-
-/// How an outbox is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Whose records it holds; `None` before the first usable key, see [`Outbox::bind_agent`].
-    pub agent: Option<AgentId>,
-    /// Bytes the whole outbox may take on disk, the control lane's quota set aside; `None`: what the lanes' quotas allow.
-    pub max_bytes: Option<u64>,
-    /// Bytes of the disk that events and logs leave free; `None`: a hundredth of it, at most
-    /// `limit::MIN_FREE_BYTES_MAX`.
-    pub min_free: Option<u64>,
-    /// What each lane may take and keep.
-    pub lanes: PerLane<LanePolicy>,
-    /// The key that blocks are encrypted with; made where it is missing and nothing is encrypted yet. `None` for an outbox
-    /// in the clear.
-    pub key_file: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            agent: None,
-            max_bytes: None,
-            min_free: None,
-            lanes: PerLane::from_fn(LanePolicy::of),
-            key_file: None,
-        }
-    }
-}
 
 /// A handle on an open outbox; clones share it.
 #[derive(Clone)]
@@ -244,91 +217,6 @@ impl Outbox {
             answer.await.map_err(|_| StoreError::Closed)
         };
         self.answered(asked).await.unwrap_or_else(|reason| Err(StoreError::Degraded { reason }))
-    }
-
-    /// What a Register lists, oldest first within a lane.
-    ///
-    /// # Errors
-    /// The outbox is closed.
-    pub async fn streams(&self) -> Result<Vec<StreamState>, StoreError> {
-        self.call(|store| store.ledger.states()).await
-    }
-
-    /// How far a stream is acked; zero for one that is not held.
-    ///
-    /// # Errors
-    /// The outbox is closed.
-    pub async fn cursor(&self, stream: StreamId) -> Result<StreamMark, StoreError> {
-        self.call(move |store| store.ledger.mark(stream)).await
-    }
-
-    /// `batch::record_crc` of a held record, or of the one the cursor stands on.
-    ///
-    /// # Errors
-    /// The record's generation cannot be read.
-    pub async fn crc(&self, record: RecordId) -> Result<Option<u32>, StoreError> {
-        self.call(move |store| store.crc(record)).await?
-    }
-
-    /// Durable records from exactly `from`, as many whole ones as fit into `bytes_max`, at least one, or the gap `from`
-    /// lies in; `None` where `from` is not durable yet or the stream is not held. A batch may end early, where a
-    /// generation or a gap does.
-    ///
-    /// # Errors
-    /// The generation of `from` cannot be read.
-    pub async fn read(
-        &self,
-        stream: StreamId,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Option<Reading>, StoreError> {
-        self.call(move |store| store.read(stream, from, bytes_max)).await?
-    }
-
-    /// Moves cursors; what is covered is removed. A mark at or below the cursor changes nothing but the gaps it covers.
-    ///
-    /// # Errors
-    /// A mark beyond its stream (the marks before it are taken), or the store is degraded.
-    pub async fn ack(&self, marks: Vec<StreamMark>) -> Result<(), StoreError> {
-        self.call(move |store| store.ack(&marks)).await?
-    }
-
-    /// Gaps that no ack has covered yet.
-    ///
-    /// # Errors
-    /// The outbox is closed.
-    pub async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
-        self.call(|store| store.ledger.gaps().copied().collect()).await
-    }
-
-    /// Keeps a gap until it is acked; durable when this returns.
-    ///
-    /// # Errors
-    /// The store is degraded.
-    pub async fn add_gap(&self, gap: Gap) -> Result<(), StoreError> {
-        self.call(move |store| store.add_gap(gap)).await?
-    }
-
-    /// Answers `rolled_back`: reports it, begins an epoch and moves the stream's unacked records there.
-    ///
-    /// # Errors
-    /// The stream is unknown or unreadable, or the store is degraded. What was moved before stays moved.
-    pub async fn roll_epoch(
-        &self,
-        stream: StreamId,
-        report: LossReport,
-        recorded_at: WallTime,
-    ) -> Result<(), StoreError> {
-        self.call(move |store| store.roll_epoch(stream, report, recorded_at)).await?
-    }
-
-    /// Tells the hub's time, as a verified session knows it just now; from now on records may expire. `offset`: hub time
-    /// less this machine's clock, the greater one of this session's and the last one's.
-    ///
-    /// # Errors
-    /// The outbox is closed.
-    pub async fn learn_time(&self, time: HubTime, offset: ClockOffset) -> Result<(), StoreError> {
-        self.call(move |store| store.learn_time(time, offset)).await
     }
 
     /// Figures of the whole.

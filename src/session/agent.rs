@@ -8,17 +8,18 @@
 mod binding;
 mod config;
 mod deadline;
+mod flow;
 mod handshake;
 mod receive;
-mod relay;
 mod rotation;
 mod stream;
+mod unacked;
 mod uplink;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::id::{MessageId, SessionId, StreamId};
 use crate::outbox::Batch;
@@ -27,16 +28,16 @@ use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::job::JobAck;
 use crate::wire::message::{ChannelBinding, Gap, Heartbeat, Message, StreamState};
 
-use super::event::{AgentEvent, Closed, LocalMark, ReadRequest, Transmit};
+use super::event::{AgentEvent, Closed, LocalMark, ReadRequest};
 use super::inbound::Inbound;
 use super::listing;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
-use super::relay::Relays;
+use super::relay::{Relays, Repeats};
 pub use config::{AgentConfig, Condition};
 use handshake::PendingAck;
-use relay::Flow;
 use rotation::Rotation;
+use unacked::Unacked;
 use uplink::Uplink;
 
 /// The agent's machine.
@@ -95,8 +96,7 @@ enum Phase {
 struct Live {
     heartbeat_at: BootTime,
     heartbeat_interval: Duration,
-    /// When a backlog without an ack ends the session; `None` while nothing waits.
-    no_ack_at: Option<BootTime>,
+    unacked: Unacked,
 }
 
 impl Opening {
@@ -120,19 +120,19 @@ impl AgentSession {
             opening: Opening { began: now, bytes: 0, round_trip: Duration::ZERO },
             uplink: Uplink::default(),
             rotation: Rotation::default(),
-            relays: Relays::default(),
+            relays: Relays::new(Repeats::Same),
         }
     }
 
     /// One binary message came; `wall` is this machine's clock now.
     pub fn handle_frame(&mut self, now: BootTime, wall: WallTime, frame: Bytes) {
         self.check_deadlines(now);
-        self.port.heard(now);
+        let took = self.port.message(now);
         let done = match &mut self.phase {
             Phase::Closed => return,
             Phase::Challenge => self.handle_challenge(now, wall, &frame),
             Phase::Ack { .. } | Phase::AckMore { .. } | Phase::Marks { .. } | Phase::Live(_) => {
-                self.handle_signed(now, wall, &frame)
+                self.handle_signed(now, wall, took, &frame)
             }
         };
         self.end_on_error(done);
@@ -140,7 +140,7 @@ impl AgentSession {
 
     /// A text message came: an error before RegisterAck, afterwards ignored and counted.
     pub fn handle_text(&mut self, now: BootTime) {
-        self.port.heard(now);
+        self.port.message(now);
         match self.phase {
             Phase::Challenge | Phase::Ack { .. } | Phase::AckMore { .. } => {
                 self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before RegisterAck"));
@@ -155,9 +155,19 @@ impl AgentSession {
         self.port.texts_ignored()
     }
 
-    /// A WebSocket ping or pong came, or a part of a frame: bytes were received at that moment.
-    pub fn handle_activity(&mut self, at: BootTime) {
-        self.port.heard(at);
+    /// A WebSocket ping or pong came.
+    pub fn handle_activity(&mut self, now: BootTime) {
+        self.port.message(now);
+    }
+
+    /// So many bytes came in all, the last of them at that moment. To be told before the message that they complete: what is
+    /// beyond the last one are parts of a frame, each of which is a sign of life and, where it is large, what an ack waits for.
+    pub fn handle_received(&mut self, at: BootTime, bytes: u64) {
+        if self.port.received(at, bytes)
+            && let Phase::Live(live) = &mut self.phase
+        {
+            live.unacked.busy(at);
+        }
     }
 
     /// The system took bytes for sending at that moment. While the session is being opened this counts as well as bytes
@@ -170,6 +180,12 @@ impl AgentSession {
     /// Zero before.
     pub const fn round_trip(&self) -> Duration {
         self.opening.round_trip
+    }
+
+    /// How long the line needs for what is large and on the way up: the hub is not at fault where it takes nothing else for so
+    /// long.
+    pub fn on_the_way(&self) -> Duration {
+        self.uplink.rate.others_on_the_way()
     }
 
     /// Answers [`AgentEvent::Marks`]; a stream without an entry is judged by what was listed.
@@ -194,6 +210,7 @@ impl AgentSession {
 
     /// What to read next; at most one request is outstanding, and it must be answered by `handle_batch`.
     pub fn poll_read(&mut self) -> Option<ReadRequest> {
+        self.uplink.rate.set_beside(self.relays.beside());
         match self.phase {
             Phase::Live(_) => self.uplink.poll_read(),
             Phase::Challenge
@@ -209,6 +226,16 @@ impl AgentSession {
     pub fn handle_batch(&mut self, request: ReadRequest, batch: Option<Batch>) {
         let done = self.uplink.handle_batch(request, batch);
         self.end_on_error(done);
+    }
+
+    /// What is relayed through this session.
+    pub const fn relays(&self) -> &Relays {
+        &self.relays
+    }
+
+    /// The same, to send, forget and answer messages.
+    pub const fn relays_mut(&mut self) -> &mut Relays {
+        &mut self.relays
     }
 
     /// Sends a durable Gap once the stream has come to it; one that the hub has already is dropped.
@@ -234,49 +261,9 @@ impl AgentSession {
         self.end(None, Closed { code: 1000, error: None, detail: "closed by the agent".to_owned() });
     }
 
-    /// Numbers and signs the next frame and appends it to `out`.
-    pub fn poll_transmit(&mut self, now: BootTime, out: &mut BytesMut) -> Option<Transmit> {
-        if self.port.take_socket_ping() {
-            return Some(Transmit::Ping);
-        }
-        let (message, correlation) = self.port.next().or_else(|| self.next_message(now))?;
-        let link = self.link.as_mut()?;
-        let before = out.len();
-        match link.outbound.seal(now, message, correlation, out) {
-            Ok(()) => {
-                self.opening.note(out.len().saturating_sub(before));
-                Some(Transmit::Frame)
-            }
-            Err(error) => {
-                // What is left is the Error at most.
-                self.fail(&error);
-                self.poll_transmit(now, out)
-            }
-        }
-    }
-
     /// What happened.
     pub fn poll_event(&mut self) -> Option<AgentEvent> {
         self.port.poll_event()
-    }
-
-    fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        if !matches!(self.phase, Phase::Live(_)) {
-            return None;
-        }
-        if let Some(heartbeat) = self.heartbeat.take() {
-            return Some((Message::Heartbeat(heartbeat), MessageId::NONE));
-        }
-        let message = match self.next_flow(now)? {
-            Flow::Relay(message) => message,
-            Flow::Records(message) => {
-                if let Phase::Live(live) = &mut self.phase {
-                    live.no_ack_at.get_or_insert(now.after(self.config.no_ack));
-                }
-                message
-            }
-        };
-        Some((message, MessageId::NONE))
     }
 
     fn end_on_error(&mut self, done: Result<(), WireError>) {
@@ -295,6 +282,7 @@ impl AgentSession {
     fn end(&mut self, last: Option<Message>, closed: Closed) {
         if !matches!(self.phase, Phase::Closed) {
             self.phase = Phase::Closed;
+            self.relays.shut();
             self.port.end(last, closed);
         }
     }

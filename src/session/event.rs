@@ -35,6 +35,22 @@ pub struct RegisterInfo {
     pub last_known_config_version: u64,
 }
 
+impl RegisterInfo {
+    /// A process of this build, without runtimes, capabilities or a config.
+    pub fn of(instance: InstanceId, agent_version: impl Into<String>, hostname: impl Into<String>) -> Self {
+        Self {
+            instance,
+            agent_version: agent_version.into(),
+            hostname: hostname.into(),
+            os: std::env::consts::OS.to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            runtimes: BTreeMap::new(),
+            capabilities: Vec::new(),
+            last_known_config_version: 0,
+        }
+    }
+}
+
 /// What the outbox knows about a stream, to be compared with the hub's mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalMark {

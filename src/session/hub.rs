@@ -7,33 +7,37 @@
 
 mod acks;
 mod config;
+mod deadline;
+mod flow;
 mod handshake;
 mod intake;
+mod orders;
 mod receive;
-mod relay;
 mod rotation;
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::id::{JobId, MessageId, StreamId};
+use crate::id::StreamId;
 use crate::limit;
 use crate::time::{BootTime, HubTime};
 use crate::wire::error::{ErrorCode, WireError};
-use crate::wire::job::JobOffer;
 use crate::wire::key::Direction;
 use crate::wire::message::{ConfigSnapshot, GoAway, Message, Register, StreamMark};
 
 use super::clock::HubClock;
-use super::event::{Closed, HubEvent, Transmit};
+use super::event::{Closed, HubEvent};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::port::{Port, verdict};
-use super::relay::Relays;
+use super::rate::Rate;
+use super::relay::{Relays, Repeats};
 use acks::Acks;
 pub use config::HubConfig;
 use intake::Intake;
+pub use orders::Carried;
+use orders::Orders;
 use rotation::Rotation;
 
 /// The hub's machine.
@@ -53,7 +57,12 @@ pub struct HubSession {
     intake: Intake,
     acks: Acks,
     rotation: Rotation,
+    orders: Orders,
     relays: Relays,
+    /// What is on the line down, but for what is small.
+    rate: Rate,
+    /// Bytes of the Challenge.
+    challenge_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -104,7 +113,10 @@ impl HubSession {
             intake: Intake::new(&config.limits),
             acks: Acks::default(),
             rotation: Rotation::default(),
-            relays: Relays::default(),
+            orders: Orders::default(),
+            relays: Relays::new(Repeats::Refused),
+            rate: Rate::default(),
+            challenge_bytes: 0,
             config,
         }
     }
@@ -115,17 +127,20 @@ impl HubSession {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        self.port.heard(now);
+        let took = self.port.message(now);
         if self.round_trip.is_zero() {
             self.round_trip = now.since(self.began).min(limit::ROUND_TRIP_MAX);
+            // With the time that its answer took: too low for most lines, never too high.
+            self.rate.opened(self.challenge_bytes, now.since(self.began));
         }
-        let done = self.inbound.open(now, &frame).and_then(|(id, message)| self.handle_message(id, message));
+        let opened = self.inbound.open(now, took, &frame);
+        let done = opened.and_then(|(header, message)| self.handle_message(now, header, message));
         self.end_on_error(done);
     }
 
     /// A text message came: an error before Register, afterwards ignored and counted.
     pub fn handle_text(&mut self, now: BootTime) {
-        self.port.heard(now);
+        self.port.message(now);
         match self.phase {
             Phase::Challenge { .. } => {
                 self.fail(&WireError::new(ErrorCode::TextFrame, "a text message came before Register"));
@@ -142,9 +157,15 @@ impl HubSession {
         self.port.texts_ignored()
     }
 
-    /// A WebSocket ping or pong came, or a part of a frame: bytes were received at that moment.
-    pub fn handle_activity(&mut self, at: BootTime) {
-        self.port.heard(at);
+    /// A WebSocket ping or pong came.
+    pub fn handle_activity(&mut self, now: BootTime) {
+        self.port.message(now);
+    }
+
+    /// So many bytes came in all, the last of them at that moment. To be told before the message that they complete: what is
+    /// beyond the last one are parts of a frame, each of which is a sign of life.
+    pub fn handle_received(&mut self, at: BootTime, bytes: u64) {
+        self.port.received(at, bytes);
     }
 
     /// The system took bytes for sending at that moment. While the session is being opened this counts as well as bytes
@@ -159,32 +180,15 @@ impl HubSession {
         self.round_trip
     }
 
+    /// How long the line needs for what is large and on the way down: the agent is not at fault where it takes nothing else for
+    /// so long.
+    pub fn on_the_way(&self) -> Duration {
+        self.rate.others_on_the_way()
+    }
+
     /// Bytes that compressed batches have become more by since this was asked last.
     pub fn take_expanded(&mut self) -> usize {
         self.intake.take_expanded()
-    }
-
-    /// The deadline of `poll_timeout` passed.
-    pub fn handle_timeout(&mut self, now: BootTime) {
-        self.check_deadlines(now);
-        if matches!(self.phase, Phase::Closed) {
-            return;
-        }
-        if let (Some(queue), Phase::Live) = (self.port.ping(now), &self.phase) {
-            queue.ping();
-        }
-        self.acks.handle_timeout(now);
-    }
-
-    /// When to call `handle_timeout`.
-    pub fn poll_timeout(&self) -> Option<BootTime> {
-        let own = match self.phase {
-            Phase::Closed => return self.port.untold(),
-            Phase::Challenge { .. } | Phase::Listing { .. } => Some(self.handshake_deadline()),
-            Phase::Deciding { .. } => None,
-            Phase::Live => self.acks.deadline(),
-        };
-        Some(self.port.deadline(own))
     }
 
     /// Answers [`HubEvent::Register`]: one mark per listed stream, in its order.
@@ -211,31 +215,14 @@ impl HubSession {
         }
     }
 
-    /// Whether another offer or cancel may be handed over: the socket has taken enough of those before.
-    pub fn takes_orders(&self) -> bool {
-        self.room_for_orders() > 0
+    /// What is relayed through this session.
+    pub const fn relays(&self) -> &Relays {
+        &self.relays
     }
 
-    /// How many offers and cancels may be handed over now.
-    pub fn room_for_orders(&self) -> usize {
-        match self.phase {
-            Phase::Live => limit::JOB_ORDERS_MAX.saturating_sub(self.port.queue.len()),
-            Phase::Challenge { .. } | Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Closed => 0,
-        }
-    }
-
-    /// Offers a job. Before the registration and after the end nothing is sent.
-    pub fn offer_job(&mut self, offer: JobOffer) {
-        if matches!(self.phase, Phase::Live) {
-            self.port.queue.push(Message::JobOffer(offer));
-        }
-    }
-
-    /// Asks for a job to be ended.
-    pub fn cancel_job(&mut self, job: JobId) {
-        if matches!(self.phase, Phase::Live) {
-            self.port.queue.push(Message::CancelJob(job));
-        }
+    /// The same, to send, forget and answer messages.
+    pub const fn relays_mut(&mut self) -> &mut Relays {
+        &mut self.relays
     }
 
     /// Bytes of batches and Gaps handed out and not committed yet: bounded by the windows the hub announced and one
@@ -266,70 +253,9 @@ impl HubSession {
         self.end(self.inbound.agreed().then_some(last), closed);
     }
 
-    /// Numbers and signs the next frame and appends it to `out`.
-    pub fn poll_transmit(&mut self, now: BootTime, out: &mut BytesMut) -> Option<Transmit> {
-        if self.port.take_socket_ping() {
-            return Some(Transmit::Ping);
-        }
-        let (message, correlation) = self.port.next().or_else(|| self.next_message(now))?;
-        match self.outbound.seal(now, message, correlation, out) {
-            Ok(()) => Some(Transmit::Frame),
-            Err(error) => {
-                // What is left is the Error at most.
-                self.fail(&error);
-                self.poll_transmit(now, out)
-            }
-        }
-    }
-
     /// What happened.
     pub fn poll_event(&mut self) -> Option<HubEvent> {
         self.port.poll_event()
-    }
-
-    fn next_message(&mut self, now: BootTime) -> Option<(Message, MessageId)> {
-        match self.phase {
-            Phase::Live => {
-                let ack = self.acks.pop(now).map(Message::Ack);
-                let message = ack.or_else(|| self.relays.pop_reply()).or_else(|| self.relays.pop())?;
-                Some((message, MessageId::NONE))
-            }
-            Phase::Challenge { .. } | Phase::Listing { .. } | Phase::Deciding { .. } | Phase::Closed => None,
-        }
-    }
-
-    fn check_deadlines(&mut self, now: BootTime) {
-        let late = match self.phase {
-            Phase::Closed => return,
-            Phase::Challenge { .. } | Phase::Listing { .. } => now >= self.handshake_deadline(),
-            Phase::Deciding { .. } | Phase::Live => false,
-        };
-        let late = late.then(|| {
-            let detail = format!(
-                "no whole Register {} ms after the Challenge, {} ms after the last byte",
-                now.since(self.began).as_millis(),
-                now.since(self.port.moved()).as_millis()
-            );
-            WireError::new(ErrorCode::RegisterTimeout, detail)
-        });
-        let done = self.port.check(now, late);
-        self.end_on_error(done);
-    }
-
-    /// Counted from the last byte that moved, and in all: a signature at most as old as a Challenge may be, a Register on a
-    /// slow line some minutes.
-    fn handshake_deadline(&self) -> BootTime {
-        let (silence, whole) = match self.phase {
-            Phase::Challenge { signed: Signed::No } if self.wants_signature() => {
-                (limit::CHALLENGE_REPLY_TIMEOUT, limit::CHALLENGE_AGE_MAX)
-            }
-            Phase::Challenge { .. }
-            | Phase::Listing { .. }
-            | Phase::Deciding { .. }
-            | Phase::Live
-            | Phase::Closed => (limit::REGISTER_TIMEOUT, limit::OPENING_TIMEOUT),
-        };
-        self.port.moved().max(self.began).after(silence).min(self.began.after(whole))
     }
 
     fn end_on_error(&mut self, done: Result<(), WireError>) {
@@ -347,6 +273,7 @@ impl HubSession {
     fn end(&mut self, last: Option<Message>, closed: Closed) {
         if !matches!(self.phase, Phase::Closed) {
             self.phase = Phase::Closed;
+            self.relays.shut();
             self.port.end(last, closed);
         }
     }

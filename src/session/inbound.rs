@@ -1,10 +1,11 @@
 //! The receiving direction: size, MAC, decoding, clock, sequence, meaning, in this order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use crate::id::MessageId;
 use crate::time::BootTime;
-use crate::wire::envelope;
+use crate::wire::envelope::{self, Header};
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::mac::MacKey;
 use crate::wire::message::Message;
@@ -30,15 +31,20 @@ impl Inbound {
         self.agreed
     }
 
-    /// The frame's own id and its message.
-    pub(super) fn open(&mut self, now: BootTime, frame: &Bytes) -> Result<(MessageId, Message), WireError> {
+    /// The frame's head and its message. It took so long to come.
+    pub(super) fn open(
+        &mut self,
+        now: BootTime,
+        took: Duration,
+        frame: &Bytes,
+    ) -> Result<(Header, Message), WireError> {
         let opened = envelope::open(frame, &self.key, self.bytes_max)?;
         self.agreed = true;
-        self.clock.check(now, opened.header.sent_at)?;
+        self.clock.check(now, opened.header.sent_at).map_err(|off| off.judge(took, frame.len()))?;
         check_sequence(self.seq_next, opened.header.seq)?;
         self.seq_next = self.seq_next.saturating_add(1);
-        let id = opened.header.id;
-        Ok((id, opened.into_message()?))
+        let header = opened.header;
+        Ok((header, opened.into_message()?))
     }
 }
 

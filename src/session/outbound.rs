@@ -32,14 +32,14 @@ impl Outbound {
         Self { then: Some(key), ..self }
     }
 
-    /// Appends the next frame to `out`; nothing is appended and no number used where it would be too large.
+    /// Appends the next frame to `out` and gives its id; nothing is appended and no number used where it would be too large.
     pub(super) fn seal(
         &mut self,
         now: BootTime,
         message: Message,
         correlation: MessageId,
         out: &mut BytesMut,
-    ) -> Result<(), WireError> {
+    ) -> Result<MessageId, WireError> {
         let name = message.name();
         let id = self.next_id();
         let header =
@@ -56,7 +56,7 @@ impl Outbound {
         if let Some(key) = self.then.take() {
             self.key = key;
         }
-        Ok(())
+        Ok(id)
     }
 
     fn next_id(&mut self) -> MessageId {

@@ -11,6 +11,7 @@ use crate::time::BootTime;
 use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::{ErrorMessage, Limits, Message};
 
+use super::arriving::Arriving;
 use super::event::Closed;
 use super::keepalive::Keepalive;
 use super::queue::Queue;
@@ -21,6 +22,7 @@ pub(super) struct Port<E> {
     pub(super) queue: Queue,
     events: VecDeque<E>,
     keepalive: Keepalive,
+    arriving: Arriving,
     /// When the last byte passed, in whichever direction.
     moved: BootTime,
     socket_ping: bool,
@@ -33,6 +35,7 @@ impl<E> Port<E> {
             queue: Queue::default(),
             events: VecDeque::new(),
             keepalive: Keepalive::new(limits, now),
+            arriving: Arriving::default(),
             moved: now,
             socket_ping: false,
             texts_ignored: 0,
@@ -48,6 +51,18 @@ impl<E> Port<E> {
     pub(super) fn heard(&mut self, now: BootTime) {
         self.keepalive.heard(now);
         self.moved = self.moved.max(now);
+    }
+
+    /// So many bytes came in all, the last of them at that moment; whether more of something large is among them.
+    pub(super) fn received(&mut self, at: BootTime, bytes: u64) -> bool {
+        self.heard(at);
+        self.arriving.received(at, bytes)
+    }
+
+    /// A message came: how long it took from its first byte.
+    pub(super) fn message(&mut self, now: BootTime) -> Duration {
+        self.heard(now);
+        self.arriving.message(now)
     }
 
     /// The peer, or what lies before it, took something of ours: that is no sign of life, but a line that moves.
@@ -97,12 +112,10 @@ impl<E> Port<E> {
         self.queue.pop()
     }
 
-    /// What both ends take alike once they are registered: pings, and nothing else.
+    /// What both ends take alike once they are registered and that says nothing of what was sent: pings, and nothing else.
     pub(super) fn handle_other(&mut self, id: MessageId, message: &Message) -> Result<(), WireError> {
         match message {
             Message::Ping => self.queue.pong(id),
-            // Any frame counts as a sign of life; which ping it answers does not matter.
-            Message::Pong => {}
             other => return Err(unexpected(other)),
         }
         Ok(())

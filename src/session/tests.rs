@@ -2,6 +2,7 @@
 
 mod bounds;
 mod channel;
+mod cut;
 mod delivery;
 mod departure;
 mod driver;
@@ -14,4 +15,8 @@ mod random;
 mod refusals;
 mod relay;
 mod rotation;
-mod world;
+mod slow;
+mod slow_line;
+#[cfg(feature = "hub")]
+mod stranded;
+pub(crate) mod world;

@@ -2,6 +2,7 @@
 
 mod harm;
 mod jobs;
+mod relay;
 mod session;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use super::scenario::Trouble;
 use super::truth::{Folder, Serial};
 use harm::Harm;
 use jobs::Jobs;
+use relay::Relays;
 use session::Session;
 
 /// Where the outbox lies.
@@ -50,6 +52,7 @@ pub(super) struct Process {
     pub(super) store: Inline,
     pub(super) jobs: Jobs,
     pub(super) session: Option<Session>,
+    relays: Relays,
     instance: InstanceId,
 }
 
@@ -101,8 +104,8 @@ impl Agent {
                 self.harm.excuse(self.folder, store.ledger(), self.disk.has_room(), around.truth);
                 around.truth.check(self.folder, store.ledger());
                 let instance = InstanceId::from_bytes(around.bytes());
-                let jobs = Jobs::default();
-                self.process = Some(Process { outbox, store, jobs, session: None, instance });
+                let (jobs, relays) = Default::default();
+                self.process = Some(Process { outbox, store, jobs, session: None, relays, instance });
                 around.say(|| format!("agent {} starts", self.folder));
                 self.recover_jobs(around);
                 self.after(around);

@@ -15,6 +15,8 @@ pub(super) struct Around<'a> {
     pub(super) truth: &'a mut Truth,
     pub(super) scenario: &'a Scenario,
     pub(super) trace: bool,
+    /// Nothing goes wrong any more.
+    pub(super) is_calm: bool,
 }
 
 impl Around<'_> {

@@ -4,6 +4,7 @@
 //! writer are committed before marks are read, nothing is acked before its commit.
 
 mod connection;
+mod mail;
 mod orders;
 mod store;
 
@@ -18,13 +19,17 @@ use crate::time::BootTime;
 use super::around::Around;
 use super::cable::Cable;
 use super::mutant::{self, Mutant};
+use crate::wire::error::ErrorCode;
+use crate::wire::relay::{Delivery, Relay, RelayOutcome};
 use connection::Connection;
+use mail::{Owed, Post};
 pub(super) use store::{HubStore, Job};
 
 /// What waits for the writer.
 enum Work {
     Piece(Ingest),
     Marks(u64, Vec<StreamId>),
+    Keep(Owed),
 }
 
 /// The hub's process and its database.
@@ -34,6 +39,7 @@ pub(super) struct Hub {
     /// What a replaced login still hands over.
     late: VecDeque<Ingest>,
     connections: BTreeMap<u64, Connection>,
+    post: Post,
     /// Who logged in last.
     current: Option<u64>,
     /// Commits fail.
@@ -49,6 +55,7 @@ impl Hub {
             queue: VecDeque::new(),
             late: VecDeque::new(),
             connections: BTreeMap::new(),
+            post: Post::default(),
             current: None,
             full: false,
             up_at: now,
@@ -76,8 +83,10 @@ impl Hub {
         } else {
             around.say(|| format!("hub leaves line {line}"));
             cable.down.close();
+            connection.leave(&mut self.post, around);
             if self.current == Some(line) {
                 self.current = None;
+                self.post.close(&mut around.truth.relays);
             }
         }
     }
@@ -91,7 +100,34 @@ impl Hub {
                 self.late.extend(staged);
             }
         }
+        self.post.close(&mut around.truth.relays);
         self.queue.push_back(Work::Marks(line, streams));
+    }
+
+    /// A message of the agent on this line, for the agent of its own name.
+    fn relay(&mut self, line: u64, relay: Relay, around: &mut Around<'_>) {
+        let owed = Owed { line, id: relay.id, payload: relay.payload.clone() };
+        match relay.delivery {
+            Delivery::Queued => {
+                if mutant::active(Mutant::MessageSaidBeforeKept) {
+                    self.post.answer(owed.clone(), RelayOutcome::Queued, &mut around.truth.relays);
+                }
+                self.queue.push_back(Work::Keep(owed));
+            }
+            Delivery::Now => self.post.route(self.current.is_some(), relay, owed, around),
+        }
+    }
+
+    fn keep(&mut self, owed: Owed, around: &mut Around<'_>) {
+        if self.full {
+            let refused = RelayOutcome::refused(ErrorCode::Internal, "");
+            return self.post.answer(owed, refused, &mut around.truth.relays);
+        }
+        self.store.keep(owed.payload.clone(), around);
+        self.post.ring();
+        if !mutant::active(Mutant::MessageSaidBeforeKept) {
+            self.post.answer(owed, RelayOutcome::Queued, &mut around.truth.relays);
+        }
     }
 
     fn hand_over(&mut self, piece: Ingest) {
@@ -111,7 +147,7 @@ impl Hub {
                 None => return,
                 Some(Work::Piece(piece)) => {
                     let reply = if self.full {
-                        Err(StoreError::CannotCommit("full".to_owned()))
+                        Err(Box::new(StoreError::CannotCommit("full".to_owned())))
                     } else {
                         self.store.commit(&piece, around)
                     };
@@ -120,6 +156,7 @@ impl Hub {
                         let _ = piece.reply.try_send(reply);
                     }
                 }
+                Some(Work::Keep(owed)) => self.keep(owed, around),
                 Some(Work::Marks(line, streams)) => {
                     let marks = self.store.marks(&streams);
                     if let Some(connection) = self.connections.get_mut(&line) {
@@ -135,6 +172,7 @@ impl Hub {
         around.say(|| "the hub is killed".to_owned());
         self.queue.clear();
         self.late.clear();
+        self.post.forget();
         for line in std::mem::take(&mut self.connections).into_keys() {
             if let Some(cable) = cables.get_mut(&line) {
                 cable.down.close();

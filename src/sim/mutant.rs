@@ -30,6 +30,16 @@ pub(crate) enum Mutant {
     ChecksumIgnored,
     /// A new generation's name is not synced.
     NameNotSynced,
+    /// A sender hears that its message is kept before it is.
+    MessageSaidBeforeKept,
+    /// The hub forgets what it keeps once that is sent.
+    MessageForgottenWhenSent,
+    /// What waits longest is sent last.
+    NewestMessageFirst,
+    /// A message that comes again is handled again.
+    MessageHandledAgain,
+    /// A hub whose certificate is believed on condition may say any time.
+    ConditionIgnored,
 }
 
 thread_local! {

@@ -48,6 +48,7 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
                     figures.declared += run.declared;
                     figures.hub_lost += run.hub_lost;
                     figures.forgiven += run.forgiven;
+                    figures.handled += run.handled;
                 }
                 Err(failure) => {
                     // At once: a run of many seeds may be ended before it comes to its end.
@@ -65,11 +66,12 @@ pub(super) fn run_all(from: u64, seeds: u64, modes: &[Mode]) {
     let sum = |of: fn(&Figures) -> u64| done.iter().map(|(_, figures)| of(figures)).sum::<u64>();
     let took = clock::boot_now().since(began).as_secs_f64();
     println!(
-        "{seeds} seeds from {from} in {took:.1} s: {} records delivered, {} declared as gaps, {} lost by a restored hub, {} by damage and a power cut",
+        "{seeds} seeds from {from} in {took:.1} s: {} records delivered, {} declared as gaps, {} lost by a restored hub, {} by damage and a power cut; {} messages handled",
         sum(|figures| figures.delivered),
         sum(|figures| figures.declared),
         sum(|figures| figures.hub_lost),
         sum(|figures| figures.forgiven),
+        sum(|figures| figures.handled),
     );
     let failures: Vec<&String> = done.iter().flat_map(|(failures, _)| failures).collect();
     for failure in failures.iter().skip(1) {

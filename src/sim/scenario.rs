@@ -103,6 +103,10 @@ pub(super) struct Scenario {
     /// Of so many records one is longer than a block.
     pub(super) long_every: u32,
     pub(super) jobs: bool,
+    /// Programs send messages.
+    pub(super) relays: bool,
+    /// Some connections are believed on condition.
+    pub(super) conditions: bool,
 }
 
 impl Scenario {
@@ -128,6 +132,8 @@ impl Scenario {
             long_every: if rng.u8(0..8) == 0 { 20 } else { u32::MAX },
             jobs: rng.bool(),
             on_full: if rng.bool() { OnFull::Evict } else { OnFull::Refuse },
+            relays: rng.bool(),
+            conditions: rng.u8(0..4) == 0,
         }
     }
 

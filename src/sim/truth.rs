@@ -8,6 +8,7 @@
 //!   that a restored hub had acked. A stream that was rolled may bring its records a second time, under new numbers.
 
 mod job;
+mod relay;
 mod serial;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::wire::job::{JobResult, JobState};
 use crate::wire::message::{Gap, GapReason, Record, RecordKind, StreamMark};
 
 pub(super) use job::JobTruth;
+pub(super) use relay::{NOT_NOW, RelayTruth, handler_of};
 pub(super) use serial::{Serial, State};
 
 /// Which folder.
@@ -60,6 +62,9 @@ pub(super) struct Truth {
     /// Bytes were changed on a disk.
     pub(super) damaged: bool,
     pub(super) jobs: JobTruth,
+    pub(super) relays: RelayTruth,
+    /// Connections over which nothing may pass: the hub's certificate is good at another time than it says.
+    pub(super) barred: BTreeSet<u64>,
     /// How many records reached the hub, and how many went for a reason that was declared.
     pub(super) delivered: u64,
     pub(super) declared: u64,

@@ -41,6 +41,8 @@ pub(super) struct World {
     images: Vec<Image>,
     hub_image: Option<HubStore>,
     trace: bool,
+    /// Nothing goes wrong any more.
+    is_calm: bool,
 }
 
 /// What a run came to.
@@ -50,6 +52,7 @@ pub(super) struct Figures {
     pub(super) declared: u64,
     pub(super) hub_lost: u64,
     pub(super) forgiven: u64,
+    pub(super) handled: u64,
 }
 
 impl World {
@@ -69,6 +72,7 @@ impl World {
             images: Vec::new(),
             hub_image: None,
             trace,
+            is_calm: false,
             rng,
         }
     }
@@ -90,13 +94,15 @@ impl World {
             declared: self.truth.declared,
             hub_lost: self.truth.hub_lost.len() as u64,
             forgiven: self.truth.forgiven,
+            handled: self.truth.relays.handled,
         }
     }
 
     /// The parts a step works on, side by side.
     fn split(&mut self) -> (&mut Vec<Agent>, &mut Hub, &mut BTreeMap<u64, Cable>, Around<'_>) {
-        let Self { scenario, rng, now, truth, hub, agents, cables, trace, .. } = self;
-        (agents, hub, cables, Around { now: *now, rng, truth, scenario, trace: *trace })
+        let Self { scenario, rng, now, truth, hub, agents, cables, trace, is_calm, .. } = self;
+        let around = Around { now: *now, rng, truth, scenario, trace: *trace, is_calm: *is_calm };
+        (agents, hub, cables, around)
     }
 
     fn step(&mut self) {
@@ -120,6 +126,10 @@ impl World {
             36 => self.pass(1000),
             37 => self.pass(20_000),
             _ => self.pass(50),
+        }
+        if self.scenario.relays && self.rng.u8(0..6) == 0 {
+            let (agents, _, _, mut around) = self.split();
+            agents[agent].relay_step(&mut around);
         }
         self.sweep();
     }

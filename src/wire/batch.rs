@@ -26,10 +26,10 @@ pub fn push(record: Record, batch: &mut BytesMut) {
     record.encode_raw(batch);
 }
 
-/// The bytes that [`push`] appends at most for a payload and source of these lengths.
-pub const fn encoded_len_max(payload: usize, source: usize) -> usize {
-    // tag + length, time, source tag + length, kind, payload tag + length, two part numbers
-    (1 + 5) + 9 + (1 + 5 + source) + 2 + (1 + 5 + payload) + 2 * (1 + 5)
+/// The bytes that [`push`] appends at most for a payload, a source and an app's name of these lengths.
+pub const fn encoded_len_max(payload: usize, source: usize, app: usize) -> usize {
+    // tag + length, time, source tag + length, kind, payload tag + length, two part numbers, app tag + length
+    (1 + 5) + 9 + (1 + 5 + source) + 2 + (1 + 5 + payload) + 2 * (1 + 5) + (1 + 1 + app)
 }
 
 /// The records of a batch, in order.
@@ -118,6 +118,7 @@ pub fn loss_record(report: LossReport, recorded_at: WallTime) -> Record {
         kind: super::message::RecordKind::LossReport,
         payload: convert::loss_to_proto(report).encode_to_vec().into(),
         part: None,
+        app: None,
     }
 }
 

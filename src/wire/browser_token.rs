@@ -5,15 +5,19 @@
 //! claims = JSON: user_id (text or whole number), expires (whole seconds since 1970), and one of
 //!          topic (that exact topic) or session_id (the topic `session.<session_id>`)
 //! ```
-//! Claims of other names are left alone: the secret vouches for the rest. Nothing is decoded before the MAC holds, and the
+//! An empty topic or session_id is none. Claims of other names are left alone: the secret vouches for the rest. Nothing is decoded before the MAC holds, and the
 //! MAC is compared in constant time; a token is good for the one topic it names, and not at its `expires` any more. It is
 //! not bound to a connection: who sees it can use it until then.
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::HubId;
 use crate::limit;
+use crate::secret::Secret;
 use crate::time::HubTime;
 
+use super::json_object;
+use super::key::derive;
 use super::mac::{MAC_BYTES, MacKey};
 
 /// What comes before a session's id in the name of its topic.
@@ -23,11 +27,21 @@ const SESSION_TOPIC: &str = "session.";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// Who reads.
-    pub user_id: String,
+    pub user_id: UserId,
     /// From this second on (since 1970) it is of no use.
     pub expires_s: u64,
     /// What may be read.
     pub grant: Grant,
+}
+
+/// Who reads: programs that mint tokens number their users or name them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UserId {
+    /// A name, or a number as a text.
+    Text(String),
+    /// A number.
+    Number(i64),
 }
 
 /// What may be read with a token.
@@ -72,14 +86,6 @@ struct Json {
     expires: u64,
 }
 
-/// Programs that mint tokens number their users or name them.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum UserId {
-    Text(String),
-    Number(i64),
-}
-
 impl Grant {
     /// Whether this is the topic.
     pub fn covers(&self, topic: &str) -> bool {
@@ -90,17 +96,29 @@ impl Grant {
     }
 }
 
+/// What signs the tokens of a hub's own streams: it follows from the hub's key and is in no other program.
+///
+/// ```text
+/// HKDF(hub.key, info "outpost/v1 streams" || hub_id)
+/// ```
+pub fn own_key(hub_key: &Secret, hub_id: HubId) -> MacKey {
+    MacKey::new(&derive(hub_key, &[], &[b"outpost/v1 streams", hub_id.as_bytes()]))
+}
+
 /// A token that says this.
 ///
 /// # Errors
-/// [`TokenError::TooLong`] where [`verify`] would not take it.
+/// [`TokenError::TooLong`], or [`TokenError::Claims`] where nothing is named: [`verify`] would not take it.
 pub fn mint(claims: &Claims, secret: &MacKey) -> Result<String, TokenError> {
     let Claims { user_id, expires_s, grant } = claims;
     let (topic, session_id) = match grant.clone() {
         Grant::Topic(name) => (Some(name), None),
         Grant::Session(id) => (None, Some(id)),
     };
-    let json = Json { user_id: UserId::Text(user_id.clone()), topic, session_id, expires: *expires_s };
+    if topic.as_ref().or(session_id.as_ref()).is_none_or(String::is_empty) {
+        return Err(unnamed());
+    }
+    let json = Json { user_id: user_id.clone(), topic, session_id, expires: *expires_s };
     let json = serde_json::to_vec(&json).map_err(|error| TokenError::Claims(error.to_string()))?;
     let claims = hex::encode(json);
     let mac = hex::encode(secret.sign(claims.as_bytes()));
@@ -130,19 +148,19 @@ pub fn verify(token: &str, secret: &MacKey, topic: &str, now: HubTime) -> Result
 }
 
 fn parse(json: &[u8]) -> Result<Claims, TokenError> {
-    let json: Json = serde_json::from_slice(json).map_err(|error| TokenError::Claims(error.to_string()))?;
-    let grant = match (json.topic, json.session_id) {
+    let json: Json = json_object::parse(json).map_err(|error| TokenError::Claims(error.to_string()))?;
+    // Programs that cannot leave a field out leave it empty.
+    let named = |name: Option<String>| name.filter(|name| !name.is_empty());
+    let grant = match (named(json.topic), named(json.session_id)) {
         (Some(name), None) => Grant::Topic(name),
         (None, Some(id)) => Grant::Session(id),
-        (None, None) | (Some(_), Some(_)) => {
-            return Err(TokenError::Claims("one of topic and session_id is wanted".to_owned()));
-        }
+        (None, None) | (Some(_), Some(_)) => return Err(unnamed()),
     };
-    let user_id = match json.user_id {
-        UserId::Text(text) => text,
-        UserId::Number(number) => number.to_string(),
-    };
-    Ok(Claims { user_id, expires_s: json.expires, grant })
+    Ok(Claims { user_id: json.user_id, expires_s: json.expires, grant })
+}
+
+fn unnamed() -> TokenError {
+    TokenError::Claims("one of topic and session_id is wanted".to_owned())
 }
 
 fn check_length<T: AsRef<str>>(token: T) -> Result<T, TokenError> {

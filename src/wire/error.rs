@@ -61,7 +61,7 @@ error_table! {
     BadTrailer = 2, "bad_trailer", 1008, 0, Capped, "the frame does not end with a 32-byte mac field; check that the URL is a hub's and that nothing between changes frames";
     BadMac = 3, "bad_mac", 1008, 0, Capped, "the frame's MAC does not verify: the two ends hold different keys, or the frame was changed; check the key file and the hub's URL";
     Malformed = 4, "malformed", 1008, 0, Capped, "the frame is not one well-formed envelope; check which versions the two ends have";
-    Clock = 5, "clock", 1008, 401, Soon, "the clocks do not fit: the time in a message is more than 5 minutes off, or a certificate is outside of its dates; set the clocks of both ends and connect anew, which takes the hub's time again";
+    Clock = 5, "clock", 1008, 401, Soon, "the time in a message is more than 5 minutes off, or a certificate is outside of its dates: the clocks do not fit, or a large message took too long on a slow line; set the clocks of both ends and connect anew, which takes the hub's time again, or send less at once";
     BadSequence = 6, "bad_sequence", 1008, 0, Soon, "the frame's sequence number is not the next one; connect anew";
     Unexpected = 7, "unexpected", 1008, 0, Capped, "this message is not allowed at this point of the session; check which versions the two ends have";
     Invalid = 8, "invalid", 1008, 0, Capped, "a field of the message is outside its bounds; check which versions the two ends have";

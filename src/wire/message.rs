@@ -1,17 +1,20 @@
 //! What the two ends say to each other, as domain types. A value of these types has passed the wire's own bounds.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{Epoch, HubId, InstanceId, JobId, KeyId, Lane, SessionId, StreamId};
+use crate::id::{AppName, Epoch, HubId, InstanceId, JobId, KeyId, Lane, SessionId, StreamId};
 use crate::time::{ClockOffset, HubTime, WallTime};
 
 use super::error::ErrorCode;
 use super::job::{JobAck, JobOffer};
 use super::operator::OperatorSignature;
 use super::relay::{Relay, RelayReply};
+pub use limits::Limits;
 
 /// The body of an envelope.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,6 +155,8 @@ pub struct Record {
     pub payload: Bytes,
     /// Which part of a long record this is; `None` where it is whole.
     pub part: Option<Part>,
+    /// The app that these are log lines of, where they are one's.
+    pub app: Option<AppName>,
 }
 
 /// Part `index` of `of`, from 1.
@@ -464,25 +469,6 @@ pub struct RegisterAck {
     pub config: Option<ConfigSnapshot>,
     /// Reconnect delays the hub asks for.
     pub retry: Option<RetryHints>,
-}
-
-/// Bounds one end announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one WebSocket message.
-    pub message_bytes: u32,
-    /// Unacked bytes in flight, events and logs together.
-    pub window_bytes: u32,
-    /// Unacked bytes in flight, control.
-    pub control_window_bytes: u32,
-    /// Bytes of one record before it is cut.
-    pub record_bytes: u32,
-    /// Distance of pings.
-    pub ping_interval: Duration,
-    /// Silence that ends the session.
-    pub idle: Duration,
-    /// Whether zstd batches are understood.
-    pub zstd: bool,
 }
 
 /// A versioned config document.

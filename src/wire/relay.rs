@@ -58,7 +58,7 @@ pub enum RelayOutcome {
     Delivered,
     /// It is durable at the hub.
     Queued,
-    /// The agent got it and did not answer: its handler may have it or not.
+    /// It was begun on its way to the agent, which did not answer: its handler may have it or not. What was not begun is refused.
     Unanswered,
     /// Nobody took it.
     Refused {

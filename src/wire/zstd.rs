@@ -1,7 +1,7 @@
 //! Batches that were made smaller for a slow line: one zstd frame each.
 //!
-//! Whoever takes one in knows its size before (`raw_len`, bounded by the message's limit): it is decoded into exactly that
-//! much memory and must fill it. So no frame, however it was made, takes more memory or time than a plain message of the
+//! Whoever takes one in knows its size before (`raw_len`, bounded by the limit of messages that is in force): it is decoded into
+//! exactly that much memory and must fill it. So no frame, however it was made, takes more memory or time than a plain message of the
 //! greatest size.
 
 use bytes::Bytes;
@@ -16,6 +16,8 @@ const LEVEL: i32 = 1;
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// In the byte after the magic number: the frame needs no window beside its content.
 const SINGLE_SEGMENT: u8 = 1 << 5;
+/// `ZSTD_error_dstSize_tooSmall` of zstd_errors.h, whose numbers are stable; the library's small build has no texts.
+const MEMORY_ENDS: usize = 70;
 /// Base-2 logarithm of the smallest window.
 const WINDOW_LOG_LEAST: u8 = 10;
 
@@ -28,16 +30,20 @@ pub fn compress(batch: &[u8]) -> Option<Bytes> {
     Some(Bytes::from(frame))
 }
 
-/// The batch of a frame, which must have exactly `raw_len` bytes.
+/// The batch of a frame, which must have exactly `raw_len` bytes, and no more than `bytes_max`.
 ///
 /// # Errors
 /// `bad_compression` where it is no single whole frame, needs a larger window than `limit::ZSTD_WINDOW_LOG_MAX`, or holds
 /// another number of bytes.
-pub fn decompress(frame: &[u8], raw_len: usize) -> Result<Bytes, WireError> {
+pub fn decompress(frame: &[u8], raw_len: usize, bytes_max: usize) -> Result<Bytes, WireError> {
     let wrong = |detail: String| WireError::new(ErrorCode::BadCompression, detail);
-    let of_zstd = |code| wrong(format!("a compressed batch: {}", zstd_safe::get_error_name(code)));
-    if raw_len > limit::MESSAGE_BYTES_MAX {
-        return Err(wrong(format!("a batch of {raw_len} bytes, the limit is {}", limit::MESSAGE_BYTES_MAX)));
+    // The library's result is the negative of the error's number.
+    let of_zstd = |code: usize| match code.wrapping_neg() {
+        MEMORY_ENDS => wrong(format!("the batch has more than the {raw_len} bytes that the message says")),
+        number => wrong(format!("a compressed batch that is damaged (error {number} of zstd)")),
+    };
+    if raw_len > bytes_max {
+        return Err(wrong(format!("a batch of {raw_len} bytes, the limit of messages is {bytes_max}")));
     }
     check_window(frame).map_err(wrong)?;
     let length = zstd_safe::find_frame_compressed_size(frame).map_err(of_zstd)?;

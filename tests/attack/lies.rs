@@ -96,6 +96,7 @@ fn records() -> Vec<NewRecord> {
         source: "test".to_owned(),
         kind: RecordKind::Opaque,
         payload: Bytes::from_static(text.as_bytes()),
+        app: None,
     };
     ["one", "two", "three"].map(record).into()
 }

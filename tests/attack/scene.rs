@@ -12,6 +12,9 @@ use crate::raw_agent::{World, records, within};
 
 /// Says when an agent was last there; a session that ends moves it, whoever ended it.
 const PRESENCE: [&str; 2] = ["offline_since", "session"];
+/// The same, as the streams of who watches tell it: the rows of these tables with these words.
+const TOLD_OF_PRESENCE: [(&str, &str); 2] =
+    [("sqlite_sequence ", "'stream_events'"), ("stream_events ", "'disconnected'")];
 
 /// A hub with the agent that is attacked (`world.key`), and one that must not notice.
 pub(crate) struct Scene {
@@ -112,7 +115,7 @@ fn names(name: &str) -> Vec<String> {
     }
 }
 
-/// Every row of every table as text, but for when agents were there.
+/// Every row of every table as text, but for when agents were there, and what streams tell of that.
 async fn dump(database: &mut SqliteConnection) -> Vec<String> {
     let tables = "select name from sqlite_master where type = 'table' order by name";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *database).await.unwrap();
@@ -129,5 +132,6 @@ async fn dump(database: &mut SqliteConnection) -> Vec<String> {
         let select = sqlx::AssertSqlSafe(format!("select '{table} ' || {row} from {table} order by 1"));
         rows.extend(sqlx::query_scalar::<_, String>(select).fetch_all(&mut *database).await.unwrap());
     }
+    rows.retain(|row| !TOLD_OF_PRESENCE.iter().any(|told| row.starts_with(told.0) && row.contains(told.1)));
     rows
 }

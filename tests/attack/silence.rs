@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use futures_util::StreamExt as _;
+use outpost::limit;
 use outpost::obs::clock;
 use outpost::time::BootTime;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -24,8 +25,8 @@ async fn who_does_not_answer_the_challenge_in_time_is_closed() {
     let signing = scene.world.connect().await;
     scene.world.key = own;
     tokio::join!(
-        ends_after(signing, began, Duration::from_secs(10)),
-        ends_after(plain, began, Duration::from_secs(15)),
+        ends_after(signing, began, limit::CHALLENGE_REPLY_TIMEOUT),
+        ends_after(plain, began, limit::REGISTER_TIMEOUT),
     );
     scene.moved(&[("auth_ok", 2), ("refused.register_timeout", 2)]).await;
 }

@@ -32,7 +32,7 @@ async fn a_hundred_thousand_lines_are_durable_when_emit_returns() {
     }
     input.extend(b"\xff\xfe without a newline");
     let accepted = blocking(move || {
-        client::emit(&client::connect(&socket).unwrap(), "events", input.as_slice()).unwrap()
+        client::emit(&client::connect(&socket).unwrap(), Lane::Events, None, input.as_slice()).unwrap()
     })
     .await;
     assert_eq!(accepted.accepted, 100_001);
@@ -52,7 +52,7 @@ async fn a_line_too_long_is_named_and_what_came_before_is_kept() {
     let mut input = b"one\ntwo\n".to_vec();
     input.extend(vec![b'x'; 1024 * 1024 + 1]);
     let error = blocking(move || {
-        client::emit(&client::connect(&socket).unwrap(), "logs", input.as_slice()).unwrap_err()
+        client::emit(&client::connect(&socket).unwrap(), Lane::Logs, None, input.as_slice()).unwrap_err()
     })
     .await;
     assert!(matches!(&error, ClientError::Input { accepted, .. } if accepted.accepted == 2), "{error}");
@@ -74,6 +74,8 @@ async fn bad_input_gets_an_error_and_harms_nobody() {
         (request("{"), "EOF"),
         (request(r#"{"op":"dance"}"#), "dance"),
         (request(r#"{"op":"emit","lane":"control"}"#), "control lane"),
+        (request(r#"{"op":"emit","lane":"events","app":"web"}"#), "go to the logs lane"),
+        (request(r#"{"op":"emit","lane":"logs","app":"We b"}"#), "is not an app's name"),
         (request(r#"{"op":"emit","lane":"moon"}"#), "moon"),
         (with(&[0, 0, 0, 9, 2]), "middle of a frame"),
         (emit.clone(), "middle of a frame"),

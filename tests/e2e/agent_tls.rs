@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outpost::agent::config::Config;
-use outpost::agent::state::{LastError, LinkState};
+use outpost::agent::state::{LastError, LinkState, Status};
 use outpost::agent::{Agent, StartError};
 use outpost::id::Lane;
 use outpost::obs::clock::wall_now;
@@ -105,6 +105,7 @@ async fn append(agent: &Agent, texts: &[&str]) {
         source: "test".to_owned(),
         kind: RecordKind::Opaque,
         payload: Bytes::from(text.to_string()),
+        app: None,
     });
     agent.outbox().append(Lane::Events, records.collect()).await.unwrap();
 }
@@ -257,15 +258,30 @@ async fn a_file_of_tls_that_cannot_be_used_ends_the_start() {
     std::fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
     let error = Agent::start(config.clone()).await.unwrap_err();
     assert!(matches!(error, StartError::Tls(_)) && error.to_string().contains("ca.pem"), "{error}");
-    // What an enrolment leaves is used without being named, and so it must be good as well.
-    let mut config = config;
+}
+
+/// Nobody named that file: it is state, and no reason for local programs to lose their intake.
+#[tokio::test]
+async fn an_authority_of_an_enrolment_that_was_damaged_is_named_while_records_are_taken_until_it_is_mended() {
+    let (authority, folder) = (Authority::new("ca"), tempfile::tempdir().unwrap());
+    let hub = hub(authority.server("127.0.0.1"), 14).await;
+    let mut config = config(&folder, &hub, &hub.url, &authority);
     config.tls.ca_file = None;
-    std::fs::write(folder.path().join("hub-ca.pem"), "no certificate").unwrap();
-    let error = Agent::start(config.clone()).await.unwrap_err();
-    assert!(error.to_string().contains("hub-ca.pem"), "{error}");
-    std::fs::write(folder.path().join("hub-ca.pem"), authority.0.pem()).unwrap();
+    let left = folder.path().join("hub-ca.pem");
+    std::fs::write(&left, "no certificate").unwrap();
     let agent = Agent::start(config).await.unwrap();
     append(&agent, &["1"]).await;
+    let named = |status: &Status| {
+        let error = status.last_error.as_ref();
+        error.is_some_and(|error| error.code == "tls" && error.text.contains("hub-ca.pem"))
+    };
+    status(&agent, "it is named", named).await;
+    // Nor is one that goes away a reason to believe the system's authorities.
+    std::fs::remove_file(&left).unwrap();
+    let gone = |status: &Status| named(status) && format!("{:?}", status.last_error).contains("cannot read");
+    status(&agent, "it is missed", gone).await;
+    assert_eq!(hub.look(|seen| seen.sessions), 0);
+    std::fs::write(&left, authority.0.pem()).unwrap();
     hub.until("the record", |seen| seen.records() == 1).await;
     agent.shutdown().await.unwrap();
 }

@@ -131,6 +131,25 @@ async fn a_hundred_kilobytes_of_headers_get_431_and_the_end() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_in_pieces_is_waited_for_as_long_as_they_come() {
+    let auth = Duration::from_secs(1);
+    let world = World::with(|config| config.admission.auth = auth).await;
+    let mut peer = RawHttp::connect(world.hub.agent_addr()).await;
+    let began = outpost::obs::clock::boot_now();
+    peer.send("POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 6\r\n\r\n").await.unwrap();
+    let mut tick = tokio::time::interval(auth * 4 / 5);
+    for _ in 0..5 {
+        tick.tick().await;
+        peer.send(" ").await.unwrap();
+    }
+    let answer = peer.ask("{").await;
+    let took = outpost::obs::clock::boot_now().since(began);
+    assert!(took > auth * limit::ANSWER_FACTOR, "{took:?}");
+    assert_eq!(answer.status, 400, "it came whole, and is no request: {answer:?}");
+    world.hub.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_request_that_never_completes_is_ended_in_time_and_so_is_silence() {
     let world = World::with(|config| config.admission.auth = Duration::from_secs(1)).await;
     let mut silent = RawHttp::connect(world.hub.agent_addr()).await;

@@ -1,10 +1,12 @@
 //! A hub as a program has it inside.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use outpost::hub::config::Config;
+use outpost::hub::config::{Config, RelayRule};
 use outpost::hub::embedded::SendError;
 use outpost::hub::{Hub, StartError};
+use outpost::limit;
 use outpost::wire::relay::Delivery;
 
 use crate::raw_agent::{World, within};
@@ -54,25 +56,45 @@ async fn a_hub_is_closed_once_however_often_and_from_wherever_it_is_asked() {
 #[tokio::test]
 async fn settings_out_of_their_bounds_and_a_port_that_is_taken_keep_a_hub_from_starting() {
     let folder = tempfile::tempdir().unwrap();
-    let wrong = |change: fn(&mut Config), key: &'static str| {
+    let rule = RelayRule { from: "*".parse().unwrap(), to: "*".parse().unwrap() };
+    type Change<'a> = &'a dyn Fn(&mut Config);
+    let out_of_bounds: [(&str, Change<'_>); 13] = [
+        ("limits.message", &|config| config.message_bytes = 1),
+        ("limits.message", &|config| config.message_bytes = u32::MAX),
+        ("auth.jwt_ttl", &|config| config.jwt_ttl = Duration::ZERO),
+        ("write_timeout", &|config| config.write_timeout = Duration::ZERO),
+        ("write_timeout", &|config| config.write_timeout = Duration::MAX),
+        ("limits.auth", &|config| config.admission.auth = Duration::ZERO),
+        ("quota.rate", &|config| config.quota.rate = NonZeroU64::new(1)),
+        ("quota.bytes", &|config| config.quota.bytes = NonZeroU64::new(u64::MAX)),
+        ("log.level", &|config| config.log.level = Some("loud".to_owned())),
+        ("public_urls", &|config| config.public_urls = vec!["hub".to_owned()]),
+        ("limits.relay", &|config| config.relay.bytes = 1 << 20),
+        ("relay.rate", &|config| config.relay.rate = NonZeroU32::MAX),
+        ("relay.allow", &|config| config.relay.allow = vec![rule.clone(); limit::RELAY_RULES_MAX + 1]),
+    ];
+    for (key, change) in out_of_bounds {
         let mut config = config(&folder);
         change(&mut config);
-        async move {
-            let Err(StartError::Config(error)) = Hub::builder(config).start().await else {
-                panic!("it started with a wrong {key}")
-            };
-            assert!(error.to_string().contains(key), "{error}");
-        }
-    };
-    wrong(|config| config.message_bytes = 1, "message_bytes").await;
-    wrong(|config| config.jwt_ttl = Duration::ZERO, "jwt_ttl").await;
-    wrong(|config| config.public_urls = vec!["hub".to_owned()], "public_urls").await;
-    wrong(|config| config.relay.bytes = 1 << 20, "limits.relay").await;
-    wrong(|config| config.relay.rate = std::num::NonZeroU32::MAX, "relay.rate").await;
+        let Err(StartError::Config(error)) = Hub::builder(config).start().await else {
+            panic!("it started with a wrong {key}")
+        };
+        assert!(error.to_string().contains(&format!("the settings: `{key}` is ")), "{error}");
+    }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let started = Hub::builder(Config { listen, ..config(&folder) }).start().await;
     let Err(error) = started else { panic!("it started") };
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_hub_that_goes_before_an_agent_is_registered_has_kept_nobody_out() {
+    let world = World::new().await;
+    let mut unproven = world.connect().await;
+    tokio::join!(within(world.hub.close()), unproven.closed());
+    let counters = world.hub.counters();
+    assert_eq!(counters["sessions_ended"], serde_json::json!({"going_away": 1}), "{counters}");
+    assert_eq!(counters["auth_failed"], serde_json::json!({}), "{counters}");
 }

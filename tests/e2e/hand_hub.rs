@@ -117,6 +117,8 @@ pub(crate) struct Lies {
     pub(crate) clock_ms: i64,
     /// The config snapshot it hands out, whatever its manner.
     pub(crate) config: Option<ConfigSnapshot>,
+    /// The distance of heartbeats that it asks for, where that is not the usual one.
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// What a hub says of jobs.

@@ -1,6 +1,7 @@
 //! A raw agent that knows of jobs: hears offers and cancels, and says whatever a test has it say of them.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use outpost::id::{Epoch, JobId, Lane, RecordId, StreamId};
@@ -98,6 +99,11 @@ impl JobAgent {
         .await
     }
 
+    /// Hears and forgets whatever comes for so long.
+    pub(crate) async fn linger(&mut self, time: Duration) {
+        self.raw.linger(time).await;
+    }
+
     /// Hears everything the hub has to say at present: it does what it was asked for before it answers several pings.
     pub(crate) async fn settle(&mut self) {
         for _ in 0..8 {
@@ -136,7 +142,8 @@ impl JobAgent {
         let mut bytes = BytesMut::new();
         let recorded_at = WallTime(clock::wall_now().0);
         for (kind, payload) in records {
-            let record = Record { recorded_at, source: "job".to_owned(), kind, payload, part: None };
+            let record =
+                Record { recorded_at, source: "job".to_owned(), kind, payload, part: None, app: None };
             batch::push(record, &mut bytes);
         }
         let raw_len = u32::try_from(bytes.len()).unwrap();

@@ -21,6 +21,24 @@ mod agent_socket;
 #[cfg(feature = "agent")]
 mod agent_tls;
 #[cfg(feature = "hub")]
+mod api_access;
+#[cfg(feature = "hub")]
+mod api_every;
+#[cfg(feature = "hub")]
+mod api_follow;
+#[cfg(feature = "hub")]
+mod api_lists;
+mod app_bundle;
+mod app_follow;
+#[cfg(feature = "hub")]
+mod apps;
+#[cfg(feature = "hub")]
+mod asked;
+#[cfg(all(feature = "agent", feature = "hub"))]
+#[allow(dead_code, reason = "tests/tls uses the rest of it")]
+#[path = "../tls/authority.rs"]
+mod authority;
+#[cfg(feature = "hub")]
 mod bad_input;
 #[cfg(feature = "hub")]
 mod copies;
@@ -61,6 +79,10 @@ mod relay_agent;
 mod signed_jobs;
 #[cfg(feature = "hub")]
 mod signed_upgrade;
+#[cfg(all(feature = "agent", feature = "hub"))]
+mod site;
+#[cfg(feature = "hub")]
+mod stranded;
 #[cfg(feature = "hub")]
 mod token;
 #[cfg(feature = "hub")]

@@ -243,7 +243,7 @@ async fn a_signed_job_replayed_to_another_agent_or_by_another_hub_is_refused() {
 async fn what_has_expired_stays_expired_for_a_hub_that_lies_about_the_time() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HandHub::start(Manner::Proper).await;
-    let late = Lies { clock_ms: i64::try_from(2 * HOUR).unwrap(), config: None };
+    let late = Lies { clock_ms: i64::try_from(2 * HOUR).unwrap(), ..Lies::default() };
     let (good, other) = (signed(1, &spec(&hub.key, 1)), signed(2, &spec(&hub.key, 2)));
     say(&hub, [Order::Offer(good)]);
     let (agent, runs) = start(config(folder.path(), &hub)).await;
@@ -317,7 +317,7 @@ async fn no_config_of_the_hub_changes_who_may_sign_or_what_may_run() {
     let (agent, runs) = start(config(folder.path(), &hub)).await;
     for (config, says) in cases {
         let version = config.version;
-        hub.lies.send_replace(Lies { clock_ms: 0, config: Some(config) });
+        hub.lies.send_replace(Lies { config: Some(config), ..Lies::default() });
         say(&hub, [Order::End]);
         let told = |seen: &Seen| {
             seen.configs_refused
@@ -335,7 +335,7 @@ async fn no_config_of_the_hub_changes_who_may_sign_or_what_may_run() {
     let spec = spec(&hub.key, 1).to_string();
     let by_stranger = OperatorSignature::sign(Subject::Job, &stranger, spec.as_bytes());
     let good = snapshot(&hub, 20, &harmless, Some(&operator));
-    hub.lies.send_replace(Lies { clock_ms: 0, config: Some(good.clone()) });
+    hub.lies.send_replace(Lies { config: Some(good.clone()), ..Lies::default() });
     say(&hub, [Order::End]);
     shows(&agent, "the config", |status| status.config_version == 20).await;
     say(&hub, [Order::Offer(offer(1, spec, Some(by_stranger)))]);
@@ -347,7 +347,8 @@ async fn no_config_of_the_hub_changes_who_may_sign_or_what_may_run() {
     agent.shutdown().await.unwrap();
 
     // An older one that was signed as well is none any more, also after a restart.
-    hub.lies.send_replace(Lies { clock_ms: 0, config: Some(snapshot(&hub, 19, &harmless, Some(&operator))) });
+    let older = Some(snapshot(&hub, 19, &harmless, Some(&operator)));
+    hub.lies.send_replace(Lies { config: older, ..Lies::default() });
     say(&hub, []);
     let (agent, _runs) = start(config(folder.path(), &hub)).await;
     hub.until("the older one is refused", |seen| {

@@ -1,6 +1,7 @@
 //! A hub in a folder of its own, and an agent that can say anything, well-formed or not.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -258,6 +259,17 @@ impl RawAgent {
         opened(&frame, &self.down)
     }
 
+    /// Hears whatever comes for so long.
+    pub(crate) async fn linger(&mut self, time: Duration) {
+        let hear = async {
+            loop {
+                self.hear().await;
+            }
+        };
+        let never: Result<Infallible, _> = tokio::time::timeout(time, hear).await;
+        assert!(never.is_err());
+    }
+
     pub(crate) async fn hear_frame(&mut self) -> Bytes {
         next_frame(&mut self.ws).await
     }
@@ -326,21 +338,28 @@ pub(crate) fn register() -> Message {
 }
 
 pub(crate) fn records(first: u64, payloads: &[impl AsRef<[u8]>]) -> Message {
+    let records: Vec<_> = payloads.iter().map(|payload| (None, payload.as_ref())).collect();
+    records_of(first, &records)
+}
+
+/// Each the log line of an app, where it names one.
+pub(crate) fn records_of(first: u64, records: &[(Option<&str>, &[u8])]) -> Message {
     let mut batch = BytesMut::new();
-    for payload in payloads {
+    for (app, payload) in records {
         let record = Record {
             recorded_at: WallTime(1),
             source: "test".to_owned(),
             kind: RecordKind::Opaque,
-            payload: Bytes::copy_from_slice(payload.as_ref()),
+            payload: Bytes::copy_from_slice(payload),
             part: None,
+            app: app.map(|app| app.parse().unwrap()),
         };
         batch::push(record, &mut batch);
     }
     Message::Records(Records {
         stream: LOGS,
         first,
-        count: u32::try_from(payloads.len()).unwrap(),
+        count: u32::try_from(records.len()).unwrap(),
         codec: outpost::wire::message::Codec::None,
         raw_len: u32::try_from(batch.len()).unwrap(),
         batch: batch.freeze(),

@@ -44,6 +44,13 @@ impl RawHttp {
         Self(within(socket_from(last).connect(to)).await.unwrap())
     }
 
+    /// One that takes little at once: what the hub says waits on its side.
+    pub(crate) async fn connect_narrow(to: SocketAddr) -> Self {
+        let socket = socket_from(1);
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self(within(socket.connect(to)).await.unwrap())
+    }
+
     /// Says what the peer may not want to hear any more.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         within(self.0.write_all(bytes.as_ref())).await
@@ -71,6 +78,26 @@ impl RawHttp {
             answer
         })
         .await
+    }
+
+    /// The next piece of an answer that comes in pieces (`Transfer-Encoding: chunked`); `None` where it is over.
+    pub(crate) async fn piece(&mut self) -> Option<Vec<u8>> {
+        within(self.piece_at_last()).await
+    }
+
+    /// The same, however long that takes.
+    pub(crate) async fn piece_at_last(&mut self) -> Option<Vec<u8>> {
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            size.push(self.0.read_u8().await.ok()?);
+        }
+        let size = std::str::from_utf8(&size).unwrap().trim_end();
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|error| panic!("{error}: {size:?}"));
+        let mut piece = vec![0; size + 2];
+        self.0.read_exact(&mut piece).await.ok()?;
+        assert!(piece.ends_with(b"\r\n"));
+        piece.truncate(size);
+        (size > 0).then_some(piece)
     }
 
     /// Sends one request and reads the answer.

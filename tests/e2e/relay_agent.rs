@@ -192,6 +192,7 @@ async fn an_agent_takes_no_more_from_a_hub_than_it_may_have_and_its_records_go_o
         source: "test".to_owned(),
         kind: outpost::wire::message::RecordKind::Opaque,
         payload: "beside".into(),
+        app: None,
     };
     agent.outbox().append(outpost::id::Lane::Events, vec![record]).await.unwrap();
     hub.until("the record", |seen| seen.records() == 1).await;

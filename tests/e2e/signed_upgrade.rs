@@ -19,11 +19,9 @@ fn identity() -> SigningKey {
 
 /// A hub with public URLs, and an agent whose Ed25519 key is bound.
 async fn world() -> World {
-    bound(
-        World::with(|config| config.public_urls = vec!["https://other.example".to_owned(), URL.to_owned()])
-            .await,
-    )
-    .await
+    // As a person writes it: a hub compares URLs in one form.
+    let written = ["https://other.example".to_owned(), "wss://Hub.Example:443/outpost/".to_owned()];
+    bound(World::with(|config| config.public_urls = written.to_vec()).await).await
 }
 
 async fn bound(world: World) -> World {

@@ -69,7 +69,7 @@ async fn whatever_the_api_refuses_is_json_and_says_what_it_takes() {
     let cases = [
         ("DELETE", "/v1/agents", "", (405, "method_not_allowed"), "Allow"),
         ("POST", "/readyz", "", (405, "method_not_allowed"), "Allow"),
-        ("POST", "/v1/agents", long.as_str(), (413, "too_large"), "2 MiB"),
+        ("POST", "/v1/agents", long.as_str(), (413, "too_large"), "the limit is 2097152"),
         ("POST", "/v1/agents", "{}", (400, "bad_request"), "name"),
         ("POST", "/v1/agents", "nonsense", (400, "bad_request"), "the body"),
         ("GET", "/v1/agents/%FF", "", (400, "bad_request"), "UTF-8"),

@@ -1,6 +1,5 @@
 //! An agent without an outbox: the library's session on a bare WebSocket.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -187,25 +186,8 @@ fn config(agent: &Agent, agent_nonce: [u8; 32], binding: Option<[u8; 32]>) -> Ag
         agent_nonce,
         exporter: binding,
         condition: None,
-        register: RegisterInfo {
-            instance: InstanceId::from_bytes(random::bytes()),
-            agent_version: "load".to_owned(),
-            hostname: "here".to_owned(),
-            os: "linux".to_owned(),
-            arch: "any".to_owned(),
-            runtimes: BTreeMap::new(),
-            capabilities: Vec::new(),
-            last_known_config_version: 0,
-        },
-        limits: Limits {
-            message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap(),
-            window_bytes: limit::WINDOW_BYTES,
-            control_window_bytes: limit::CONTROL_WINDOW_BYTES,
-            record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap(),
-            ping_interval: limit::PING_INTERVAL,
-            idle: limit::IDLE_TIMEOUT,
-            zstd: false,
-        },
+        register: RegisterInfo::of(InstanceId::from_bytes(random::bytes()), "load", "here"),
+        limits: Limits { zstd: false, ..Limits::default() },
         no_ack: limit::NO_ACK_TIMEOUT,
         message_id_seed: random::bytes(),
     }

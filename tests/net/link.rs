@@ -87,6 +87,11 @@ impl Link {
         self.controls.carried[0].load(Ordering::Relaxed)
     }
 
+    /// The same at the agent.
+    pub(crate) fn carried_down(&self) -> u64 {
+        self.controls.carried[1].load(Ordering::Relaxed)
+    }
+
     /// How long ago the last packet arrived.
     pub(crate) fn quiet_for(&self) -> Option<Duration> {
         self.controls.last.lock().unwrap().map(|last| last.elapsed())

@@ -15,11 +15,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
+mod down;
 mod far;
 mod goodput;
 mod link;
 mod lossy;
 mod namespace;
+mod program;
 mod random;
 mod roaming;
 mod silence;

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::link::{Link, Shape};
 use crate::namespace::Namespace;
 use crate::tun;
 
-const HUB: &str = "10.77.0.1";
+pub(crate) const HUB: &str = "10.77.0.1";
 const AGENT: &str = "10.77.0.2";
 const AGENT_MOVED: &str = "10.77.0.3";
 /// The agent's first address, as it stands in a packet.
@@ -52,11 +52,23 @@ pub(crate) struct Site {
     hub_side: Namespace,
     agent_side: Namespace,
     pub(crate) link: Link,
+    /// More of what the hub is told.
+    pub(crate) hub_flags: String,
     security: Security,
     hub: Option<SocketAddr>,
     hub_process: Option<Process>,
     agent_process: Option<Process>,
+    key: Key,
     seed: u64,
+}
+
+/// Where the agent's key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// A file that the hub wrote.
+    File,
+    /// Its own folder: it enrolled, and so has an identity.
+    Folder,
 }
 
 impl Site {
@@ -73,10 +85,12 @@ impl Site {
             hub_side,
             agent_side,
             link,
+            hub_flags: String::new(),
             security,
             hub: None,
             hub_process: None,
             agent_process: None,
+            key: Key::File,
             seed,
         };
         site.hub_side.shell(&address(HUB));
@@ -112,6 +126,55 @@ impl Site {
 
     /// Starts the hub, and gives the agent its key.
     pub(crate) fn start_hub(&mut self) {
+        self.start_empty_hub();
+        self.add_agent("edge");
+    }
+
+    /// Gives an agent its key.
+    pub(crate) fn add_agent(&self, name: &str) {
+        self.run(&self.hub_side, &format!("hub agent add {name} --data hub --key-out {name}.key"));
+    }
+
+    /// Has the agent run a command.
+    pub(crate) fn submit(&self, command: &str) -> String {
+        let words = format!("job submit --json --agent edge {} -- {command}", self.operator_words());
+        let job: Value = serde_json::from_slice(&self.run(&self.hub_side, &words)).unwrap();
+        job["job_id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn job(&self, id: &str) -> Value {
+        let words = format!("job show --json {id} {}", self.operator_words());
+        serde_json::from_slice(&self.run(&self.hub_side, &words)).unwrap()
+    }
+
+    /// Where the hub is, as an operator's commands beside it are told.
+    fn operator_words(&self) -> String {
+        let port = self.hub_port();
+        let hub = match self.security {
+            Security::Plain => format!("--hub http://127.0.0.1:{port}"),
+            Security::Tls => format!("--hub https://127.0.0.1:{port} --ca ca.pem"),
+        };
+        format!("{hub} --token-file hub/admin.token")
+    }
+
+    pub(crate) fn hub_port(&self) -> u16 {
+        self.hub.unwrap().port()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) const fn hub_side(&self) -> &Namespace {
+        &self.hub_side
+    }
+
+    pub(crate) const fn agent_side(&self) -> &Namespace {
+        &self.agent_side
+    }
+
+    /// Starts the hub; the agent is to enrol.
+    pub(crate) fn start_empty_hub(&mut self) {
         let tls = match self.security {
             Security::Plain => "",
             Security::Tls => {
@@ -120,13 +183,33 @@ impl Site {
             }
         };
         self.run_hub(tls);
-        self.run(&self.hub_side, "hub agent add edge --data hub --key-out edge.key");
+    }
+
+    /// The agent's machine enrols, over the line.
+    pub(crate) fn enroll(&mut self) {
+        let token = self.run(&self.hub_side, "hub agent invite edge --data hub");
+        std::fs::write(self.path("edge.token"), token).unwrap();
+        let words = format!("agent enroll {} --token-file edge.token --data edge", self.hub_words());
+        self.run(&self.agent_side, &words);
+        self.key = Key::Folder;
+    }
+
+    /// Where the hub is, as the agent's commands are told.
+    fn hub_words(&self) -> String {
+        let port = self.hub.unwrap().port();
+        match self.security {
+            Security::Plain => format!("--hub http://{HUB}:{port} --allow-insecure"),
+            Security::Tls => format!("--hub https://{HUB}:{port} --ca ca.pem"),
+        }
     }
 
     fn run_hub(&mut self, flags: &str) {
         let ready = self.path("hub.ready");
         let _ = std::fs::remove_file(&ready);
-        let words = format!("hub run --json --data hub --listen 0.0.0.0:0 --ready-file hub.ready {flags}");
+        let words = format!(
+            "hub run --json --data hub --listen 0.0.0.0:0 --ready-file hub.ready {flags} {}",
+            self.hub_flags
+        );
         self.hub_process = Some(self.spawn(&self.hub_side, &words, "hub.log"));
         let ready: Value = self.wait("the hub", Duration::from_secs(60), || {
             serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()
@@ -155,13 +238,13 @@ impl Site {
     pub(crate) fn start_agent(&mut self, flags: &str) {
         let ready = self.path("edge.ready");
         let _ = std::fs::remove_file(&ready);
-        let port = self.hub.unwrap().port();
-        let hub = match self.security {
-            Security::Plain => format!("http://{HUB}:{port} --allow-insecure"),
-            Security::Tls => format!("https://{HUB}:{port} --ca ca.pem"),
+        let key = match self.key {
+            Key::File => "--key-file edge.key",
+            Key::Folder => "",
         };
         let words = format!(
-            "agent run --hub {hub} --data edge --key-file edge.key --socket edge.sock --ready-file edge.ready {flags}"
+            "agent run {} --data edge {key} --socket edge.sock --ready-file edge.ready {flags}",
+            self.hub_words()
         );
         self.agent_process = Some(self.spawn(&self.agent_side, &words, "edge.log"));
         self.wait("the agent", Duration::from_secs(60), || ready.exists().then_some(()));
@@ -255,7 +338,7 @@ impl Site {
         }
     }
 
-    fn log_ends(&self) -> String {
+    pub(crate) fn log_ends(&self) -> String {
         let end = |name: &str| {
             let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();

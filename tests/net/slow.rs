@@ -7,7 +7,7 @@ use crate::random;
 use crate::site::{Security, Site};
 
 /// 2,400 bit/s with a queue of ten seconds.
-const SATELLITE: Shape = Shape {
+pub(crate) const SATELLITE: Shape = Shape {
     delay: Duration::from_millis(600),
     bytes_per_second: Some(300),
     queue_bytes: 3000,

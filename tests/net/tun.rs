@@ -57,7 +57,7 @@ impl Tun {
     unsafe_code,
     reason = "neither the standard library nor rustix without its thread feature enters a namespace"
 )]
-fn enter(namespace: &File) {
+pub(crate) fn enter(namespace: &File) {
     // SAFETY: takes a descriptor that is open and concerns this thread only (setns(2)).
     let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
     assert_eq!(entered, 0, "setns: {}", std::io::Error::last_os_error());

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::time::Duration;
 
 use outpost::id::{Lane, RecordId, StreamId};
@@ -96,6 +97,16 @@ impl Account {
     /// How many payloads were refused.
     pub(crate) fn refused(&self) -> usize {
         self.refused.len()
+    }
+
+    /// Of each message in parts that nobody acked: where its first and where its second part lies.
+    pub(crate) fn cut_messages(&self, lane: Lane) -> Vec<(RecordId, RecordId)> {
+        let acked = self.acked(BootTime(Duration::MAX));
+        let waits = |place: &RecordId| acked.get(&place.stream).is_none_or(|acked| *acked < place.seq);
+        let seconds =
+            self.durable.iter().filter(|(place, (piece, _))| place.stream.lane == lane && piece.part == 2);
+        let both = seconds.map(|(second, _)| (RecordId { seq: second.seq - 1, ..*second }, *second));
+        both.filter(|(first, _)| waits(first)).collect()
     }
 
     fn acked(&self, cut_at: BootTime) -> BTreeMap<StreamId, u64> {
@@ -192,7 +203,7 @@ impl Account {
     }
 
     /// What is wrong with what was found in a damaged outbox, where the damage excuses the loss of `excused`: nothing else
-    /// is missing, what is missing is declared, and nothing is there that nobody wrote.
+    /// is missing but what was to be one with it, what is missing is declared, and nothing is there that nobody wrote.
     pub(crate) fn check_damaged(&self, findings: &Findings, excused: &BTreeSet<RecordId>) -> Vec<Violation> {
         let mut violations: Vec<Violation> =
             findings.refused.iter().chain(&findings.faults).cloned().map(Violation::Fault).collect();
@@ -201,14 +212,29 @@ impl Account {
         }
         let found: BTreeMap<RecordId, &Seen> = findings.seen().collect();
         let acked = self.acked(BootTime(Duration::MAX));
+        // The last lost part of each message: what it leaves of its message at a stream's end was never whole, to whoever
+        // opens it.
+        let cut: BTreeMap<_, _> = self
+            .durable
+            .iter()
+            .filter(|(place, _)| excused.contains(place))
+            .map(|(_, (piece, _))| (piece.number, piece.part))
+            .collect();
+        let is_last = |place: &RecordId| {
+            let later = found.range((Bound::Excluded(*place), Bound::Unbounded));
+            later.into_iter().all(|(later, _)| later.stream != place.stream)
+        };
         for (place, (piece, _)) in &self.durable {
+            let lost = cut.get(&piece.number);
+            let excused =
+                excused.contains(place) || lost.is_some_and(|lost| piece.part < *lost) && is_last(place);
             match found.get(place) {
                 Some(Seen::Piece(seen)) if seen == piece => {}
                 // What its beginning would tell is lost.
                 Some(Seen::Tail) if piece.part > 1 => {}
                 Some(seen) => violations.push(Violation::Changed(*place, (*seen).clone())),
                 None if acked.get(&place.stream).is_some_and(|acked| *acked >= place.seq) => {}
-                None if !excused.contains(place) => violations.push(Violation::Lost(*place, *piece)),
+                None if !excused => violations.push(Violation::Lost(*place, *piece)),
                 None if !is_declared(findings, *place) => violations.push(Violation::Hole(*place)),
                 None => {}
             }

@@ -139,6 +139,29 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A row of the core: `OPRW`, lengths of key and value, commit, checksum, then key and value.
+const ROW_MAGIC: &[u8] = b"OPRW";
+const ROW_CRC_AT: usize = 16;
+const ROW_HEADER_BYTES: usize = 20;
+const END_KEY: &[u8] = b"n/";
+
+/// Key and value of the whole row that lies first here, and how long it is.
+fn row(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let number = |at| Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
+    let (key, value) = (number(4)?, number(6)?);
+    let row = bytes.get(..ROW_HEADER_BYTES + key + value)?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&row[..ROW_CRC_AT]), &row[ROW_HEADER_BYTES..]);
+    let (key, value) = row[ROW_HEADER_BYTES..].split_at(key);
+    (row[ROW_CRC_AT..ROW_HEADER_BYTES] == crc.to_be_bytes()).then_some((key, value, row.len()))
+}
+
+/// Where the core's file says how an epoch ended.
+pub(crate) fn ends_of_epochs(core: &[u8]) -> Vec<Range<usize>> {
+    let starts = (0..core.len()).filter(|at| core[*at..].starts_with(ROW_MAGIC));
+    let rows = starts.filter_map(|at| row(&core[at..]).map(|(key, _, length)| (key, at..at + length)));
+    rows.filter(|(key, _)| key.starts_with(END_KEY)).map(|(_, range)| range).collect()
+}
+
 /// Where the blocks of a database's file lie; a block may lie there more than once.
 pub(crate) struct Blocks(BTreeMap<(StreamId, u64, u64), Vec<Range<usize>>>);
 
@@ -148,23 +171,45 @@ impl Blocks {
         Self(BTreeMap::new())
     }
 
-    pub(crate) fn of(file: &[u8]) -> Self {
+    /// Those of a generation's file, where they lie as they are.
+    pub(crate) fn of_generation(file: &[u8]) -> Self {
+        Self::found(file, &block::MAGIC, |bytes| {
+            let (header, body) = block::decode_first(bytes).ok()?;
+            Some((header, block::HEADER_BYTES + body.len()))
+        })
+    }
+
+    /// Those of the core's file: each lies in a row, and is only found again where its row is whole (docs/outbox.md).
+    pub(crate) fn of_core(file: &[u8]) -> Self {
+        Self::found(file, ROW_MAGIC, |bytes| {
+            let (_, value, length) = row(bytes)?;
+            let (header, _) = block::decode_first(value).ok()?;
+            Some((header, length))
+        })
+    }
+
+    /// What begins with `magic` and is a block together with what stands around it, which is so long.
+    fn found(file: &[u8], magic: &[u8], read: impl Fn(&[u8]) -> Option<(block::Header, usize)>) -> Self {
         let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for start in (0..file.len()).filter(|at| file[*at..].starts_with(&block::MAGIC)) {
-            if let Ok((header, body)) = block::decode_first(&file[start..]) {
-                let end = start + block::HEADER_BYTES + body.len();
-                blocks.entry((header.stream, header.first, header.end())).or_default().push(start..end);
+        for start in (0..file.len()).filter(|at| file[*at..].starts_with(magic)) {
+            if let Some((header, length)) = read(&file[start..]) {
+                let copies = blocks.entry((header.stream, header.first, header.end()));
+                copies.or_default().push(start..start + length);
             }
         }
         assert!(!blocks.is_empty(), "a database of {} bytes without a block", file.len());
         Self(blocks)
     }
 
-    /// The records of which no copy is left whole where these bytes are damaged.
-    pub(crate) fn hit(&self, damaged: &Range<usize>) -> BTreeSet<RecordId> {
-        let hit = self.0.iter().filter(|(_, copies)| {
-            copies.iter().all(|copy| copy.start < damaged.end && damaged.start < copy.end)
-        });
+    /// Where what a stream holds from this record on lies.
+    pub(crate) fn since(&self, begin: RecordId) -> Vec<Range<usize>> {
+        let later = self.0.iter().filter(|((stream, _, end), _)| *stream == begin.stream && *end > begin.seq);
+        later.flat_map(|(_, copies)| copies.clone()).collect()
+    }
+
+    /// The records of which no copy is left whole.
+    pub(crate) fn hit(&self, is_hit: impl Fn(&Range<usize>) -> bool) -> BTreeSet<RecordId> {
+        let hit = self.0.iter().filter(|(_, copies)| copies.iter().all(&is_hit));
         hit.flat_map(|((stream, first, end), _)| (*first..*end).map(|seq| place(*stream, seq))).collect()
     }
 }

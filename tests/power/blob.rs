@@ -56,6 +56,7 @@ fn large(byte: u8) -> NewRecord {
         source: "s".repeat(limit::SOURCE_BYTES_MAX),
         kind: RecordKind::Opaque,
         payload: vec![byte; limit::RECORD_PART_BYTES_MAX].into(),
+        app: None,
     }
 }
 

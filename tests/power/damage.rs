@@ -4,191 +4,17 @@
 //! that nobody wrote, and new records are taken.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fastrand::Rng;
-use outpost::id::RecordId;
+use outpost::id::Lane;
 
-use crate::backlog::{AGENT, Backlog, Blocks};
-use crate::examine::Examination;
-use crate::findings::Findings;
+use crate::backlog::{AGENT, Blocks, ends_of_epochs};
+use crate::ward::{APPENDS, Damage, Ward, examine};
 
-/// Numbers of payloads that no backlog has.
-const APPENDS: u64 = 1 << 40;
-const ZEROED_BYTES_MAX: usize = 64 * 1024;
 /// Where FORMAT has its version: of this nobody can tell damage from a newer program's file.
 const VERSION: Range<usize> = 8..12;
 const OTHER: [u8; 16] = [9; 16];
-
-/// What is done to a file.
-#[derive(Debug, Clone)]
-enum Damage {
-    Flip { at: usize, mask: u8 },
-    Zero(Range<usize>),
-    Cut { to: usize },
-}
-
-impl Damage {
-    /// The bytes of a file of this length that are not what they were.
-    fn range(&self, length: usize) -> Range<usize> {
-        match self {
-            Self::Flip { at, .. } => *at..at + 1,
-            Self::Zero(range) => range.clone(),
-            Self::Cut { to } => *to..length,
-        }
-    }
-
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Flip { at, mask } => bytes[*at] ^= mask,
-            Self::Zero(range) => bytes[range.clone()].fill(0),
-            Self::Cut { to } => bytes.truncate(*to),
-        }
-    }
-
-    fn random(random: &mut Rng, length: usize, kind: usize) -> Self {
-        match kind % 5 {
-            0..=2 => Self::Flip { at: random.usize(..length), mask: random.u8(1..) },
-            3 => {
-                let start = random.usize(..length);
-                Self::Zero(start..(start + random.usize(1..ZEROED_BYTES_MAX)).min(length))
-            }
-            _ => Self::Cut { to: random.usize(..length) },
-        }
-    }
-}
-
-/// One damaged outbox that was not dealt with as it should.
-struct Failure {
-    file: PathBuf,
-    damage: String,
-    wrong: Vec<String>,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: {} wrong: {}",
-            self.file.display(),
-            self.damage,
-            self.wrong.len(),
-            self.wrong.iter().take(3).cloned().collect::<Vec<_>>().join("; ")
-        )
-    }
-}
-
-/// A backlog and copies of it that are damaged one by one.
-struct Ward {
-    folder: tempfile::TempDir,
-    backlog: Backlog,
-    sound: Findings,
-    random: Rng,
-    seed: u64,
-    cases: u32,
-    failures: Vec<Failure>,
-}
-
-impl Ward {
-    fn new() -> Self {
-        let seed = Rng::new().u64(..);
-        let folder = tempfile::tempdir().unwrap();
-        let backlog = Backlog::make(&folder.path().join("sound"));
-        let copy = folder.path().join("copy");
-        backlog.copy(&copy);
-        let sound = examine(&copy, AGENT, APPENDS);
-        let violations = backlog.account.check_damaged(&sound, &BTreeSet::new());
-        assert!(violations.is_empty(), "undamaged: {violations:?}");
-        assert_eq!((sound.gaps.len(), sound.jobs.len()), (3, 3));
-        Self { folder, backlog, sound, random: Rng::with_seed(seed), seed, cases: 0, failures: Vec::new() }
-    }
-
-    /// A fresh copy, in the place of the one before.
-    fn copy(&self) -> PathBuf {
-        let copy = self.folder.path().join("copy");
-        std::fs::remove_dir_all(&copy).unwrap();
-        self.backlog.copy(&copy);
-        copy
-    }
-
-    /// Every file whose path says yes.
-    fn files(&self, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-        let files: Vec<_> =
-            self.backlog.files().into_iter().filter(|file| wanted(&file.to_string_lossy())).collect();
-        assert!(!files.is_empty());
-        files
-    }
-
-    /// Damages a file in `count` ways, one at a time.
-    fn damage(&mut self, file: &Path, count: usize) {
-        let bytes = std::fs::read(self.backlog.dir.join(file)).unwrap();
-        let is_data = file.file_name().is_some_and(|name| name == "db");
-        let blocks = if is_data { Blocks::of(&bytes) } else { Blocks::none() };
-        for kind in 0..if bytes.is_empty() { 0 } else { count } {
-            let damage = Damage::random(&mut self.random, bytes.len(), kind);
-            let excused = blocks.hit(&damage.range(bytes.len()));
-            let mut damaged = bytes.clone();
-            damage.apply(&mut damaged);
-            self.case(file, &format!("{damage:?}"), &excused, |copy| {
-                std::fs::write(copy.join(file), &damaged).unwrap()
-            });
-        }
-    }
-
-    fn case(&mut self, file: &Path, damage: &str, excused: &BTreeSet<RecordId>, apply: impl FnOnce(&Path)) {
-        let copy = self.copy();
-        apply(&copy);
-        self.cases += 1;
-        let findings = examine(&copy, AGENT, APPENDS);
-        // It may be a newer program's, which is left alone.
-        if file == Path::new("FORMAT")
-            && findings.refused.as_ref().is_some_and(|why| why.contains("has format"))
-        {
-            return;
-        }
-        let mut wrong: Vec<String> =
-            self.backlog.account.check_damaged(&findings, excused).iter().map(ToString::to_string).collect();
-        let in_core = file.starts_with("core");
-        if findings.refused.is_none() && !in_core {
-            let kept = self.sound.gaps.iter().all(|gap| findings.gaps.contains(gap));
-            wrong.extend((!kept).then(|| format!("gaps are missing: {:?}", findings.gaps)));
-            wrong.extend((findings.jobs != self.sound.jobs).then(|| "the journal is another".to_owned()));
-        }
-        if wrong.is_empty() {
-            // What was found out must not be forgotten, nor found out a second time.
-            let again = examine(&copy, AGENT, 2 * APPENDS);
-            wrong.extend(
-                self.backlog
-                    .account
-                    .check_damaged(&again, excused)
-                    .iter()
-                    .map(|wrong| format!("later: {wrong}")),
-            );
-        }
-        if !wrong.is_empty() {
-            self.failures.push(Failure { file: file.to_owned(), damage: damage.to_owned(), wrong });
-        }
-    }
-
-    fn finish(self) {
-        let failures: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
-        println!("seed {}: {} cases", self.seed, self.cases);
-        assert!(
-            failures.is_empty(),
-            "seed {}: {} of {} cases:\n{}",
-            self.seed,
-            failures.len(),
-            self.cases,
-            failures.join("\n")
-        );
-    }
-}
-
-fn examine(dir: &Path, agent: [u8; 16], appends: u64) -> Findings {
-    Examination { dir: dir.to_owned(), agent: Some(agent), appends: Some(appends) }.run()
-}
 
 #[test]
 fn damage_in_generations_loses_only_the_blocks_it_hits() {
@@ -205,6 +31,29 @@ fn damage_in_the_core_loses_only_the_blocks_it_hits() {
     for file in ward.files(|path| path == "core/db") {
         ward.damage(&file, 35);
     }
+    ward.finish();
+}
+
+/// What is left of a message whose end is lost together with all that followed in its stream, and with what said where that
+/// ended, was never whole to whoever opens it: it goes, and is declared.
+#[test]
+fn a_message_that_lost_its_end_at_the_end_of_a_stream_goes_whole() {
+    let mut ward = Ward::new();
+    let file = Path::new("core/db");
+    let bytes = std::fs::read(ward.backlog.dir.join(file)).unwrap();
+    let blocks = Blocks::of_core(&bytes);
+    let mut gone = 0;
+    for (beginning, second) in ward.backlog.account.cut_messages(Lane::Control) {
+        let lost = [blocks.since(second), ends_of_epochs(&bytes)].concat();
+        let damage = Damage::Blocks(lost);
+        let (findings, hit) = ward.hurt(file, &bytes, &blocks, &damage);
+        let left = findings.seen().any(|(place, _)| place == beginning);
+        if !hit.contains(&beginning) {
+            assert!(!left, "{beginning} is served without the end of its message");
+            gone += 1;
+        }
+    }
+    assert!(gone > 0, "no message lies in two blocks");
     ward.finish();
 }
 

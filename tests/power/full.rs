@@ -43,10 +43,12 @@ struct Filling {
 }
 
 /// And when the disk is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Then {
     /// Drains everything, and goes on.
     Drain,
+    /// The same once this file is there: while others fill the disk, what a drain gives back is theirs.
+    DrainAfter(PathBuf),
     /// Keeps trying.
     Try,
 }
@@ -87,6 +89,10 @@ impl Filling {
         let mut numbers = self.first..self.first + NUMBERS;
         change(&outbox, self.first, "accepted", ReservationChange::Take, &mut numbers).await?;
         step("accepted");
+        for lane in [Lane::Events, Lane::Logs] {
+            append(&outbox, lane, &mut numbers).await?;
+        }
+        step("begun");
         let mut refused = 0;
         while refused < REFUSALS {
             for lane in [Lane::Events, Lane::Logs] {
@@ -98,6 +104,15 @@ impl Filling {
         if self.then == Then::Try {
             loop {
                 append(&outbox, Lane::Logs, &mut numbers).await?;
+            }
+        }
+        if let Then::DrainAfter(filled) = &self.then {
+            let deadline = boot_now().after(STEP_TIMEOUT);
+            while !filled.exists() {
+                if boot_now() > deadline {
+                    return Err("nobody says that the disk is full".to_owned());
+                }
+                tokio::time::sleep(ROOM_PAUSE).await;
             }
         }
         drain(&outbox).await?;
@@ -264,9 +279,11 @@ fn a_disk_that_others_fill_takes_results_and_gives_room_after_the_drain() {
     let disk = Mounted::image(&file, &folder.path().join("disk"));
     let dir = disk.path().join("outbox");
     let mut account = Account::default();
-    let mut child = fill(&dir, NUMBERS, Then::Drain);
-    until(&mut child, "accepted", &mut account);
+    let filled = folder.path().join("filled");
+    let mut child = fill(&dir, NUMBERS, Then::DrainAfter(filled.clone()));
+    until(&mut child, "begun", &mut account);
     take_all_room(&disk.path().join("filler"));
+    std::fs::write(filled, "").unwrap();
     until(&mut child, "end", &mut account);
     assert!(account.refused() > 0);
     // Little room came back, and not enough for whoever begins new generations: no reason to lose anything.

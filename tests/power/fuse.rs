@@ -16,6 +16,7 @@ use fuser::{
 };
 
 use crate::block_log::BlockLog;
+use crate::inode;
 
 const IMAGE: INodeNo = INodeNo(2);
 /// The kernel may keep what it knows of the two inodes: it does not change.
@@ -87,23 +88,7 @@ impl OneFile {
             IMAGE => (FileType::RegularFile, 0o600, held(&self.0.log).len() as u64),
             _ => return None,
         };
-        Some(FileAttr {
-            ino: inode,
-            size,
-            blocks: size / 512,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        })
+        Some(inode::attributes(inode, kind, perm, size, UNIX_EPOCH))
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn record(number: u64) -> NewRecord {
         source: "power".to_owned(),
         kind: RecordKind::Opaque,
         payload: payload(number),
+        app: None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! `hub cert`: certificates as whoever runs a hub gets them.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::world::World;
@@ -15,7 +18,7 @@ fn two_commands_are_said_and_described() {
     for expected in [
         "a new authority is in hub/tls/ca.pem",
         "hub.example, localhost, 127.0.0.1, ::1",
-        "  outpost hub run --tls-cert hub/tls/hub.pem --tls-key hub/tls/hub.key",
+        "  outpost hub run --data hub --tls-cert hub/tls/hub.pem --tls-key hub/tls/hub.key",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
@@ -67,4 +70,50 @@ fn a_hub_starts_in_a_folder_that_has_its_certificates_already() {
     init(&world, "");
     let _hub = world.start_hub();
     assert!(world.path("hub/hub.key").exists(), "the hub's own key, which seals its database");
+}
+
+/// Root reads what it likes: without the right to, it is as everybody else.
+fn bound_by_modes(world: &World, words: &str) -> Command {
+    let command = world.command(words);
+    if std::fs::read(world.path("closed.key")).is_err() {
+        return command;
+    }
+    let mut bound = Command::new("setpriv");
+    bound.arg("--bounding-set=-dac_override,-dac_read_search").arg(command.get_program());
+    bound.args(command.get_args()).current_dir(world.path(""));
+    bound
+}
+
+#[test]
+fn files_of_tls_that_cannot_be_used_end_a_hub_s_start_and_are_told_by_config_check_before() {
+    let world = World::new();
+    for data in ["made", "other"] {
+        world.run(&format!("hub cert init --data {data}"));
+    }
+    let write = |name: &str, text: &str| std::fs::write(world.path(name), text).unwrap();
+    write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    write(
+        "old.key",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+    );
+    write("empty.pem", "");
+    std::fs::copy(world.path("made/tls/hub.key"), world.path("closed.key")).unwrap();
+    std::fs::set_permissions(world.path("closed.key"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    for (cert, key, says) in [
+        ("made/tls/hub.pem", "other/tls/hub.key", "hub.key is not the one of the first certificate in"),
+        ("made/tls/hub.pem", "locked.key", "locked.key is protected by a passphrase"),
+        ("made/tls/hub.pem", "old.key", "old.key is protected by a passphrase"),
+        ("made/tls/hub.pem", "closed.key", "closed.key: Permission denied"),
+        ("empty.pem", "made/tls/hub.key", "empty.pem has no usable certificate"),
+        ("made/tls/hub.pem", "gone.key", "gone.key: No such file"),
+    ] {
+        write("hub.toml", &format!("[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n"));
+        let run = format!("hub run --data hub --listen 127.0.0.1:0 --tls-cert {cert} --tls-key {key}");
+        for words in [run.as_str(), "config check hub.toml", "hub run --data hub --config hub.toml"] {
+            let output = bound_by_modes(&world, words).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(78) && said.contains(says), "{words}: {output:?}");
+        }
+    }
+    assert!(!world.path("hub/hub.db").exists());
 }

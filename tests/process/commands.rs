@@ -56,7 +56,8 @@ fn a_removed_agent_keeps_its_records_and_says_why_it_is_not_connected() {
 fn an_agent_with_a_bound_key_needs_its_identity() {
     let mut world = World::new();
     let _hub = world.start_hub();
-    world.run("agent keygen --out identity");
+    let made = String::from_utf8(world.run("agent keygen --out identity")).unwrap();
+    assert_eq!(made.lines().count(), 2, "{made}");
     assert_fails(&world, "agent keygen --out identity", 74, &["identity"]);
     world.run("hub agent add edge-1 --data hub --key-out edge-1.key --public-key identity.pub");
     let mut without = world.start_agent("edge-1");

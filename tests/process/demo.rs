@@ -50,6 +50,7 @@ fn a_demo_says_what_happens_where_it_is_asked_to_and_nothing_else_where_all_is_w
     };
     let (report, log) = said("");
     assert!(report.ends_with("0 have two, 0 have wrong lines.\n"), "{report}");
+    assert_eq!(report.lines().count(), 3, "{report}");
     assert_eq!(log, "");
     assert_ne!(said("-v").1, "");
 }

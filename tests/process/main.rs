@@ -4,6 +4,7 @@
 #![cfg(all(feature = "agent", feature = "hub"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
+mod apps;
 mod bundles;
 mod certificates;
 mod commands;
@@ -15,6 +16,7 @@ mod enrolment;
 mod eviction;
 mod examples;
 mod folder;
+mod follow;
 mod forms;
 mod full_disk;
 mod hub_key;
@@ -26,7 +28,9 @@ mod leak;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod operator;
+mod printed;
 mod revocation;
+mod rights;
 mod rotation;
 mod secure;
 mod soak;

@@ -2,6 +2,7 @@
 //! the way and has another authority.
 
 mod between;
+mod told;
 
 use std::time::Duration;
 
@@ -247,8 +248,9 @@ fn the_wrong_scheme_is_an_error_and_not_a_wait() {
     let (mut secure, mut plain) = (World::new(), World::new());
     let (_secure_hub, _plain_hub) = (secure.start_secure_hub(), plain.start_hub());
     let begin = outpost::obs::clock::boot_now();
-    let (exit, said) = secure.fail(&format!("hub agent list --hub {} {OPERATOR}", secure.hub_url()));
-    assert!(exit == 69 || exit == 1, "{exit} {said}");
+    let (exit, said) =
+        secure.fail(&format!("hub agent list --hub {} --token-file hub/admin.token", secure.hub_url()));
+    assert!(exit == 78 && said.contains("https://"), "{exit} {said}");
     let url = plain.hub_url().replace("http:", "https:");
     std::fs::copy(secure.path("hub/tls/ca.pem"), plain.path("ca.pem")).unwrap();
     let (exit, said) =

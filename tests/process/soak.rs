@@ -65,7 +65,7 @@ fn write_over(
     durable: &mut u64,
 ) -> Result<(), FrameError> {
     let first = *sent;
-    let request = serde_json::to_vec(&Request::Emit { lane: lane.to_owned() }).unwrap();
+    let request = serde_json::to_vec(&Request::Emit { lane: lane.to_owned(), app: None }).unwrap();
     stream.write_all(&frame::encode(Kind::Request, &request))?;
     while !stop.load(Ordering::Relaxed) {
         let mut body = BytesMut::new();

@@ -167,6 +167,14 @@ def batch():
     return record_pb.RecordBatch(records=[whole, part]).SerializeToString()
 
 
+def batch_of_apps():
+    """The log line of an app, the first part of one that is longer, and a record that is nobody's line."""
+    line = record_pb.Record(recorded_at_ms=5_003, source="nginx", payload=b"GET / 200", app="web")
+    part = record_pb.Record(recorded_at_ms=5_004, source="nginx", payload=b"POST", part=1, parts=2, app="front-2")
+    other = record_pb.Record(recorded_at_ms=5_005, source="cron", payload=b"done")
+    return record_pb.RecordBatch(records=[line, part, other]).SerializeToString()
+
+
 ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 
 
@@ -188,6 +196,7 @@ def bodies():
     epoch = 0x00000001_DEADBEEF
     raw = batch()
     long, compressed = repetitive_batch()
+    lines = batch_of_apps()
     state = lambda lane, first, following: handshake.StreamState(
         lane=lane, epoch=epoch, first_unacked=first, next=following)
     mark = lambda lane, acked, crc: handshake.StreamMark(lane=lane, epoch=epoch, acked=acked, acked_crc=crc)
@@ -237,6 +246,8 @@ def bodies():
         ("records_zstd", A2H, 11, dict(records=record_pb.Records(
             lane=LOGS, epoch=epoch, first=1, count=1, codec=record_pb.CODEC_ZSTD, raw_len=len(long),
             batch=compressed))),
+        ("records_apps", A2H, 12, dict(records=record_pb.Records(
+            lane=LOGS, epoch=epoch, first=2, count=3, raw_len=len(lines), batch=lines))),
         ("key_stored", H2A, 11, dict(key_stored=rotation.KeyStored(key_id=NEXT_KEY_ID))),
         ("relay", H2A, 12, dict(relay=relay.Relay(
             id_hi=0xFEDCBA9876543210, id_lo=7, sender=AGENT_ID, sender_name="edge-1", handler="door.open",
@@ -381,7 +392,7 @@ def check():
         expect(text == golden_text(name, key, frame), f"{name}.hex differs from what Python makes")
         expect(not refused(golden, key), f"{name}.hex does not open")
         body = open_frame(frame, key).WhichOneof("body") if not refused(golden, key) else None
-        expect(body == (None if name == "unknown_body" else name.removesuffix("_zstd")), f"{name}.hex holds {body}")
+        expect(body == (None if name == "unknown_body" else name.removesuffix("_zstd").removesuffix("_apps")), f"{name}.hex holds {body}")
         for at in range(len(golden)):
             flipped = bytearray(golden)
             flipped[at] ^= 1 << at % 8

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) enum Manner {
     /// A tunnel for who asks for one, the hub for who asks it.
     Honest,
+    /// The same for one, then it hangs up.
+    HonestOnce,
     /// These bytes, whatever is asked; then it hangs up.
     Says(&'static str),
     /// Header after header, for as long as anybody listens.
@@ -71,7 +73,11 @@ impl Front {
 
 impl Inner {
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let manner = *self.manner.lock().unwrap();
+        let manner = {
+            let mut manner = self.manner.lock().unwrap();
+            let next = if *manner == Manner::HonestOnce { Manner::HangsUp } else { *manner };
+            std::mem::replace(&mut *manner, next)
+        };
         if manner == Manner::HangsUp {
             return Ok(());
         }
@@ -79,7 +85,7 @@ impl Inner {
         let head = head(&mut stream)?;
         self.asked.lock().unwrap().push(head.clone());
         match manner {
-            Manner::Honest => self.pass(stream, &head),
+            Manner::Honest | Manner::HonestOnce => self.pass(stream, &head),
             Manner::Says(answer) => {
                 stream.write_all(answer.as_bytes())?;
                 stream.shutdown(Shutdown::Write)?;

@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its world does not hold")]
 
 mod dns;
+mod enrolment;
 mod front;
 mod hubs;
 mod lies;

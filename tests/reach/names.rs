@@ -183,6 +183,24 @@ fn the_environment_s_proxy_is_taken_for_hubs_that_no_proxy_does_not_name() {
     assert!(proxy.asked()[0].starts_with(&format!("CONNECT {hub} HTTP/1.1\r\n")));
 }
 
+#[test]
+#[ignore = "wants a network and a mount namespace of its own: scripts/test"]
+fn of_many_addresses_one_that_lets_in_and_is_mute_holds_up_one_dial() {
+    let dns = dns();
+    // The resolver's own order (RFC 6724): what is nearer to 127.0.0.1 comes first.
+    let (mute, hub) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 2, 0, 1));
+    let mut site = Site::listening(&hub.to_string());
+    let port = site.world.hub_address().port();
+    let _mute = TcpListener::bind((mute, port)).unwrap();
+    let refusing = (2..=15).map(|last| Ipv4Addr::new(127, 1, 0, last));
+    let all = [mute].into_iter().chain(refusing).chain([hub]);
+    dns.tell("mute.test", Answer::Addresses(all.map(IpAddr::from).collect()));
+    let _agent = agent(&site, "mute.test");
+    site.wait_error("link", &format!("mute.test:{port} at {mute}:{port} is too slow"));
+    site.delivers();
+    assert_eq!(site.status()["counters"]["dials"], 2);
+}
+
 /// Listens at an address, and lets nobody in: its queue is full.
 fn deaf(address: SocketAddr) -> Option<(Socket, Vec<Socket>)> {
     let listener = Socket::new(Domain::IPV6, Type::STREAM, None).ok()?;
@@ -210,5 +228,21 @@ fn a_host_whose_ipv6_address_says_nothing_is_reached_over_ipv4_in_time() {
     let _agent = site.agent(&Site::urls(&[&format!("http://localhost:{port}")]), "", &[]);
     assert!(wait_until(|| site.status()["state"] == "connected"));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    site.delivers();
+}
+
+#[test]
+fn a_host_whose_ipv6_address_lets_in_and_hangs_up_is_reached_over_ipv4() {
+    let mut site = Site::new();
+    let port = site.world.hub_address().port();
+    let address = SocketAddr::new("::1".parse().unwrap(), port);
+    let Ok(listener) = TcpListener::bind(address) else {
+        println!("left out: this machine has no IPv6 loopback");
+        return;
+    };
+    // It ends with the test's process.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let _agent = site.agent(&Site::urls(&[&format!("http://localhost:{port}")]), "", &[]);
+    site.wait_error("link", &format!("the connection to localhost:{port} at {address} ended"));
     site.delivers();
 }

@@ -143,7 +143,7 @@ fn make_certificates(world: &World) {
     std::fs::write(world.path("hub.key"), hub_key.serialize_pem()).unwrap();
 }
 
-fn assert_none(bytes: &[u8], path: &Path) {
+pub(crate) fn assert_none(bytes: &[u8], path: &Path) {
     for secret in [PASSWORD, TRAVELLING] {
         let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "{secret} is in {}", path.display());

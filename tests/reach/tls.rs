@@ -2,6 +2,7 @@
 
 use crate::front::{Front, Manner};
 use crate::site::{PASSWORD, Site, USER};
+use crate::world::wait_for;
 
 const PORTAL: Manner =
     Manner::Says("HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n");
@@ -48,5 +49,26 @@ fn what_answers_in_the_place_of_a_hub_behind_tls_is_named_and_outlived() {
     agent.kill();
     let _agent = site.agent("", &flags, &[]);
     portal.turn(Manner::Honest);
+    site.drains();
+}
+
+#[test]
+fn an_authority_that_the_system_has_from_now_on_is_found_by_an_agent_that_runs() {
+    let (mut site, other) = (Site::behind_tls(), Site::behind_tls());
+    // What the system believes, for this one process.
+    let system = site.world.path("system.pem");
+    std::fs::copy(other.world.path("ca.pem"), &system).unwrap();
+    let front = Front::before(site.world.hub_address(), Manner::HonestOnce);
+    let flags = format!("--hub https://127.0.0.1:{}", front.port);
+    let variables = [("SSL_CERT_FILE", system.to_str().unwrap()), ("SSL_CERT_DIR", "/nonexistent")];
+    let _agent = site.agent("", &flags, &variables);
+    // After that no dial gets as far as a certificate.
+    let refused = "the certificate of 127.0.0.1";
+    wait_for("the certificate to be refused", || {
+        let log = std::fs::read_to_string(site.world.path("agent.log")).unwrap();
+        log.contains(refused).then_some(())
+    });
+    std::fs::copy(site.world.path("ca.pem"), &system).unwrap();
+    front.turn(Manner::Honest);
     site.drains();
 }

@@ -1,9 +1,12 @@
 //! Agents that must show a certificate.
 
+use std::time::Duration;
+
 use outpost::hub::config::Config;
+use outpost::obs::clock::boot_now;
 
 use crate::authority::Authority;
-use crate::peer::Peer;
+use crate::peer::{Peer, within};
 use crate::scene::Scene;
 
 /// A hub whose agents show a certificate of this authority.
@@ -48,5 +51,31 @@ async fn one_listener_for_all_asks_all() {
     assert!(scene.peer().healthz(hub).await.is_err());
     let right = Peer::believing(&scene.authority).showing(&clients.client());
     assert!(right.healthz(hub).await.unwrap().starts_with("HTTP/1.1 200"));
+    scene.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_ca_that_is_replaced_is_used_without_a_restart() {
+    let (before, after) = (Authority::new("the agents' authority"), Authority::new("the next one"));
+    let scene = asking(&before, Some("127.0.0.1:0")).await;
+    let agents = scene.hub.agent_addr();
+    let peer = |authority: &Authority| scene.peer().showing(&authority.client());
+    assert!(peer(&before).healthz(agents).await.is_ok() && peer(&after).healthz(agents).await.is_err());
+    std::fs::write(scene.folder.path().join("clients.pem"), after.pem()).unwrap();
+    within(async {
+        while peer(&after).healthz(agents).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let refused = peer(&before).healthz(agents).await.unwrap_err();
+    assert!(refused.to_string().contains("UnknownCA"), "{refused}");
+    // A broken one changes nothing: nobody is let in for it.
+    std::fs::write(scene.folder.path().join("clients.pem"), "").unwrap();
+    let begun = boot_now();
+    while boot_now() < begun.after(Duration::from_secs(3)) {
+        assert!(peer(&after).healthz(agents).await.is_ok());
+        assert!(scene.peer().healthz(agents).await.is_err(), "one without a certificate");
+    }
     scene.hub.shutdown().await;
 }

@@ -14,7 +14,13 @@
 )]
 
 mod authority;
+mod blame;
 mod clients;
+mod clocks;
+mod hung;
+mod hung_disk;
+#[path = "../power/inode.rs"]
+mod inode;
 mod peer;
 mod peers;
 mod programs;

@@ -59,7 +59,10 @@ impl Peer {
     }
 
     pub(crate) async fn dial(&self, to: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(to).await?;
+        self.over(TcpStream::connect(to).await?).await
+    }
+
+    pub(crate) async fn over(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         within(self.connector().connect(ServerName::try_from("localhost").unwrap(), stream)).await
     }
 

@@ -61,8 +61,8 @@ async fn each_peer_that_does_not_fit_is_refused_for_its_own_reason() {
     let error = stranger.dial(hub).await.unwrap_err();
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
     drop(TcpStream::connect(hub).await.unwrap());
-    scene.failed_for("closed", 1).await;
-    let expected = json!({"version": 1, "not_tls": 2, "alpn": 1, "not_believed": 1, "closed": 1});
+    scene.failed_for("unused", 1).await;
+    let expected = json!({"version": 1, "not_tls": 2, "alpn": 1, "not_believed": 1, "unused": 1});
     assert_eq!(scene.failed().await, expected);
     scene.hub.shutdown().await;
 }
@@ -89,6 +89,24 @@ async fn who_says_nothing_or_stops_in_the_middle_loses_its_place_after_the_time_
     let status = scene.status().await;
     assert_eq!(status["admission"]["unproven_dropped"], 0, "{status}");
     assert_eq!(status["admission"]["unproven"], 0, "{status}");
+    scene.hub.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_has_said_something_may_be_silent_for_longer_than_who_has_not() {
+    let auth = Duration::from_secs(2);
+    let scene = Scene::with(|config: &mut Config, _| config.admission.auth = auth).await;
+    let hub = scene.hub.local_addr();
+    let ended = |said: &'static [u8]| async move {
+        let began = boot_now();
+        let mut stream = TcpStream::connect(hub).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let _reset = within(stream.read_to_end(&mut Vec::new())).await;
+        (boot_now(), boot_now().since(began))
+    };
+    let (silent, begun) = tokio::join!(ended(&[]), ended(&OLD_HELLO[..20]));
+    assert!(silent.1 >= auth && begun.1 >= auth * limit::ANSWER_FACTOR, "{:?} {:?}", silent.1, begun.1);
+    assert!(begun.0.since(silent.0) >= auth / 2, "{:?} {:?}", silent.1, begun.1);
     scene.hub.shutdown().await;
 }
 

@@ -185,6 +185,7 @@ fn record(payload: usize, source: usize) -> Record {
         kind: RecordKind::Opaque,
         payload: vec![0; payload].into(),
         part: None,
+        app: None,
     }
 }
 
@@ -204,6 +205,15 @@ fn payload_source_and_parts_of_a_record() {
         let torn = Record { part: Some(Part { index, of }), ..record(0, 0) };
         assert_eq!(refusal(decoded(torn)).1, format!("part {index} of {of}"));
     }
+    let longest = "a".repeat(limit::APP_BYTES_MAX);
+    let named = Record { app: Some(longest.parse().unwrap()), ..record(0, 0) };
+    assert_eq!(decoded(named.clone()).unwrap(), std::slice::from_ref(&named));
+    let mut encoded = BytesMut::new();
+    batch::push(named, &mut encoded);
+    // Its last byte is the name's last letter.
+    *encoded.last_mut().unwrap() = b'\n';
+    let forged = batch::decode(&encoded.freeze(), 1).unwrap_err();
+    assert_eq!(forged.code, ErrorCode::Invalid, "{forged:?}");
 }
 
 #[test]

@@ -109,13 +109,15 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     let kind = select(kinds);
     let part =
         option::of((1..=u32::MAX).prop_flat_map(|of| (1..=of).prop_map(move |index| Part { index, of })));
-    (any::<u64>(), "[a-zé]{0,60}", kind, bytes(300), part).prop_map(
-        |(recorded_at, source, kind, payload, part)| Record {
+    let app = option::of("[a-z0-9][a-z0-9-]{0,62}".prop_map(|app| app.parse().unwrap()));
+    (any::<u64>(), "[a-zé]{0,60}", kind, bytes(300), part, app).prop_map(
+        |(recorded_at, source, kind, payload, part, app)| Record {
             recorded_at: WallTime(recorded_at),
             source,
             kind,
             payload,
             part,
+            app,
         },
     )
 }

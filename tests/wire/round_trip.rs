@@ -51,9 +51,9 @@ proptest! {
         for record in &records {
             let before = encoded.len();
             batch::push(record.clone(), &mut encoded);
-            prop_assert!(
-                encoded.len() - before <= batch::encoded_len_max(record.payload.len(), record.source.len())
-            );
+            let app = record.app.as_ref().map_or(0, |app| app.as_str().len());
+            let most = batch::encoded_len_max(record.payload.len(), record.source.len(), app);
+            prop_assert!(encoded.len() - before <= most);
             offsets.push(encoded.len());
         }
         let encoded = encoded.freeze();

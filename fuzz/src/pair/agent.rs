@@ -39,7 +39,7 @@ impl Pair {
                         self.agent.key_is_durable();
                     }
                 }
-                AgentEvent::Relay(relay) => self.agent.answer_relay(delivered(&relay)),
+                AgentEvent::Relay(relay) => self.agent.relays_mut().answer(delivered(&relay)),
                 AgentEvent::Closed(_) => self.agent_seen.closed = true,
                 AgentEvent::HubError(_)
                 | AgentEvent::KeyStored(_)
@@ -100,7 +100,7 @@ impl Pair {
             let length = payload.len() as u64;
             let (recorded_at, source) = (WallTime(1), "fuzz".to_owned());
             batch::push(
-                Record { recorded_at, source, kind: RecordKind::Opaque, payload, part: None },
+                Record { recorded_at, source, kind: RecordKind::Opaque, payload, part: None, app: None },
                 &mut one,
             );
             if count > 0 && encoded.len() + one.len() > request.bytes_max {

@@ -244,7 +244,7 @@ fn records(stream: StreamId, first: u64, count: u8, bytes: Option<Vec<u8>>) -> R
         for seq in (first..).take(count.into()) {
             let (recorded_at, source, payload) = (WallTime(1), "forged".to_owned(), payload(stream, seq));
             batch::push(
-                Record { recorded_at, source, kind: RecordKind::Opaque, payload, part: None },
+                Record { recorded_at, source, kind: RecordKind::Opaque, payload, part: None, app: None },
                 &mut encoded,
             );
         }

@@ -21,7 +21,7 @@ impl Pair {
                     *received = gap.to;
                 }
                 HubEvent::KeyAgreed { .. } => self.hub.key_stored(),
-                HubEvent::Relay(relay) => self.hub.answer_relay(delivered(&relay)),
+                HubEvent::Relay(relay) => self.hub.relays_mut().answer(delivered(&relay)),
                 HubEvent::Closed(_) => self.hub_seen.closed = true,
                 HubEvent::Heartbeat(_)
                 | HubEvent::JobAck(_)

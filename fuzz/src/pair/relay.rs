@@ -9,8 +9,8 @@ use super::{End, Pair};
 impl Pair {
     pub(super) fn relay(&mut self, from: End, number: u8) {
         match from {
-            End::Agent => self.agent.send_relay(relay(number, false)),
-            End::Hub => self.hub.send_relay(relay(number, true)),
+            End::Agent => self.agent.relays_mut().send(relay(number, false)),
+            End::Hub => self.hub.relays_mut().send(relay(number, true)),
         }
     }
 }

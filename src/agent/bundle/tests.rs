@@ -30,6 +30,7 @@ fn record(number: u64) -> NewRecord {
         source: "test".to_owned(),
         kind: RecordKind::Opaque,
         payload: format!("record {number}").into(),
+        app: None,
     }
 }
 

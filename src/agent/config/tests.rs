@@ -1,4 +1,5 @@
 use super::*;
+use crate::exec::EnvAllow;
 use crate::id::Lane;
 use crate::outbox::{Durability, LanePolicy, OnFull, Options};
 
@@ -164,6 +165,27 @@ fn the_files_of_tls_come_from_file_environment_and_flags_and_a_certificate_needs
     );
     assert!(error("[hub]\nclient_cert = \"/c\"\n").contains("hub.client_key: is missing"));
     assert!(error("[hub]\nclient_key = \"/k\"\n").contains("hub.client_cert: is missing"));
+}
+
+#[test]
+fn limits_that_a_hub_keeps_lower_are_warned_of() {
+    let warnings = |text: &str| {
+        let (_folder, path) = file(text);
+        Config::check_file(&path).unwrap().warnings
+    };
+    let above = warnings("[session]\nping = \"31s\"\nidle = \"91s\"\nwindow = \"1GiB\"\n");
+    assert_eq!(above.len(), 3, "{above:?}");
+    for (warning, key, most) in [
+        (&above[0], "session.ping", "30 s"),
+        (&above[1], "session.idle", "90 s"),
+        (&above[2], "session.window", "bytes"),
+    ] {
+        assert!(
+            warning.starts_with(key) && warning.contains(most) && warning.contains("lower it"),
+            "{warning}"
+        );
+    }
+    assert_eq!(warnings("[session]\nping = \"30s\"\nidle = \"90s\"\n"), Vec::<String>::new());
 }
 
 #[test]

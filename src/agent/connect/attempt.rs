@@ -5,7 +5,6 @@ use crate::agent::credential::{Choice, Means, Next, Proof};
 use crate::agent::identity::Identity;
 use crate::net::dial::{Connected, DialError};
 use crate::net::stream::Stream;
-use crate::net::tls::client::{OwnCertificate, TlsError};
 use crate::net::tls::trust::Trust;
 use crate::net::upgrade::{Greeting, upgrade};
 use crate::net::ws::Link;
@@ -85,14 +84,15 @@ impl Connector {
 
     async fn reach(&self, hub: &Hub, greeting: Greeting<'_>) -> Result<Reached, DialError> {
         let endpoint = &hub.endpoint;
-        let Connected { stream, trust, own, .. } = self.dialer.connect(&endpoint.route).await?;
+        let Connected { stream, trust, own, trial, .. } = self.dialer.connect(&endpoint.route).await?;
         let exporter = stream.binding();
-        match (upgrade(stream, endpoint, greeting).await, own) {
+        let upgraded = upgrade(stream, trial.way(), endpoint, greeting).await;
+        if upgraded.as_ref().map_or_else(DialError::is_a_hub_s, |_link| true) {
+            trial.served();
+        }
+        match (upgraded, own.lacking(&endpoint.route.host)) {
             (Ok(link), _) => Ok(Reached { link, trust, exporter }),
-            // The alert that says it may be lost with the connection.
-            (Err(DialError::Broken(_)), OwnCertificate::Missing) => {
-                Err(TlsError::OwnMissing { host: endpoint.route.host.clone() }.into())
-            }
+            (Err(DialError::Broken { .. }), Some(lacking)) => Err(lacking.into()),
             (Err(error), _) => Err(error),
         }
     }

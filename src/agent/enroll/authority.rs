@@ -9,8 +9,9 @@ use crate::agent::config::HUB_CA_FILE;
 use crate::net::tls::client::Settings;
 use crate::net::tls::pem;
 use crate::obs::whole_file::{self, Readers};
+use crate::wire::invite::Invite;
 
-use super::{EnrollError, Request};
+use super::EnrollError;
 
 /// Who vouches for the hub.
 pub(super) enum Authority {
@@ -23,13 +24,13 @@ pub(super) enum Authority {
 }
 
 impl Authority {
-    /// As invite and flags say.
-    pub(super) fn of(request: &Request<'_>) -> Result<Self, EnrollError> {
-        let Some(path) = request.ca_file else {
-            return Ok(request.invite.ca.map_or(Self::Known, Self::Named));
+    /// As invite and settings say.
+    pub(super) fn of(tls: &Settings, invite: &Invite) -> Result<Self, EnrollError> {
+        let Some(path) = &tls.ca_file else {
+            return Ok(invite.ca.map_or(Self::Known, Self::Named));
         };
         let given = pem::certificates(path).map_err(|error| EnrollError::Tls(error.into()))?;
-        match (request.invite.ca, given.as_slice()) {
+        match (invite.ca, given.as_slice()) {
             (None, _) => {}
             (Some(expected), [only]) if Sha256::digest(only)[..] == expected[..] => {}
             (Some(expected), _) => {
@@ -40,17 +41,10 @@ impl Authority {
     }
 
     /// What TLS has to go by.
-    pub(super) fn settings(&self, request: &Request<'_>) -> Settings {
-        let client = request.client.clone();
+    pub(super) fn settings(&self, tls: &Settings) -> Settings {
         match self {
-            Self::Named(hash) => Settings { ca_hash: Some(*hash), client, ..Settings::default() },
-            Self::Given(_) => {
-                Settings { ca_file: request.ca_file.map(Path::to_owned), client, ..Settings::default() }
-            }
-            Self::Known => {
-                let ca_default = Some(request.data.join(HUB_CA_FILE));
-                Settings { ca_default, client, ..Settings::default() }
-            }
+            Self::Named(hash) => Settings { ca_hash: Some(*hash), ..tls.clone() },
+            Self::Given(_) | Self::Known => tls.clone(),
         }
     }
 

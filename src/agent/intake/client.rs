@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use crate::id::{AppName, Lane};
 use crate::limit;
 
 use super::frame::{self, FrameError, Kind};
 use super::lines::{Lines, LinesError};
-pub use super::session::{Accepted, Failure, Request};
+pub use super::session::{Accepted, Failure, Request, emit_app};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -164,11 +165,18 @@ pub fn fetch(
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn emit(stream: &UnixStream, lane: &str, input: impl BufRead) -> Result<Accepted, ClientError> {
+pub fn emit(
+    stream: &UnixStream,
+    lane: Lane,
+    app: Option<&AppName>,
+    input: impl BufRead,
+) -> Result<Accepted, ClientError> {
+    let app = app.map(ToString::to_string);
+    let request = Request::Emit { lane: lane.name().to_owned(), app };
     std::thread::scope(|scope| {
         // Answers are read beside the sending: an agent that cannot write would stop reading.
         let answers = scope.spawn(|| receive(&mut BufReader::new(stream), |_kind, _body| Ok(())));
-        let sent = send_lines(stream, lane, input);
+        let sent = send_lines(stream, &request, input);
         let answer = answers.join().unwrap_or_else(|_panic| Err(ClientError::Answer("lost".to_owned())));
         let accepted = answer.and_then(|body| {
             serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))
@@ -181,13 +189,13 @@ pub fn emit(stream: &UnixStream, lane: &str, input: impl BufRead) -> Result<Acce
 }
 
 /// Sends until the input ends or is wrong. Where the agent has gone the answers say why.
-fn send_lines(stream: &UnixStream, lane: &str, input: impl BufRead) -> Option<LinesError> {
+fn send_lines(stream: &UnixStream, request: &Request, input: impl BufRead) -> Option<LinesError> {
     let mut writer = BufWriter::with_capacity(limit::INTAKE_BATCH_BYTES, stream);
     let mut lines = Lines::new(input);
     let mut wrong = None;
     let mut body = BytesMut::new();
     let sent = (|| -> io::Result<()> {
-        send_request(&mut writer, &Request::Emit { lane: lane.to_owned() })?;
+        send_request(&mut writer, request)?;
         // At once: the input may have nothing to give for long, and the agent waits for a request only so long.
         writer.flush()?;
         loop {

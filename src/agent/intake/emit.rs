@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::id::Lane;
+use crate::id::{AppName, Lane};
 use crate::limit;
 use crate::outbox::NewRecord;
 use crate::wire::batch;
@@ -17,19 +17,37 @@ use super::session::{Accepted, Failure, append_code, write};
 /// Frames on their way from the reader to the appender.
 type Received = Result<Frame, FrameError>;
 
+/// What all records of one emit have in common.
+pub(super) struct Common {
+    pub(super) lane: Lane,
+    /// Who makes them.
+    pub(super) source: String,
+    /// Whose log lines they are.
+    pub(super) app: Option<AppName>,
+}
+
+impl Common {
+    /// What a record takes of an append at most: each of its parts has a head of its own.
+    fn encoded_len(&self, payload: &Bytes) -> usize {
+        let app = self.app.as_ref().map_or(0, |app| app.as_str().len());
+        let parts = payload.len().div_ceil(limit::RECORD_PART_BYTES_MAX).max(1);
+        let head = batch::encoded_len_max(0, self.source.len(), app);
+        payload.len().saturating_add(parts.saturating_mul(head))
+    }
+}
+
 /// Takes the records of one program until it says that there are no more.
 pub(super) async fn emit(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
     intake: &Intake,
-    lane: Lane,
-    source: &str,
+    common: &Common,
 ) -> Result<Accepted, Failure> {
     let (sender, receiver) = mpsc::channel(limit::INTAKE_FRAMES_IN_FLIGHT);
     let mut accepted = Accepted::default();
     let result = tokio::select! {
         biased;
-        result = append_all(receiver, writer, intake, lane, source, &mut accepted) => result,
+        result = append_all(receiver, writer, intake, common, &mut accepted) => result,
         // Ends only when the appender has gone.
         () = receive(reader, sender) => Ok(()),
     };
@@ -69,8 +87,7 @@ async fn append_all(
     mut receiver: mpsc::Receiver<Received>,
     writer: &mut (impl AsyncWrite + Unpin),
     intake: &Intake,
-    lane: Lane,
-    source: &str,
+    common: &Common,
     accepted: &mut Accepted,
 ) -> Result<(), Failure> {
     loop {
@@ -84,7 +101,7 @@ async fn append_all(
         let mut payloads = Vec::new();
         let mut next = gather(first, &mut payloads);
         // Enough to share a sync; more would only lie in memory.
-        while payloads.iter().map(|payload| encoded_len(payload, source)).sum::<usize>()
+        while payloads.iter().map(|payload| common.encoded_len(payload)).sum::<usize>()
             < limit::APPEND_BYTES_MAX / 4
             && matches!(next, Next::More)
             && let Ok(received) = receiver.try_recv()
@@ -92,7 +109,7 @@ async fn append_all(
             next = gather(Some(received), &mut payloads);
         }
         if !payloads.is_empty() {
-            append(payloads, intake, lane, source, accepted).await?;
+            append(payloads, intake, common, accepted).await?;
             let durable = accepted.accepted.to_be_bytes();
             write(writer, &frame::encode(Kind::Durable, &durable)).await?;
         }
@@ -123,39 +140,31 @@ fn gather(received: Option<Received>, payloads: &mut Vec<Bytes>) -> Next {
     }
 }
 
-/// What a record takes of an append at most: each of its parts has a head of its own.
-fn encoded_len(payload: &Bytes, source: &str) -> usize {
-    let parts = payload.len().div_ceil(limit::RECORD_PART_BYTES_MAX).max(1);
-    payload.len().saturating_add(parts.saturating_mul(batch::encoded_len_max(0, source.len())))
-}
-
 /// Appends all of them, in as few pieces as an append's bound allows.
 async fn append(
     payloads: Vec<Bytes>,
     intake: &Intake,
-    lane: Lane,
-    source: &str,
+    common: &Common,
     accepted: &mut Accepted,
 ) -> Result<(), Failure> {
     let mut piece = Vec::new();
     let mut bytes = 0_usize;
     for payload in payloads {
-        let more = encoded_len(&payload, source);
+        let more = common.encoded_len(&payload);
         if bytes.saturating_add(more) > limit::APPEND_BYTES_MAX {
-            append_piece(std::mem::take(&mut piece), intake, lane, source, accepted).await?;
+            append_piece(std::mem::take(&mut piece), intake, common, accepted).await?;
             bytes = 0;
         }
         bytes = bytes.saturating_add(more);
         piece.push(payload);
     }
-    append_piece(piece, intake, lane, source, accepted).await
+    append_piece(piece, intake, common, accepted).await
 }
 
 async fn append_piece(
     payloads: Vec<Bytes>,
     intake: &Intake,
-    lane: Lane,
-    source: &str,
+    common: &Common,
     accepted: &mut Accepted,
 ) -> Result<(), Failure> {
     let recorded_at = (intake.wall_clock)();
@@ -163,14 +172,15 @@ async fn append_piece(
         .into_iter()
         .map(|payload| NewRecord {
             recorded_at,
-            source: source.to_owned(),
+            source: common.source.clone(),
             kind: RecordKind::Opaque,
             payload,
+            app: common.app.clone(),
         })
         .collect();
     let appended = intake
         .outbox
-        .append(lane, records)
+        .append(common.lane, records)
         .await
         .map_err(|error| Failure::new(append_code(&error), error.to_string()))?;
     accepted.add(appended.count, appended.first, appended.last);

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::id::{Lane, RecordId};
+use crate::id::{AppName, Lane, ParseIdError, RecordId};
 use crate::limit;
 use crate::outbox::AppendError;
 
 use super::Intake;
 use super::bundle;
-use super::emit::emit;
+use super::emit::{Common, emit};
 use super::frame::{self, FrameError, Kind};
 
 /// The first frame.
@@ -21,6 +21,9 @@ pub enum Request {
     Emit {
         /// `events` or `logs`.
         lane: String,
+        /// The app that these are log lines of; `logs` only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        app: Option<String>,
     },
     /// The agent's status.
     Status {},
@@ -114,6 +117,20 @@ pub(super) fn emit_lane(name: &str) -> Result<Lane, String> {
     }
 }
 
+/// The app whose log lines a program emits.
+///
+/// # Errors
+/// One line for the program's user.
+pub fn emit_app(lane: Lane, app: Option<&str>) -> Result<Option<AppName>, String> {
+    match (lane, app) {
+        (_, None) => Ok(None),
+        (Lane::Logs, Some(app)) => app.parse().map(Some).map_err(|error: ParseIdError| error.to_string()),
+        (Lane::Control | Lane::Events, Some(_)) => {
+            Err("an app's lines go to the logs lane; leave the app out, or emit to logs".to_owned())
+        }
+    }
+}
+
 pub(super) async fn serve(mut stream: UnixStream, intake: Intake) {
     let peer = stream.peer_cred().ok();
     let uid = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.uid().to_string());
@@ -183,9 +200,12 @@ async fn answer(
     let request: Request =
         serde_json::from_slice(&first.body).map_err(|error| Failure::new("bad_request", error))?;
     match request {
-        Request::Emit { lane } => {
-            let lane = emit_lane(&lane).map_err(|error| Failure::new("bad_request", error))?;
-            emit(reader, writer, intake, lane, source).await.map(|accepted| Some(json(&accepted)))
+        Request::Emit { lane, app } => {
+            let wrong = |error| Failure::new("bad_request", error);
+            let lane = emit_lane(&lane).map_err(wrong)?;
+            let app = emit_app(lane, app.as_deref()).map_err(wrong)?;
+            let common = Common { lane, source: source.to_owned(), app };
+            emit(reader, writer, intake, &common).await.map(|accepted| Some(json(&accepted)))
         }
         Request::Status {} => {
             let stat = intake.outbox.stat().await.map_err(store)?;

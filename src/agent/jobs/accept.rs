@@ -117,10 +117,10 @@ impl Actor {
                 if is_sealed(&stored) {
                     self.sealed.insert(job, stored);
                 }
-                self.specs.insert(job, spec);
                 if let Some(turn) = turn {
-                    self.follow(job, turn);
+                    self.follow(job, &spec, turn);
                 }
+                self.specs.insert(job, spec);
                 None
             }
             Err(error) => {

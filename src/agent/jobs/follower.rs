@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::exec::{Finished, NotStarted, Permit, Queued, Report, Running};
-use crate::id::{JobId, Lane, RecordId};
+use crate::id::{AppName, JobId, Lane, RecordId};
 use crate::limit;
 use crate::outbox::{Appended, NewRecord, Outbox};
 use crate::time::WallTime;
@@ -41,6 +41,8 @@ pub(super) struct Done {
 
 pub(super) struct Follower {
     job: JobId,
+    /// Whose log lines its output is.
+    app: Option<AppName>,
     outbox: Outbox,
     wall_clock: fn() -> WallTime,
     events: mpsc::Sender<Event>,
@@ -54,11 +56,12 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(
         job: JobId,
+        app: Option<AppName>,
         outbox: Outbox,
         wall_clock: fn() -> WallTime,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { job, outbox, wall_clock, events, run: 0, next_line: 1, log_end: None, deaf: false }
+        Self { job, app, outbox, wall_clock, events, run: 0, next_line: 1, log_end: None, deaf: false }
     }
 
     /// A job that the journal says is starting.
@@ -103,7 +106,7 @@ impl Follower {
                 Report::Progress { permille, text } => self.progress(permille, text).await,
                 Report::Artifact { name, content } => {
                     let artifact = JobArtifact { job: self.job, run: self.run, name, content };
-                    self.log(JobRecord::Artifact(artifact)).await;
+                    self.log(JobRecord::Artifact(artifact), None).await;
                 }
                 Report::Finished(finished) => return self.finished(finished).await,
             }
@@ -115,12 +118,12 @@ impl Follower {
         let first_line = self.next_line;
         self.next_line = first_line.saturating_add(lines.len() as u64);
         let output = JobOutput { job: self.job, run: self.run, first_line, lines };
-        self.log(JobRecord::Output(output)).await;
+        self.log(JobRecord::Output(output), self.app.clone()).await;
     }
 
-    async fn log(&mut self, content: JobRecord) {
+    async fn log(&mut self, content: JobRecord, app: Option<AppName>) {
         let at = (self.wall_clock)();
-        if let Some(appended) = self.append(record(content, at)).await {
+        if let Some(appended) = self.append(NewRecord { app, ..record(content, at) }).await {
             self.log_end = Some(appended.last);
         }
     }

@@ -10,10 +10,22 @@ pub(super) const SOURCE: &str = "outpost";
 
 /// A job's record.
 pub(super) fn record(content: JobRecord, at: WallTime) -> NewRecord {
-    NewRecord { recorded_at: at, source: SOURCE.to_owned(), kind: content.kind(), payload: content.encode() }
+    NewRecord {
+        recorded_at: at,
+        source: SOURCE.to_owned(),
+        kind: content.kind(),
+        payload: content.encode(),
+        app: None,
+    }
 }
 
 /// What a handler returned and is too long for the result.
 pub(super) fn payload(bytes: bytes::Bytes, at: WallTime) -> NewRecord {
-    NewRecord { recorded_at: at, source: SOURCE.to_owned(), kind: RecordKind::JobPayload, payload: bytes }
+    NewRecord {
+        recorded_at: at,
+        source: SOURCE.to_owned(),
+        kind: RecordKind::JobPayload,
+        payload: bytes,
+        app: None,
+    }
 }

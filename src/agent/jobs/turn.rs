@@ -41,7 +41,7 @@ impl Actor {
             return self.fail(job, "its spec is not in the journal any more").await;
         };
         match self.queue(job, &spec, created_at, at) {
-            Ok(Some(queued)) => self.follow(job, Turn::Waits(queued)),
+            Ok(Some(queued)) => self.follow(job, &spec, Turn::Waits(queued)),
             Ok(None) => {}
             // A handler that was there when the job was accepted, by an earlier process.
             Err(error) => self.fail(job, &error.to_string()).await,
@@ -87,9 +87,9 @@ impl Actor {
     }
 
     /// From here on a task of its own looks after the job.
-    pub(super) fn follow(&mut self, job: JobId, turn: Turn) {
-        let follower =
-            Follower::new(job, self.with.outbox.clone(), self.with.wall_clock, self.events.clone());
+    pub(super) fn follow(&mut self, job: JobId, spec: &JobSpec, turn: Turn) {
+        let (outbox, app) = (self.with.outbox.clone(), spec.app.clone());
+        let follower = Follower::new(job, app, outbox, self.with.wall_clock, self.events.clone());
         match turn {
             Turn::Waits(queued) => {
                 self.cancellers.insert(job, queued.canceller());

@@ -13,11 +13,12 @@ use crate::wire::relay::{Delivery, NotDelivered, Receipt, Relay};
 /// Why a message was not delivered or queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayError {
-    /// There is no session with the hub; nothing was sent.
+    /// There is no session with the hub, or it ended before it began with the message; nothing was sent.
     #[error("there is no link to the hub, nothing was sent; send it later")]
     NoLink,
-    /// The session's earlier messages are not answered, and none was for `limit::RELAY_REPLY_TIMEOUT`; nothing was sent.
-    #[error("too many messages wait for their answers, nothing was sent; send it later")]
+    /// The session's earlier messages are not answered, or the line did not take this one, for `limit::RELAY_REPLY_TIMEOUT`;
+    /// nothing was sent.
+    #[error("the link has no room, nothing was sent; send it later")]
     Busy,
     /// More than one message may have; nothing was sent.
     #[error("a message of {bytes} bytes, the limit is {most}; send smaller ones")]
@@ -53,8 +54,8 @@ impl RelayClient {
         Self { line }
     }
 
-    /// Sends `payload` to the handler of that name of another agent, and waits for what becomes of it: at most twice
-    /// `limit::RELAY_REPLY_TIMEOUT`. Not cancel safe: dropped, the message may be sent all the same.
+    /// Sends `payload` to the handler of that name of another agent, and waits for what becomes of it: three times
+    /// `limit::RELAY_REPLY_TIMEOUT` at most, and what the line needs (twice `limit::LINE_BUSY_MAX` at most). Not cancel safe: dropped, the message may be sent all the same.
     ///
     /// # Errors
     /// [`RelayError`]: nothing was sent, or it was refused, or nobody knows ([`NotDelivered::Unanswered`]). Nothing is sent a
@@ -80,9 +81,14 @@ impl RelayClient {
         let (to, handler) = (Some(to.clone()), handler.clone());
         let id = MessageId::from_bytes(random::bytes());
         place.send(Outgoing { relay: Relay { id, sender: None, to, handler, payload, delivery }, said });
-        match tokio::time::timeout(limit::RELAY_REPLY_TIMEOUT, heard).await {
+        // Else what a session that ends at this moment does not take would be kept by this end of it.
+        drop(session);
+        // The session gives it up before, and tells.
+        match tokio::time::timeout(limit::RELAY_SEND_MAX, heard).await {
             Ok(Ok(said)) => said,
-            Ok(Err(_)) | Err(_) => Err(NotDelivered::Unanswered.into()),
+            // A session says what becomes of what it took. This one ended before.
+            Ok(Err(_not_taken)) => Err(RelayError::NoLink),
+            Err(_late) => Err(NotDelivered::Unanswered.into()),
         }
     }
 }
@@ -111,5 +117,26 @@ impl Line {
     /// The session has ended.
     pub(in crate::agent) fn disconnect(&self) {
         *self.slot() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_no_session_took_was_not_sent() {
+        let line = Line::default();
+        let mut outgoing = line.connect();
+        let client = RelayClient::new(line);
+        let (to, handler) = ("control".parse().unwrap(), "door".parse().unwrap());
+        let send = client.send(&to, &handler, "smoke", Delivery::Now);
+        let (said, ()) = tokio::join!(send, async {
+            let message = outgoing.recv().await.unwrap();
+            // Its place was given to it before the end, and it comes after.
+            outgoing.close();
+            drop(message);
+        });
+        assert_eq!(said, Err(RelayError::NoLink));
     }
 }

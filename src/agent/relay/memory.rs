@@ -6,11 +6,13 @@ use tokio::sync::mpsc;
 
 use crate::id::MessageId;
 use crate::limit;
+#[cfg(test)]
+use crate::sim::mutant::{self, Mutant};
 use crate::wire::relay::{RelayOutcome, RelayReply};
 
 /// The messages that are being handled, and the newest of those that were.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     known: HashMap<MessageId, State>,
     /// Those that were handled, the oldest first.
     done: VecDeque<MessageId>,
@@ -25,7 +27,7 @@ enum State {
 
 /// What is to be done with a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Handle it.
     Never,
     /// It is being handled.
@@ -36,7 +38,11 @@ pub(super) enum Seen {
 
 impl Memory {
     /// Whether the message came before; its answer goes to `replies` from now on.
-    pub(super) fn look(&mut self, id: MessageId, replies: &mpsc::Sender<RelayReply>) -> Seen {
+    pub(crate) fn look(&mut self, id: MessageId, replies: &mpsc::Sender<RelayReply>) -> Seen {
+        #[cfg(test)]
+        if mutant::active(Mutant::MessageHandledAgain) {
+            return Seen::Never;
+        }
         match self.known.get_mut(&id) {
             None => Seen::Never,
             Some(State::Running(to)) => {
@@ -47,12 +53,12 @@ impl Memory {
         }
     }
 
-    pub(super) fn begin(&mut self, id: MessageId, replies: mpsc::Sender<RelayReply>) {
+    pub(crate) fn begin(&mut self, id: MessageId, replies: mpsc::Sender<RelayReply>) {
         self.known.insert(id, State::Running(replies));
     }
 
     /// Notes the outcome, unless another try may have another one, and says who is to be told.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         id: MessageId,
         outcome: RelayOutcome,

@@ -115,7 +115,7 @@ impl Keeper {
     async fn fetch(&self) -> Result<Fetched, String> {
         let key = identity::load(&self.files).map_err(|error| error.to_string())?.key;
         let bearer = key.bearer().to_text();
-        let patience = limit::HANDSHAKE_TIMEOUT;
+        let patience = limit::DIAL_STALL_TIMEOUT;
         let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let answer = http::post(&self.dialer, &target, TOKEN_PATH, Some(&bearer), &json!({}), patience).await;
         let mut answer = answer.map_err(|error| error.to_string())?.json;
@@ -133,5 +133,43 @@ impl Keeper {
             }
             _ => Err(format!("the token of {url} is none, or says no time")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::id::{AgentId, HubId};
+    use crate::net::dial::{Route, Security};
+    use crate::wire::key::{AgentKey, KeyFile};
+
+    /// A line may take five seconds each way, and the token is fetched beside what else it carries.
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_says_nothing_to_the_bearer_is_waited_for_as_long_as_a_slow_line_needs() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles {
+            key_file: folder.path().join("agent.key"),
+            identity_file: None,
+            identity_default: folder.path().join("agent.identity"),
+        };
+        let key = KeyFile {
+            hub_id: HubId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([2; 16]),
+            key_id: "k1".parse().unwrap(),
+            key: AgentKey::new([3; 32]),
+        };
+        std::fs::write(&files.key_file, key.to_line().expose()).unwrap();
+        let route = Route { host: "127.0.0.1".to_owned(), port, security: Security::Plain };
+        let target = Target::new(route, &format!("http://127.0.0.1:{port}"));
+        let keeper = Keeper::new(Dialer::default(), target, files, State::default());
+        let asking = tokio::time::Instant::now();
+        let Err(error) = keeper.fetch().await else { panic!("a token of nobody") };
+        let silence = limit::DIAL_STALL_TIMEOUT;
+        assert_eq!(asking.elapsed(), silence);
+        assert!(error.contains(&format!("no byte moved for {} s", silence.as_secs())), "{error}");
     }
 }

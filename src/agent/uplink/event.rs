@@ -7,7 +7,7 @@ use crate::obs::clock::boot_now;
 use crate::session::AgentEvent;
 use crate::wire::message::StreamMark;
 
-use super::{Flow, Uplink, duty};
+use super::{End, Flow, Uplink, duty};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) async fn on_event(&mut self, event: AgentEvent) -> Flow {
@@ -24,6 +24,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                 self.outcome.go_away(&go);
                 self.session.close(now);
             }
+            // By the hub's interval, which a setting of our own takes the place of.
+            AgentEvent::HeartbeatDue if self.with.heartbeat.is_some() => {}
             AgentEvent::HeartbeatDue => self.beat(now),
             AgentEvent::JobOffer { id, offer } => {
                 let (since, at) = self.hub_time;
@@ -38,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             AgentEvent::Unknown(number) => self.on_unknown(number),
             AgentEvent::Closed(closed) => {
                 self.outcome.closed(&closed);
-                return Flow::Close(closed.code, closed.detail);
+                return Flow::End(End::Close(closed.code, closed.detail));
             }
         }
         Flow::On

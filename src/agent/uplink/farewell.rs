@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
                     break;
                 }
                 if let Turn::Writable = turn
-                    && let Flow::Gone = self.turned(Turn::Writable)
+                    && let Flow::End(_) = self.turned(Turn::Writable)
                 {
                     break;
                 }

@@ -10,7 +10,7 @@ use crate::time::BootTime;
 use crate::wire::error::{ErrorCode, Retry};
 use crate::wire::message::{ErrorMessage, GoAway, RetryHints};
 
-use super::Flow;
+use super::{End, Flow};
 use crate::agent::pace::Advice;
 
 /// Whether to dial again at once.
@@ -136,7 +136,7 @@ impl Outcome {
 
     pub(super) fn store_failed(&mut self, error: &StoreError) -> Flow {
         self.ended("folder", &format!("the outbox failed: {error}"), None);
-        Flow::Close(1001, "the agent's outbox failed".to_owned())
+        Flow::End(End::Close(1001, "the agent's outbox failed".to_owned()))
     }
 }
 

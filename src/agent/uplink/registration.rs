@@ -10,7 +10,7 @@ use crate::session::{AgentEvent, Resolution};
 use crate::time::BootTime;
 use crate::wire::message::ConfigSnapshot;
 
-use super::{Again, Flow, Uplink, duty};
+use super::{Again, End, Flow, Uplink, duty};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) async fn on_registered(&mut self, event: AgentEvent, now: BootTime) -> Flow {
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             Again::Later => Flow::On,
             Again::AtOnce => {
                 self.outcome.rolled_back();
-                Flow::Close(1000, "a lane begins a new epoch".to_owned())
+                Flow::End(End::Close(1000, "a lane begins a new epoch".to_owned()))
             }
         })
     }

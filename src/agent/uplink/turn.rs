@@ -7,11 +7,13 @@ use crate::obs::clock::boot_now;
 use crate::session::Transmit;
 use crate::wire::error::ErrorCode;
 
-use super::{Flow, Uplink};
+use super::{End, Flow, Uplink};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
     pub(super) fn turned(&mut self, turn: Turn) -> Flow {
         let now = boot_now();
+        // What came with a message is not a part of the next one.
+        self.session.handle_received(self.link.last_read(), self.link.received());
         match turn {
             Turn::Writable => {
                 let sent = match self.pending.take() {
@@ -38,11 +40,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
             Turn::Incoming(Incoming::TooLarge) => {
                 let code = ErrorCode::TooLarge;
                 self.outcome.ended(code.name(), code.text(), Some(code));
-                Flow::Close(code.close_code(), code.text().to_owned())
+                Flow::End(End::Close(code.close_code(), code.text().to_owned()))
             }
             Turn::Incoming(Incoming::Closed { code, reason }) => {
                 self.outcome.closed_by_peer(code, &reason, |error| self.session.explain_refusal(error));
-                Flow::Gone
+                Flow::End(End::Gone)
             }
             Turn::Incoming(Incoming::Lost(reason)) => self.lost(&reason),
         }
@@ -50,6 +52,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Uplink<S> {
 
     fn lost(&mut self, reason: &str) -> Flow {
         self.outcome.ended("link", &format!("the connection was lost: {reason}"), None);
-        Flow::Gone
+        Flow::End(End::Gone)
     }
 }

@@ -42,16 +42,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     }
 }
 
-/// Number, milliseconds since 1970, what was done, to whom, and its particulars.
+/// Number, milliseconds since 1970, what was done, to whom, its particulars, and who did it.
 fn line(entry: &Value) -> String {
     let number = |key: &str| entry.get(key).and_then(Value::as_i64).unwrap_or_default();
     let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("?");
     format!(
-        "{}\t{}\t{}\t{}\t{}",
+        "{}\t{}\t{}\t{}\t{}\t{}",
         number("entry"),
         number("at_ms"),
         text("action"),
         text("agent"),
-        text("detail")
+        text("detail"),
+        text("actor")
     )
 }

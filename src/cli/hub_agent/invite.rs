@@ -1,10 +1,10 @@
 //! `hub agent invite`: a token on stdout, and what to do with it on stderr, so that it can go straight into a file.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use crate::cli::Global;
 use crate::cli::exit::CliError;
+use crate::cli::terminal::note_line;
 use crate::id::AgentName;
 use crate::limit;
 use crate::wire::message::SignatureMode;
@@ -41,11 +41,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         return print(&invited);
     }
     print_line(&text_of(&invited, "token")?)?;
-    // Nothing is left to tell it to where stderr is closed.
-    let _ = writeln!(
-        std::io::stderr(),
+    note_line(&format!(
         "The token above lets one machine enrol as {}, once. There: outpost agent enroll --hub URL --token-file -",
         args.name
-    );
+    ));
     Ok(())
 }

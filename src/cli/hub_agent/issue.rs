@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::new_file::NewFile;
+use crate::cli::{issued, shell};
 use crate::hub::store::Particulars;
 use crate::id::AgentName;
 use crate::limit;
-use crate::secret::Secret;
 use crate::wire::identity::public_from_line;
 use crate::wire::message::SignatureMode;
 
@@ -76,7 +75,7 @@ pub(super) fn add(args: Add, global: &Global) -> Result<(), CliError> {
         "{name} is added; its key is in {}. Carry it to the machine, then:",
         path.display()
     ))?;
-    print_line(&format!("  outpost agent run --hub URL --key-file {}", path.display()))
+    print_line(&format!("  outpost agent run {} --key-file {}", hub.way(), shell::path(&path)))
 }
 
 /// Rotates an agent's key.
@@ -105,23 +104,9 @@ pub(super) fn rotate(args: Rotate, global: &Global) -> Result<(), CliError> {
     ))
 }
 
-/// Writes the key that `issue` gives into a new file; the agent's id. The file is begun before: a key that cannot be
-/// written would be lost.
+/// Writes the key that `issue` gives into a new file; the agent's id.
 fn written(path: &Path, issue: impl FnOnce() -> Result<Value, CliError>) -> Result<String, CliError> {
-    use std::io::Write as _;
-    if std::fs::symlink_metadata(path).is_ok() {
-        let message = format!(
-            "{} is there already and is not overwritten; choose another with --key-out",
-            path.display()
-        );
-        return Err(CliError::new(Exit::Io, message));
-    }
-    let mut file = NewFile::create(path)?;
-    let issued = issue()?;
-    let key = Secret::new(text_of(&issued, "key")?);
-    writeln!(file, "{}", key.expose())
-        .map_err(|error| CliError::new(Exit::Io, format!("the key file {}: {error}", path.display())))?;
-    file.keep()?;
+    let issued = issued::into_file(path, "key", issue)?;
     text_of(&issued, "id")
 }
 

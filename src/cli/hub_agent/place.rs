@@ -13,7 +13,7 @@ use super::target::{Database, Target};
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(in crate::cli) struct Place {
     /// The hub's folder: work in its database, running or not
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["hub", "token_file", "ca", "allow_insecure"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["hub", "token_file", "ca", "client_cert", "client_key", "allow_insecure"])]
     pub data: Option<PathBuf>,
     /// Its API
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Place {
         Ok(works.map_or_else(|_| Found::Folder(PathBuf::from(DATA_DEFAULT)), Found::Remote))
     }
 
-    pub(super) fn open(&self) -> Result<Target, CliError> {
+    pub(in crate::cli) fn open(&self) -> Result<Target, CliError> {
         match self.find()? {
             Found::Remote(remote) => Ok(Target::Remote(remote)),
             Found::Folder(data) => Database::open(&data).map(|database| Target::Database(Box::new(database))),

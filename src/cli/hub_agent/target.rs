@@ -1,5 +1,6 @@
 //! What is done with a hub's agents, one way or the other. Both give the API's objects.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use serde_json::{Value, json};
 use crate::cli::exit::CliError;
 use crate::cli::hub_cert::cert_error;
 use crate::cli::remote::Remote;
-use crate::cli::runtime;
+use crate::cli::{runtime, way};
 use crate::hub::authority;
-use crate::hub::store::{Creation, Particulars, Store, StoreError};
+use crate::hub::labels::{LabelChanges, LabelValue};
+use crate::hub::store::{AgentRow, Creation, Particulars, Store, StoreError};
 use crate::hub::view;
 use crate::id::AgentName;
 use crate::limit;
@@ -21,15 +23,15 @@ use crate::wire::message::SignatureMode;
 use super::store_error;
 
 /// A hub, one way or the other.
-pub(super) enum Target {
+pub(in crate::cli) enum Target {
     Remote(Remote),
     Database(Box<Database>),
 }
 
 /// The database of a hub that may run besides: it sees in the audit what was done here.
-pub(super) struct Database {
+pub(in crate::cli) struct Database {
     runtime: tokio::runtime::Runtime,
-    store: Store,
+    pub(in crate::cli) store: Store,
     data: PathBuf,
 }
 
@@ -40,7 +42,10 @@ impl Database {
         Ok(Self { runtime, store, data: data.to_owned() })
     }
 
-    fn run<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, CliError> {
+    pub(in crate::cli) fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, CliError> {
         self.runtime.block_on(work).map_err(store_error)
     }
 }
@@ -51,7 +56,7 @@ impl Target {
         match self {
             Self::Database(hub) => {
                 let issued = hub.run(hub.store.add_agent_with(name, with))?;
-                Ok(view::issued(name, &issued))
+                Ok(view::json(&view::issued(name, &issued)))
             }
             Self::Remote(remote) => {
                 let key = with.public_key.map(|key| encode32(&key.to_bytes()));
@@ -59,6 +64,14 @@ impl Target {
                 remote
                     .post("/v1/agents", &json!({"name": name.as_str(), "public_key": key, "signature": mode}))
             }
+        }
+    }
+
+    /// The flags with which an agent finds this hub, as far as they are known here.
+    pub(super) fn way(&self) -> String {
+        match self {
+            Self::Database(hub) => way::to_unknown(authority::own_file_of(&hub.data).as_deref()),
+            Self::Remote(remote) => way::to(remote.base(), remote.authority()),
         }
     }
 
@@ -73,7 +86,7 @@ impl Target {
             Self::Database(hub) => {
                 let ca = authority::own_anchor(&hub.data).map_err(cert_error)?;
                 let invited = hub.run(hub.store.invite_agent(name, signature, valid))?;
-                Ok(view::invited(name, &invited.known_by(ca)))
+                Ok(view::json(&view::invited(name, &invited.known_by(ca))))
             }
             Self::Remote(remote) => {
                 let body =
@@ -86,10 +99,25 @@ impl Target {
     pub(super) fn list(&self) -> Result<Vec<Value>, CliError> {
         match self {
             Self::Database(hub) => {
-                let rows = hub.run(hub.store.agents())?;
-                Ok(rows.iter().map(|row| view::agent_line(row, None)).collect())
+                let (rows, labels) = (hub.run(hub.store.agents())?, hub.run(hub.store.all_labels())?);
+                let line = |row: &AgentRow| {
+                    let labels = labels.get(&row.agent).cloned().unwrap_or_default();
+                    view::json(&view::agent_line(row, &labels, None))
+                };
+                Ok(rows.iter().map(line).collect())
             }
-            Self::Remote(remote) => Ok(entries(&mut remote.get("/v1/agents", &[])?, "agents")),
+            Self::Remote(remote) => {
+                let (mut all, mut cursor) = (Vec::new(), None::<String>);
+                loop {
+                    let query: Vec<_> = cursor.take().map(|cursor| ("cursor", cursor)).into_iter().collect();
+                    let mut page = remote.get("/v1/agents", &query)?;
+                    all.append(&mut entries(&mut page, "agents"));
+                    cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+                    if cursor.is_none() {
+                        return Ok(all);
+                    }
+                }
+            }
         }
     }
 
@@ -97,7 +125,7 @@ impl Target {
         match self {
             Self::Database(hub) => hub.run(async {
                 let row = hub.store.agent(name).await?;
-                view::agent(&hub.store, &row, None).await
+                Ok(view::json(&view::agent(&hub.store, &row, None).await?))
             }),
             Self::Remote(remote) => remote.get(&format!("/v1/agents/{name}"), &[]),
         }
@@ -122,7 +150,7 @@ impl Target {
         match self {
             Self::Database(hub) => {
                 let issued = hub.run(hub.store.issue_key(name, overlap))?;
-                Ok(view::issued(name, &issued))
+                Ok(view::json(&view::issued(name, &issued)))
             }
             Self::Remote(remote) => {
                 let body = json!({"overlap_ms": millis(overlap), "how": "file"});
@@ -148,12 +176,30 @@ impl Target {
         }
     }
 
+    /// Changes labels; the agent as the list has it then.
+    pub(super) fn label(&self, name: &AgentName, changes: &LabelChanges) -> Result<Value, CliError> {
+        match self {
+            Self::Database(hub) => hub.run(async {
+                let row = hub.store.change_labels(name, changes).await?;
+                let labels = hub.store.labels(row.agent).await?;
+                Ok(view::json(&view::agent_line(&row, &labels, None)))
+            }),
+            Self::Remote(remote) => {
+                let texts = changes.0.iter();
+                let body: BTreeMap<_, _> = texts
+                    .map(|(name, value)| (name.as_str(), value.as_ref().map(LabelValue::as_str)))
+                    .collect();
+                remote.patch(&format!("/v1/agents/{name}/labels"), &json!(body))
+            }
+        }
+    }
+
     /// A page of the audit above the entry `after`.
     pub(super) fn audit(&self, agent: Option<&AgentName>, after: i64) -> Result<Vec<Value>, CliError> {
         match self {
             Self::Database(hub) => {
                 let rows = hub.run(hub.store.audit(agent, after, limit::AUDIT_PAGE_MAX))?;
-                Ok(rows.iter().map(view::audit_line).collect())
+                Ok(rows.iter().map(|row| view::json(&view::audit_line(row))).collect())
             }
             Self::Remote(remote) => {
                 let mut query = vec![("after", after.to_string())];
@@ -164,7 +210,7 @@ impl Target {
     }
 }
 
-fn entries(answer: &mut Value, key: &str) -> Vec<Value> {
+pub(in crate::cli) fn entries(answer: &mut Value, key: &str) -> Vec<Value> {
     let entries = answer.get_mut(key).and_then(Value::as_array_mut).map(std::mem::take);
     entries.unwrap_or_default()
 }

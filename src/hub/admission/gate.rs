@@ -1,7 +1,7 @@
 //! What every request passes before it is looked at: where it comes from, whether that address failed too often, and how
 //! long it may take while nobody has proved anything. Afterwards: whether it failed, and when to come back.
 //!
-//! Who shows the admin token is an operator and is held up by nothing here; the agents that registered lately pass
+//! Who shows a good token of the API is known from here on ([`Caller`]) and is held up by nothing here; the agents that registered lately pass
 //! though their address is barred, with their bearer or with a token it bought.
 
 use std::net::SocketAddr;
@@ -11,12 +11,14 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::Next;
 
+use crate::hub::socket::Channel;
 use crate::hub::upgrade::{Refusal, seconds};
-use crate::hub::{Shared, api, hub_time};
+use crate::hub::{Shared, api, bearer, hub_time};
 use crate::id::AgentId;
+use crate::net::patience::Late;
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
@@ -25,18 +27,12 @@ use super::{Admission, Place};
 /// The header with the client's address that proxies write.
 const FORWARDED: &str = "x-forwarded-for";
 
-/// How much of a request was there when its head was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arrival {
-    Whole,
-    BodyToCome,
-}
-
 /// Everything that comes in at a listener comes through here.
 pub(in crate::hub) async fn pass(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Extension(place): Extension<Place>,
+    Extension(channel): Extension<Channel>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -45,32 +41,35 @@ pub(in crate::hub) async fn pass(
     let forwarded = request.headers().get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
     let client = admission.client(peer, forwarded);
     request.extensions_mut().insert(ConnectInfo(client));
-    let presented = presented(request.headers());
-    if presented.is_some_and(|text| shared.token.is(text)) {
+    let presented = bearer::presented(request.headers());
+    if let Some(caller) = presented.and_then(|text| shared.callers.who(text, hub_time())) {
         place.prove();
-        return next.run(request).await;
+        request.extensions_mut().insert(caller);
+        let mut response = next.run(request).await;
+        say_when(&mut response, admission);
+        return response;
     }
     if let Some(wait) = admission.barred_for(client.ip())
         && !presented.is_some_and(|text| is_familiar(&shared, text))
     {
-        shared.counters.auth_failed.add(ErrorCode::RateLimited.name());
+        shared.counters.keep_out(ErrorCode::RateLimited);
         tracing::debug!(address = %client, "an address failed too often and is not listened to for now");
         let detail = "this address failed too often";
         return Refusal { retry_after: Some(wait), ..Refusal::new(ErrorCode::RateLimited, detail) }
             .into_response();
     }
-    let arrival = if request.body().is_end_stream() { Arrival::Whole } else { Arrival::BodyToCome };
-    let answer = tokio::time::timeout(admission.auth_timeout(), next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_late| late(arrival, admission.auth_timeout()));
+    let (is_whole, most) = (request.body().is_end_stream(), admission.auth_timeout());
+    let answer = next.run(request);
+    let mut response = if is_whole {
+        tokio::time::timeout(most, answer).await.unwrap_or_else(|_| hub_is_late(most))
+    } else {
+        admission.patience().wait(&channel.meter, answer).await.unwrap_or_else(body_is_late)
+    };
     if is_failure(response.status()) {
         admission.note_failure(client.ip());
     }
     say_when(&mut response, admission);
     response
-}
-
-fn presented(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Whether an agent that registered lately asks, as far as one can tell without the database: a bearer only names it and
@@ -86,20 +85,18 @@ fn agent_of(shared: &Shared, presented: &str) -> Option<AgentId> {
     shared.jwt.verify(presented, hub_time()).ok().map(|claims| claims.agent_id)
 }
 
-/// The answer to what was not answered in time. A slow hub is nobody's failure: a fleet behind one address would have to
-/// pay for it.
-fn late(arrival: Arrival, after: Duration) -> Response<Body> {
-    let seconds = after.as_secs();
-    match arrival {
-        Arrival::Whole => {
-            tracing::warn!(seconds, "the hub did not come to an answer in time");
-            let detail = format!("the hub did not come to an answer within {seconds} s");
-            Refusal::new(ErrorCode::Busy, detail).into_response()
-        }
-        Arrival::BodyToCome => {
-            api::error(408, "timeout", &format!("the request was not complete within {seconds} s"))
-        }
-    }
+/// The answer to a request that was there in whole and not answered in time. A slow hub is nobody's failure: a fleet behind one
+/// address would have to pay for it.
+fn hub_is_late(most: Duration) -> Response<Body> {
+    let seconds = most.as_secs();
+    tracing::warn!(seconds, "the hub did not come to an answer in time");
+    let detail = format!("the hub did not come to an answer within {seconds} s");
+    Refusal::new(ErrorCode::Busy, detail).into_response()
+}
+
+/// The answer to one whose body did not come.
+fn body_is_late(late: Late) -> Response<Body> {
+    api::error(408, "timeout", format!("the request is not complete: {late}"))
 }
 
 /// What one does not get by doing everything right. A hub without room is nobody's failure.
@@ -121,11 +118,10 @@ mod tests {
 
     #[test]
     fn who_asked_in_whole_does_not_pay_for_a_hub_that_is_slow() {
-        let of = |arrival| late(arrival, Duration::from_secs(10)).status();
-        assert_eq!(of(Arrival::Whole), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(!is_failure(of(Arrival::Whole)));
-        assert_eq!(of(Arrival::BodyToCome), StatusCode::REQUEST_TIMEOUT);
-        assert!(is_failure(of(Arrival::BodyToCome)));
+        let most = Duration::from_secs(10);
+        let (hub, body) = (hub_is_late(most).status(), body_is_late(Late::Silence(most)).status());
+        assert_eq!((hub, is_failure(hub)), (StatusCode::SERVICE_UNAVAILABLE, false));
+        assert_eq!((body, is_failure(body)), (StatusCode::REQUEST_TIMEOUT, true));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::limit;
 
 /// What is counted as one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Origin(IpAddr);
+pub(in crate::hub) struct Origin(IpAddr);
 
 impl Origin {
     pub(super) fn of(address: IpAddr) -> Self {

@@ -37,11 +37,16 @@ impl Place {
     }
 
     /// The peer has shown who it is: it takes no place any more, and is not dropped for another.
-    pub(super) fn prove(&self) {
+    pub(in crate::hub) fn prove(&self) {
         self.0.leave();
     }
 
-    /// Completes when the connection has to go for another. Cancel safe.
+    /// Ends the connection.
+    pub(in crate::hub) fn hang_up(&self) {
+        self.0.notice.cancel();
+    }
+
+    /// Completes when the connection has to go, mostly for another. Cancel safe.
     pub(in crate::hub) async fn dropped(&self) {
         self.0.notice.cancelled().await;
     }

@@ -8,10 +8,10 @@ use super::origin::Origin;
 
 /// One socket, in the order they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SocketNumber(u64);
+pub(in crate::hub) struct SocketNumber(u64);
 
 /// `T` is what tells a socket that it has to go.
-pub(super) struct Sockets<T> {
+pub(in crate::hub) struct Sockets<T> {
     all_max: usize,
     each_max: usize,
     last: u64,
@@ -21,12 +21,12 @@ pub(super) struct Sockets<T> {
 
 impl<T> Sockets<T> {
     /// `all_max`: sockets in all; `each_max`: of one address.
-    pub(super) fn new(all_max: usize, each_max: usize) -> Self {
+    pub(in crate::hub) fn new(all_max: usize, each_max: usize) -> Self {
         Self { all_max, each_max, last: 0, by_age: BTreeMap::new(), by_origin: HashMap::new() }
     }
 
     /// One more; what comes back has to go for it. `origin`: none for a proxy's sockets, who all come from one address.
-    pub(super) fn enter(&mut self, origin: Option<Origin>, notice: T) -> (SocketNumber, Option<T>) {
+    pub(in crate::hub) fn enter(&mut self, origin: Option<Origin>, notice: T) -> (SocketNumber, Option<T>) {
         self.last = self.last.saturating_add(1);
         let number = SocketNumber(self.last);
         self.by_age.insert(number, (origin, notice));
@@ -45,7 +45,7 @@ impl<T> Sockets<T> {
     }
 
     /// It proved itself, or is gone.
-    pub(super) fn leave(&mut self, number: SocketNumber) -> Option<T> {
+    pub(in crate::hub) fn leave(&mut self, number: SocketNumber) -> Option<T> {
         let (origin, notice) = self.by_age.remove(&number)?;
         if let Some(origin) = origin
             && let Some(own) = self.by_origin.get_mut(&origin)
@@ -59,15 +59,15 @@ impl<T> Sockets<T> {
     }
 
     /// The one that goes first.
-    pub(super) fn oldest(&self) -> Option<SocketNumber> {
+    pub(in crate::hub) fn oldest(&self) -> Option<SocketNumber> {
         self.by_age.keys().next().copied()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::hub) fn len(&self) -> usize {
         self.by_age.len()
     }
 
-    pub(super) const fn bound(&self) -> usize {
+    pub(in crate::hub) const fn bound(&self) -> usize {
         self.all_max
     }
 }

@@ -5,42 +5,43 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::routing::post;
+use axum::extract::State;
 use futures_util::StreamExt as _;
 
 use crate::hub::import::{self, ImportError, Spool};
+use crate::hub::token::Scope;
+use crate::hub::view::ImportView;
 use crate::hub::{Shared, view};
 use crate::limit;
 
-use super::{Answer, Failure};
+use super::Answer;
+use super::endpoint::{Access, Acting, Endpoint, Verb};
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/v1/bundles", post(take).layer(DefaultBodyLimit::disable()))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint::new(Verb::Post, "/v1/bundles", Access::Token(Scope::Admin), take).with_stream()]
 }
 
-impl From<ImportError> for Failure {
-    fn from(error: ImportError) -> Self {
-        let (status, name) = error.code();
-        if status >= 500 {
-            tracing::error!(%error, "a bundle could not be taken in");
-        }
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, name, message: error.to_string() }
-    }
-}
-
-async fn take(State(shared): State<Arc<Shared>>, body: Body) -> Answer {
+/// Takes in what an agent without a link exported.
+#[cfg_attr(test, utoipa::path(post, path = "/v1/bundles", tag = "agents",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "all of it is stored; the acks go back", body = ImportView),
+        (status = 400, description = "bad_bundle, newer_bundle, cut_off"),
+        (status = 403, description = "not_verified, other_hub, unknown_agent, key_unknown, revoked"),
+        (status = 409, description = "earlier_bundle_missing, rolled_back"),
+        (status = 413, description = "too_large"), (status = 503, description = "storage_full, store"))))]
+pub(super) async fn take(
+    State(shared): State<Arc<Shared>>,
+    acting: Acting,
+    body: Body,
+) -> Answer<ImportView> {
     let _one_at_a_time = shared.importing.lock().await;
     let spool = spool(&shared, body).await?;
-    let imported = import::import(&shared.store, spool).await?;
+    let imported = import::import(&acting.store(&shared), spool).await?;
     shared.counters.bundles_in.add(1);
     shared.counters.records_in.add(imported.records);
     tracing::info!(agent = %imported.agent, bundle = %imported.bundle, records = imported.records,
-        gaps = imported.gaps, known = imported.known, "a bundle was taken in");
+        gaps = imported.gaps, known = imported.known, by = %acting.0.name, "a bundle was taken in");
     Ok(Json(view::import(&imported)))
 }
 

@@ -85,6 +85,10 @@ impl Authority {
             not_before: wished.not_before.max(self.good.not_before),
             not_after: wished.not_after.min(self.good.not_after),
         };
+        // The clock runs behind the one that the authority was made by, which has a day to spare.
+        if now < self.good.not_before {
+            return Err(CertError::Behind { now, authority: self.good.not_before });
+        }
         if validity.not_after <= now {
             return Err(CertError::Expired(self.good.not_after));
         }

@@ -17,6 +17,18 @@ pub(crate) enum CertError {
         date(*.0)
     )]
     Clock(i64),
+    /// The clock is before the authority's beginning: what is made now would end before it begins, or be good to nobody.
+    #[error(
+        "this machine's clock says {}, and the authority is good from {} on: set the clock, then run this again",
+        date(*now),
+        date(*authority)
+    )]
+    Behind {
+        /// What the clock says, in seconds since 1970.
+        now: i64,
+        /// When the authority begins.
+        authority: i64,
+    },
     /// Neither a name nor an address.
     #[error(
         "`{0}` is not a host name or an IP address: give it as agents dial it, without https://, port or path (wildcards are not made)"

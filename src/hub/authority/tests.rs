@@ -146,6 +146,27 @@ fn nothing_outlives_its_authority_and_one_that_is_over_makes_nothing() {
 }
 
 #[test]
+fn a_clock_behind_the_authority_s_beginning_replaces_nothing() {
+    let world = World::new();
+    world.init(&["hub.example"]).unwrap();
+    let before = ["hub.pem", "hub.key", "ca.pem"].map(|name| world.read(name));
+    let behind = WallTime(u64::try_from(NOW_S - 60 * DAY_S).unwrap() * 1000);
+    for days in [30, 397] {
+        let request = ServerRequest { data: world.0.path(), hosts: vec![], days, now: behind };
+        let error = init(request).map(|_| ()).unwrap_err();
+        assert!(matches!(error, CertError::Behind { .. }), "{days}: {error}");
+        assert!(
+            error.to_string().contains("2026-09-23") && error.to_string().contains("set the clock"),
+            "{error}"
+        );
+    }
+    let name = &"edge-1".parse().unwrap();
+    let request = ClientRequest { data: world.0.path(), name, out: None, days: Some(30), now: behind };
+    assert!(matches!(issue(&request), Err(CertError::Behind { .. })));
+    assert_eq!(["hub.pem", "hub.key", "ca.pem"].map(|name| world.read(name)), before);
+}
+
+#[test]
 #[ignore = "needs openssl: scripts/test runs it"]
 fn an_agents_certificate_is_a_clients_alone_and_never_overwritten() {
     let world = World::new();

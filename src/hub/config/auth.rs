@@ -9,7 +9,7 @@ use crate::unit;
 use crate::wire::message::SignatureMode;
 use crate::wire::url::{AllowInsecure, HubUrl};
 
-use super::{Config, ConfigError, wrong};
+use super::{Config, ConfigError, bound, wrong};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,13 +27,9 @@ impl Auth {
 
     pub(super) fn jwt_ttl(&self) -> Result<Duration, ConfigError> {
         let Some(text) = &self.jwt_ttl else { return Ok(limit::JWT_TTL) };
-        let fits = |time: &Duration| (limit::JWT_TTL_MIN..=limit::JWT_TTL_MAX).contains(time);
-        let time = unit::duration(text).ok().filter(fits);
-        time.ok_or_else(|| wrong("auth.jwt_ttl", text, TTL))
+        bound::JWT_TTL.read(unit::duration(text).ok(), text)
     }
 }
-
-pub(super) const TTL: &str = "a time from 1m to 24h";
 
 /// In the one form they are compared in. Nothing is ever sent there, so plain text is allowed to anywhere.
 pub(super) fn public_urls(texts: &[String]) -> Result<Vec<String>, ConfigError> {

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::limit;
 use crate::unit::{self, Scalar};
 
-use super::relay::{self, RelayConfig};
-use super::{Config, ConfigError, Network, wrong};
+use super::relay::RelayConfig;
+use super::{Config, ConfigError, Network, bound, wrong};
 
 /// Who is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct AdmissionConfig {
     pub per_ip: Option<NonZeroU32>,
     /// How long a peer that has proved nothing may take to send a request, and to have it answered.
     pub auth: Duration,
+    /// Requests to the API a second with one token, or from one address without; `None`: no bound.
+    pub api_rate: Option<NonZeroU32>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
 }
@@ -33,6 +35,7 @@ impl Default for AdmissionConfig {
             handshakes: limit::HANDSHAKES,
             per_ip: NonZeroU32::new(limit::PER_ADDRESS),
             auth: limit::HANDSHAKE_TIMEOUT,
+            api_rate: NonZeroU32::new(limit::API_RATE),
             trusted_proxies: Vec::new(),
         }
     }
@@ -48,6 +51,7 @@ pub(super) struct LimitsFile {
     handshakes: Option<Scalar>,
     per_ip: Option<Scalar>,
     auth: Option<String>,
+    api: Option<Scalar>,
 }
 
 impl LimitsFile {
@@ -58,6 +62,7 @@ impl LimitsFile {
         scalar("OUTPOST_LIMITS_MAX_SESSIONS", &mut self.max_sessions);
         scalar("OUTPOST_LIMITS_HANDSHAKES", &mut self.handshakes);
         scalar("OUTPOST_LIMITS_PER_IP", &mut self.per_ip);
+        scalar("OUTPOST_LIMITS_API", &mut self.api);
         scalar("OUTPOST_LIMITS_RELAY", &mut self.relay);
         self.auth = variable("OUTPOST_LIMITS_AUTH").or(self.auth.take());
         self.message = variable("OUTPOST_LIMITS_MESSAGE").or(self.message.take());
@@ -80,24 +85,31 @@ impl LimitsFile {
                 None => defaults.per_ip,
                 Some(value) => NonZeroU32::new(count("limits.per_ip", value)?),
             },
-            auth: self.auth.as_deref().map_or(Ok(defaults.auth), auth)?,
+            api_rate: match &self.api {
+                None => defaults.api_rate,
+                Some(value) => NonZeroU32::new(count("limits.api", value)?),
+            },
+            auth: match &self.auth {
+                None => defaults.auth,
+                Some(text) => bound::AUTH.read(unit::duration(text).ok(), text)?,
+            },
             trusted_proxies: trusted_proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
         })
     }
 
     pub(super) fn message(&self) -> Result<u32, ConfigError> {
         let default = Config::default().message_bytes;
-        self.message.as_deref().map_or(Ok(default), |text| message(text, default))
+        let Some(text) = &self.message else { return Ok(default) };
+        let bytes = bound::MESSAGE.read(unit::bytes(text).ok(), text)?;
+        Ok(u32::try_from(bytes).unwrap_or(default))
     }
 
-    /// Payload bytes of one relayed message; their bounds are the relay's own to check.
+    /// Payload bytes of one relayed message.
     pub(super) fn relay(&self) -> Result<u32, ConfigError> {
-        let Some(value) = &self.relay else { return Ok(RelayConfig::default().bytes) };
-        value
-            .bytes()
-            .ok()
-            .and_then(|bytes| u32::try_from(bytes).ok())
-            .ok_or_else(|| wrong("limits.relay", &value.to_string(), relay::BYTES))
+        let default = RelayConfig::default().bytes;
+        let Some(value) = &self.relay else { return Ok(default) };
+        let bytes = bound::RELAY.read(value.bytes().ok(), &value.to_string())?;
+        Ok(u32::try_from(bytes).unwrap_or(default))
     }
 }
 
@@ -108,27 +120,7 @@ fn count(key: &'static str, value: &Scalar) -> Result<u32, ConfigError> {
         .ok_or_else(|| wrong(key, &value.to_string(), "a whole number; 0 is no bound"))
 }
 
-/// Longer would give silence more time than a session gives it.
-fn auth(text: &str) -> Result<Duration, ConfigError> {
-    unit::duration(text)
-        .ok()
-        .filter(|auth| (Duration::from_secs(1)..=limit::IDLE_TIMEOUT).contains(auth))
-        .ok_or_else(|| wrong("limits.auth", text, "a duration from 1s to 90s"))
-}
-
 fn network(text: &str) -> Result<Network, ConfigError> {
     let expected = "an address, or a range of them like 10.0.0.0/8";
     text.trim().parse().map_err(|_| wrong("trusted_proxies", text, expected))
-}
-
-pub(super) const MESSAGE: &str = "a size from 64KiB to 2MiB";
-
-/// A batch must fit, and what fits into the protocol's limit.
-fn message(text: &str, most: u32) -> Result<u32, ConfigError> {
-    let least = limit::MESSAGE_BYTES_LEAST;
-    unit::bytes(text)
-        .ok()
-        .and_then(|bytes| u32::try_from(bytes).ok())
-        .filter(|bytes| (least..=most).contains(bytes))
-        .ok_or_else(|| wrong("limits.message", text, MESSAGE))
 }

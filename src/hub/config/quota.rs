@@ -4,9 +4,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use serde::Deserialize;
 
-use crate::limit;
 use crate::unit::Scalar;
 
+use super::bound::{self, Bound};
 use super::{ConfigError, wrong};
 
 /// What each agent may use; `None`: no bound.
@@ -18,6 +18,17 @@ pub struct QuotaConfig {
     pub bytes: Option<NonZeroU64>,
     /// Jobs of it that are not over. Beyond it no more are taken.
     pub open_jobs: Option<NonZeroU32>,
+}
+
+impl QuotaConfig {
+    /// Whether everything is within its bounds.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let check = |bound: &Bound<u64>, value: Option<NonZeroU64>| {
+            value.map_or(Ok(()), |value| bound.check(value.get()))
+        };
+        check(&bound::QUOTA_RATE, self.rate)?;
+        check(&bound::QUOTA_BYTES, self.bytes)
+    }
 }
 
 /// The section as it is written; 0 is off.
@@ -40,11 +51,10 @@ impl QuotaFile {
     }
 
     pub(super) fn check(&self) -> Result<QuotaConfig, ConfigError> {
-        let rate = "a size for each second from 64KiB on, or 0 for none";
         let open = "a whole number, or 0 for none";
         Ok(QuotaConfig {
-            rate: size("quota.rate", self.rate.as_ref(), limit::QUOTA_RATE_MIN, rate)?,
-            bytes: size("quota.bytes", self.bytes.as_ref(), 1, "a size like 10GiB, or 0 for none")?,
+            rate: size(self.rate.as_ref(), &bound::QUOTA_RATE)?,
+            bytes: size(self.bytes.as_ref(), &bound::QUOTA_BYTES)?,
             open_jobs: match &self.open_jobs {
                 None => None,
                 Some(value) => NonZeroU32::new(
@@ -58,19 +68,11 @@ impl QuotaFile {
     }
 }
 
-fn size(
-    key: &'static str,
-    value: Option<&Scalar>,
-    least: u64,
-    expected: &'static str,
-) -> Result<Option<NonZeroU64>, ConfigError> {
+/// 0 is no bound, and is within every one.
+fn size(value: Option<&Scalar>, bound: &Bound<u64>) -> Result<Option<NonZeroU64>, ConfigError> {
     let Some(value) = value else { return Ok(None) };
-    // The database counts with a sign.
-    let fits = |bytes: &u64| *bytes == 0 || (least..=i64::MAX.cast_unsigned()).contains(bytes);
-    value
-        .bytes()
-        .ok()
-        .filter(fits)
-        .map(NonZeroU64::new)
-        .ok_or_else(|| wrong(key, &value.to_string(), expected))
+    match value.bytes() {
+        Ok(0) => Ok(None),
+        bytes => bound.read(bytes.ok(), &value.to_string()).map(NonZeroU64::new),
+    }
 }

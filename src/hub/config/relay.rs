@@ -9,7 +9,7 @@ use crate::id::AgentName;
 use crate::limit;
 use crate::unit::Scalar;
 
-use super::{ConfigError, wrong};
+use super::{ConfigError, bound, wrong};
 
 /// What agents may send to each other through this hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +44,10 @@ impl RelayConfig {
         if rules > limit::RELAY_RULES_MAX {
             return Err(wrong("relay.allow", &format!("{rules} rules"), "a list of at most 1024 rules"));
         }
-        if self.rate.get() > limit::RELAY_RATE_MAX {
-            return Err(wrong("relay.rate", &self.rate.to_string(), RATE));
-        }
-        if !(1..=limit::RELAY_BYTES_MAX).contains(&(self.bytes as usize)) {
-            return Err(wrong("limits.relay", &self.bytes.to_string(), BYTES));
-        }
-        Ok(())
+        bound::RELAY_RATE.check(u64::from(self.rate.get()))?;
+        bound::RELAY.check(u64::from(self.bytes))
     }
 }
-
-const RATE: &str = "messages a second, from 1 to 10000";
-pub(super) const BYTES: &str = "a size from 1B to 64KiB";
 
 /// Who may send to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,16 +139,14 @@ impl RelayFile {
         };
         let rule = |rule: &RuleFile| Ok(RelayRule { from: pattern(&rule.from)?, to: pattern(&rule.to)? });
         let rate = |value: &Scalar| {
-            let count = value.count().and_then(|number| u32::try_from(number).ok()).and_then(NonZeroU32::new);
-            count.ok_or_else(|| wrong("relay.rate", &value.to_string(), RATE))
+            let rate = bound::RELAY_RATE.read(value.count(), &value.to_string())?;
+            Ok(u32::try_from(rate).ok().and_then(NonZeroU32::new).unwrap_or(defaults.rate))
         };
-        let config = RelayConfig {
+        Ok(RelayConfig {
             allow: self.allow.iter().flatten().map(rule).collect::<Result<_, ConfigError>>()?,
             rate: self.rate.as_ref().map_or(Ok(defaults.rate), rate)?,
             bytes,
-        };
-        config.check()?;
-        Ok(config)
+        })
     }
 }
 

@@ -22,7 +22,8 @@ fn the_environment_overrides_the_file() {
 
 #[test]
 fn unknown_keys_and_wrong_values_are_named() {
-    assert!(load("lisen = \"x\"", &[]).unwrap_err().to_string().contains("lisen"));
+    let unknown = load("lisen = \"x\"", &[]).unwrap_err().to_string();
+    assert!(unknown.contains("line 1") && unknown.contains("lisen") && !unknown.contains('\n'), "{unknown}");
     assert!(load("[limits]\nmessage = \"3MiB\"", &[]).unwrap_err().to_string().contains("limits.message"));
     assert!(load("", &[("OUTPOST_LISTEN", "here")]).unwrap_err().to_string().contains("listen"));
 }

@@ -16,18 +16,18 @@ type Handled = Result<(), (ErrorCode, String)>;
 impl Connection {
     pub(super) async fn handle_event(&mut self, event: HubEvent) -> Option<Closed> {
         let handled = match event {
-            HubEvent::Register(register) => self.handle_register(&register).await,
+            HubEvent::Register(register) => Box::pin(self.handle_register(&register)).await,
             HubEvent::Records { records, skip } => self.handle_records(&records, skip),
             HubEvent::Gap(gap) => self.handle_gap(gap),
             HubEvent::Heartbeat(heartbeat) => self.handle_heartbeat(heartbeat),
-            HubEvent::JobAck(ack) => self.handle_job_ack(&ack).await,
-            HubEvent::KeyAgreed { key_id, key } => self.keep_key(&key_id, &key).await,
+            HubEvent::JobAck(ack) => Box::pin(self.handle_job_ack(&ack)).await,
+            HubEvent::KeyAgreed { key_id, key } => Box::pin(self.keep_key(&key_id, &key)).await,
             HubEvent::Relay(relay) => {
-                self.relay_for(relay).await;
+                self.relay_for(relay);
                 Ok(())
             }
             HubEvent::RelayReply(reply) => {
-                self.mail_answered(reply).await;
+                self.mail_answered(reply);
                 Ok(())
             }
             HubEvent::Unknown(field) => self.handle_unknown(field),

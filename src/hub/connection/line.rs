@@ -97,14 +97,16 @@ impl Line {
     /// When to call `check_writes`.
     pub(super) fn write_deadline(&self, session: &HubSession) -> Option<BootTime> {
         let Flush::Waiting { since } = self.flush else { return None };
-        // What the peer takes is known one round trip later.
-        let timeout = self.write_timeout.saturating_add(session.round_trip());
+        // What the peer takes is known one round trip later, and of what is large the system takes no more before much of it has
+        // left.
+        let line = session.round_trip().saturating_add(session.on_the_way());
+        let timeout = self.write_timeout.saturating_add(line);
         Some(since.max(self.socket.meter().last_written()).after(timeout))
     }
 
     /// Tells the session when bytes moved: a part of a frame is a sign of life, too.
     pub(super) fn note_bytes(&self, session: &mut HubSession) {
-        session.handle_activity(self.socket.meter().last_read());
+        session.handle_received(self.socket.meter().last_read(), self.socket.meter().read());
         session.handle_written(self.socket.meter().last_written());
     }
 
@@ -118,6 +120,11 @@ impl Line {
             error: Some(ErrorCode::WriteTimeout),
             detail: "the peer does not read".to_owned(),
         })
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn reset(self) {
+        self.socket.reset();
     }
 
     /// Sends the session's last word and the close frame, then waits for the peer's.

@@ -1,151 +1,35 @@
-//! What waits for the agent: offers and cancels, and when to look for them.
-//!
-//! Looked for at the registration, when the doorbell rings, when an answer or a result made room, and on a slow timer.
-//! A lost doorbell costs latency, never a job; an offer without an answer is made again on the timer only.
+//! What waits for the agent, from the store to the session; when it is looked for is said by [`crate::hub::orders`].
 
-use std::collections::HashSet;
-
-use crate::hub::store::{Answered, Fact, Inbox, Ingest, StoreError};
+use crate::hub::orders::Pass;
+use crate::hub::store::{Inbox, JobOrder, StoreError};
+use crate::hub::stranded::Cargo;
 use crate::limit;
 use crate::obs::clock;
-use crate::time::{BootTime, HubTime};
-use crate::wire::job::JobAck;
+use crate::wire::job::{JobAck, JobOffer};
 
 use super::{Connection, hub_time};
-
-/// What pieces that were stored tell of the agent's jobs.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Heard {
-    /// Jobs it has accepted: their offers are answered.
-    accepted: u32,
-    /// Jobs that are over: there is room for as many.
-    finished: u32,
-}
-
-impl Heard {
-    pub(super) fn of(piece: &Ingest) -> Self {
-        let mut heard = Self::default();
-        for fact in piece.facts() {
-            match fact {
-                Fact::Accepted { .. } => heard.accepted = heard.accepted.saturating_add(1),
-                Fact::Result(_) => heard.finished = heard.finished.saturating_add(1),
-                Fact::Running(_) | Fact::Progress(_) | Fact::Output { .. } | Fact::Artifact { .. } => {}
-            }
-        }
-        heard
-    }
-}
-
-/// What is being looked through at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Pass {
-    #[default]
-    Idle,
-    /// Cancels, then offers that were not answered, then new ones.
-    All { after: Option<i64> },
-    /// New offers, then new cancels.
-    New,
-}
-
-/// How many jobs the agent may have room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Room {
-    #[default]
-    Unknown,
-    /// It said it had none; this many of its jobs have ended since.
-    Freed(u32),
-}
-
-/// What waits for the agent.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
-    pass: Pass,
-    room: Room,
-    timer: Option<BootTime>,
-    /// Cancels that were sent since the timer.
-    cancelled: HashSet<i64>,
-}
-
-impl Orders {
-    /// The agent registered: everything open is looked through.
-    pub(super) fn begin(&mut self) {
-        *self = Self { pass: Pass::All { after: None }, ..Self::default() };
-    }
-
-    pub(super) fn ring(&mut self) {
-        if self.pass == Pass::Idle {
-            self.pass = Pass::New;
-        }
-    }
-
-    /// Whether something is to be given as soon as the session takes it.
-    pub(super) fn waiting(&self) -> bool {
-        self.pass != Pass::Idle
-    }
-
-    pub(super) fn deadline(&self) -> Option<BootTime> {
-        self.timer
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: BootTime) {
-        if self.timer.is_some_and(|at| at <= now) {
-            self.begin();
-        }
-    }
-
-    /// Pieces were stored that say this.
-    pub(super) fn note(&mut self, heard: Heard) {
-        if let Room::Freed(count) = &mut self.room {
-            *count = count.saturating_add(heard.finished);
-        }
-        if heard.accepted > 0 || heard.finished > 0 {
-            self.ring();
-        }
-    }
-
-    fn answered(&mut self, answered: Answered) {
-        match answered {
-            Answered::Taken => self.ring(),
-            Answered::NoRoom => self.room = Room::Freed(0),
-        }
-    }
-
-    /// How many jobs may be offered now.
-    fn offers_max(&self) -> u32 {
-        match self.room {
-            Room::Unknown => limit::JOB_OFFERS_UNANSWERED,
-            Room::Freed(count) => count.min(limit::JOB_OFFERS_UNANSWERED),
-        }
-    }
-
-    fn offered(&mut self, count: usize) {
-        if let Room::Freed(left) = &mut self.room {
-            *left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
-        }
-    }
-
-    /// Nothing more is to be found at present; `next` is when a job may be offered that may not yet.
-    fn finish(&mut self, next: Option<HubTime>) {
-        let (now, hub_now) = (clock::boot_now(), hub_time());
-        let timer = self.timer.unwrap_or_else(|| now.after(limit::JOB_OFFER_INTERVAL));
-        let next = next.map_or(timer, |next| now.after(next.distance(hub_now)));
-        self.timer = Some(timer.min(next));
-        self.pass = Pass::Idle;
-    }
-}
 
 impl Connection {
     /// Hands the session as much as it takes of what waits for the agent. A store that fails here is asked again on the
     /// timer.
     pub(super) async fn give_orders(&mut self) {
-        let given = match self.orders.pass {
+        self.note_carried();
+        let given = match self.orders.pass() {
             Pass::Idle => Ok(()),
             Pass::All { after } => self.repeat_orders(after).await,
             Pass::New => self.give_new().await,
         };
         if let Err(error) = given {
             tracing::warn!(%error, agent = %self.credential.agent.name, "what waits for an agent cannot be read");
-            self.orders.finish(None);
+            self.orders.finish(clock::boot_now(), None);
+        }
+    }
+
+    /// What came through in this session shows what the line carries: as much waits for nothing else any more.
+    fn note_carried(&self) {
+        let greatest = self.session.greatest_through();
+        if greatest > 0 {
+            self.shared.strandings.change(self.credential.agent.agent, |stranded| stranded.carried(greatest));
         }
     }
 
@@ -159,13 +43,8 @@ impl Connection {
         }
         let inbox = Inbox::Offered { after: after.unwrap_or_default() };
         let offers = self.shared.store.take_offers(agent, inbox, count_max, hub_time()).await?;
-        self.orders.pass = match offers.last() {
-            Some(last) => Pass::All { after: Some(last.number) },
-            None => Pass::New,
-        };
-        for offer in offers {
-            self.session.offer_job(offer.order);
-        }
+        self.orders.repeated(offers.last().map(|last| last.number));
+        self.give(offers);
         Ok(())
     }
 
@@ -181,17 +60,46 @@ impl Connection {
             _ => store.take_offers(agent, Inbox::Queued, count_max, hub_time()).await?,
         };
         if offers.is_empty() {
+            if self.give_held_back().await? {
+                return Ok(());
+            }
             self.give_cancels().await?;
             let next = self.shared.store.next_offer(agent, hub_time()).await?;
-            self.orders.finish(next);
+            self.orders.finish(clock::boot_now(), next.map(|next| next.distance(hub_time())));
             return Ok(());
         }
         self.orders.offered(offers.len());
-        for offer in offers {
-            tracing::debug!(agent = %self.credential.agent.name, job = %offer.order.job, "a job is offered");
-            self.session.offer_job(offer.order);
-        }
+        self.give(offers);
         Ok(())
+    }
+
+    /// Hands offers to the session, but for what waits for everything else.
+    fn give(&mut self, offers: Vec<JobOrder<JobOffer>>) {
+        for JobOrder { number, order } in offers {
+            let (cargo, bytes) = (Cargo::Offer(order.job), order.spec.len());
+            if self.shared.strandings.holds_back(self.credential.agent.agent, cargo, bytes) {
+                self.orders.hold_back(number, bytes);
+            } else {
+                self.give_one(order);
+            }
+        }
+    }
+
+    fn give_one(&mut self, order: JobOffer) {
+        tracing::debug!(agent = %self.credential.agent.name, job = %order.job, "a job is offered");
+        self.session.offer_job(order);
+    }
+
+    /// Whether there is another one that waited for everything else.
+    async fn give_held_back(&mut self) -> Result<bool, StoreError> {
+        let Some(number) = self.orders.take_held_back() else { return Ok(false) };
+        let inbox = Inbox::Offered { after: number.saturating_sub(1) };
+        let offers = self.shared.store.take_offers(self.credential.agent.agent, inbox, 1, hub_time()).await?;
+        // One that is over meanwhile is not found.
+        if let Some(offer) = offers.into_iter().find(|offer| offer.number == number) {
+            self.give_one(offer.order);
+        }
+        Ok(true)
     }
 
     /// Offers that the session still takes.
@@ -203,7 +111,7 @@ impl Connection {
         let cancels = self.shared.store.job_cancels(self.credential.agent.agent).await?;
         for cancel in cancels {
             // What the session does not take now is sent on the timer.
-            if self.session.takes_orders() && self.orders.cancelled.insert(cancel.number) {
+            if self.session.takes_orders() && self.orders.cancels(cancel.number) {
                 tracing::info!(agent = %self.credential.agent.name, job = %cancel.order, "a job is to be cancelled");
                 self.session.cancel_job(cancel.order);
             }
@@ -217,65 +125,5 @@ impl Connection {
         let answered = self.shared.store.answer_offer(self.credential.agent.agent, ack, hub_time()).await?;
         self.orders.answered(answered);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One pass that found nothing.
-    fn idle(orders: &mut Orders) {
-        orders.finish(None);
-        assert!(!orders.waiting());
-    }
-
-    #[test]
-    fn offers_without_an_answer_are_made_again_on_the_timer_only() {
-        let mut orders = Orders::default();
-        assert!(!orders.waiting());
-        orders.begin();
-        assert_eq!(orders.pass, Pass::All { after: None });
-        idle(&mut orders);
-        orders.ring();
-        assert_eq!(orders.pass, Pass::New);
-        idle(&mut orders);
-        let timer = orders.deadline().unwrap();
-        orders.handle_timeout(BootTime(timer.0 - std::time::Duration::from_millis(1)));
-        assert!(!orders.waiting());
-        orders.handle_timeout(timer);
-        assert_eq!(orders.pass, Pass::All { after: None });
-    }
-
-    #[test]
-    fn a_doorbell_does_not_put_the_timer_off() {
-        let mut orders = Orders::default();
-        orders.begin();
-        idle(&mut orders);
-        let timer = orders.deadline();
-        orders.ring();
-        idle(&mut orders);
-        assert_eq!(orders.deadline(), timer);
-        // A job that may be offered soon brings it forward.
-        orders.ring();
-        orders.finish(Some(HubTime(hub_time().0 + 10)));
-        assert!(orders.deadline() < timer);
-    }
-
-    #[test]
-    fn an_agent_without_room_is_asked_again_as_its_jobs_end() {
-        let mut orders = Orders::default();
-        orders.answered(Answered::NoRoom);
-        orders.ring();
-        assert_eq!(orders.offers_max(), 0);
-        orders.note(Heard { accepted: 3, finished: 0 });
-        assert_eq!(orders.offers_max(), 0);
-        orders.note(Heard { accepted: 0, finished: 2 });
-        assert_eq!(orders.offers_max(), 2);
-        orders.offered(1);
-        assert_eq!(orders.offers_max(), 1);
-        // The timer tries it anyway.
-        orders.begin();
-        assert_eq!(orders.offers_max(), limit::JOB_OFFERS_UNANSWERED);
     }
 }

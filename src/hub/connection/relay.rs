@@ -1,214 +1,175 @@
-//! What is relayed through one session: messages of its agent's program, and those for it.
+//! Messages for the agent of one session.
 //!
 //! Messages to be delivered now go out as they come, up to what the session takes. What the store keeps goes out one at a
-//! time, the oldest first, and is forgotten there only when the agent has said what became of it: so their order holds, and
-//! one whose answer is lost comes again, under the same id.
+//! time, the oldest first, and is forgotten there only when the agent has said what became of it: so their order holds for each
+//! handler, and one whose answer is lost comes again, under the same id. A handler that takes none now is left out for a while. The store is asked beside everything else: however long it takes,
+//! the connection goes on.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::hub::relay::{Answer, Parcel, route};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::hub::relay::{Answer, Answered, Mail, Parcel};
 use crate::hub::store::{KeptMessage, StoreError};
-use crate::id::MessageId;
-use crate::limit;
+use crate::id::{HandlerName, MessageId};
 use crate::obs::clock;
 use crate::time::BootTime;
 use crate::wire::relay::{Delivery, Relay, RelayOutcome, RelayReply};
 
 use super::{Connection, hub_time};
 
-/// What the agent is to answer.
-#[derive(Debug, Default)]
-pub(super) struct Mail {
-    /// Messages that were to be delivered now, and until when they are waited for.
-    sent: HashMap<MessageId, (Answer, BootTime)>,
-    kept: Kept,
+/// What goes to the agent.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    mail: Mail<Answer>,
+    /// What the store is at, one thing at a time. A task of its own: a question that is not polled while the connection asks
+    /// something else would keep its place at the database, and a few of these would keep everyone from it.
+    asking: Option<AbortOnDropHandle<Stored>>,
 }
 
-/// The oldest message that the store keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Kept {
-    /// There is none.
-    #[default]
-    None,
-    /// It is to be looked for.
-    Look,
-    /// It was sent in this session, and is sent again in the next at the earliest: on a slow line the first copy may still be
-    /// on its way, and whoever has it answers.
-    Sent { number: i64, id: MessageId },
-    /// It is sent again then.
-    Later(BootTime),
+/// What the store says of the messages that it keeps.
+pub(super) enum Stored {
+    Oldest(Result<Option<KeptMessage>, StoreError>),
+    /// One with this outcome is forgotten, or not.
+    Forgotten(&'static str, Result<(), StoreError>),
+    /// Nothing: its task has ended before.
+    Ended(JoinError),
 }
 
-impl Mail {
+impl Deliveries {
     pub(super) fn deadline(&self) -> Option<BootTime> {
-        let kept = match self.kept {
-            Kept::None | Kept::Look | Kept::Sent { .. } => None,
-            Kept::Later(until) => Some(until),
-        };
-        self.sent.values().map(|(_, until)| *until).chain(kept).min()
+        self.mail.deadline()
     }
 
-    /// Ids whose answers are waited for no longer.
-    fn give_up(&mut self, now: BootTime) -> Vec<MessageId> {
-        let late: Vec<MessageId> =
-            self.sent.iter().filter(|(_, (_, until))| *until <= now).map(|(id, _)| *id).collect();
-        for id in &late {
-            self.sent.remove(id);
-        }
-        if let Kept::Later(at) = self.kept
-            && at <= now
-        {
-            self.kept = Kept::Look;
-        }
-        late
+    /// The message that the store keeps, where it was sent and not answered.
+    pub(super) fn sent_kept(&self) -> Option<(i64, MessageId)> {
+        self.mail.sent_kept()
+    }
+
+    /// What the store says, once it does. Cancel safe.
+    pub(super) async fn stored(&mut self) -> Stored {
+        let Some(asking) = &mut self.asking else { return std::future::pending().await };
+        let stored = asking.await.unwrap_or_else(Stored::Ended);
+        self.asking = None;
+        stored
     }
 }
 
 impl Connection {
-    /// A message of the agent's for another one.
-    pub(super) async fn relay_for(&mut self, relay: Relay) {
-        let outcomes = self.shared.counters.relays.clone();
-        let answer = Answer::new(relay.id, self.relayed.0.clone(), outcomes);
-        route(&self.shared, &self.credential.agent, relay, answer).await;
-    }
-
     /// Gives the session as much as it takes of what waits for the agent.
-    pub(super) async fn give_mail(&mut self) {
+    pub(super) fn give_mail(&mut self) {
         let Some(entry) = self.entry.clone() else { return };
-        while self.session.room_for_relays() > 0 {
-            if entry.mailbox.take_kept() && self.mail.kept == Kept::None {
-                self.mail.kept = Kept::Look;
+        let now = clock::boot_now();
+        while self.session.relays().room() > self.deliveries.mail.reserved() {
+            let mail = &mut self.deliveries.mail;
+            if mail.is_idle() && entry.mailbox.take_kept() {
+                mail.look();
             }
-            if self.mail.kept == Kept::Look {
-                self.give_kept().await;
+            if let Some(held) = mail.ask(now) {
+                self.ask_for_oldest(held);
             } else if let Some(Parcel { relay, answer, until }) = entry.mailbox.take() {
-                self.mail.sent.insert(relay.id, (answer, until));
-                self.session.send_relay(relay);
+                mail.sent(relay.id, answer, until);
+                self.session.relays_mut().send(relay);
             } else {
                 return;
             }
         }
     }
 
-    async fn give_kept(&mut self) {
-        let agent = &self.credential.agent;
-        self.mail.kept = match self.shared.store.oldest_relay(agent.agent, hub_time()).await {
-            Ok(None) => Kept::None,
-            Ok(Some(KeptMessage { number, id, sender, handler, payload })) => {
-                // Rules and limits are those of now: what was withdrawn meanwhile holds for what waits, too.
-                let from = sender.as_ref().and_then(|sender| sender.name.as_ref());
-                if let Err((code, detail)) = self.shared.relays.admit_pair(from, &agent.name, payload.len()) {
-                    return self
-                        .kept_answered(number, id, &RelayOutcome::Refused { code: Some(code), detail })
-                        .await;
-                }
-                self.session.send_relay(Relay {
-                    id,
-                    sender,
-                    to: None,
-                    handler,
-                    payload,
-                    delivery: Delivery::Queued,
-                });
-                Kept::Sent { number, id }
-            }
-            Err(error) => self.retry_kept(&error),
-        };
+    /// But for these handlers.
+    fn ask_for_oldest(&mut self, held: Vec<HandlerName>) {
+        let (shared, agent) = (Arc::clone(&self.shared), self.credential.agent.agent);
+        let asking = async move { Stored::Oldest(shared.store.oldest_relay(agent, &held, hub_time()).await) };
+        self.deliveries.asking = Some(AbortOnDropHandle::new(self.shared.tasks.spawn(asking)));
     }
 
-    fn retry_kept(&self, error: &StoreError) -> Kept {
+    /// The store has answered.
+    pub(super) fn mail_stored(&mut self, stored: Stored) {
+        match stored {
+            Stored::Oldest(Ok(kept)) => self.send_kept(kept),
+            Stored::Forgotten(outcome, Ok(())) => {
+                self.shared.counters.relays_kept.add(outcome);
+                self.deliveries.mail.forgotten();
+            }
+            // One that could not be forgotten comes again, and the agent knows it.
+            Stored::Oldest(Err(error)) | Stored::Forgotten(_, Err(error)) => self.mail_failed(&error),
+            Stored::Ended(error) => self.mail_failed(&error),
+        }
+        self.give_mail();
+    }
+
+    fn mail_failed(&mut self, error: &dyn std::fmt::Display) {
         tracing::warn!(%error, agent = %self.credential.agent.name, "messages that wait for an agent cannot be read");
-        Kept::Later(clock::boot_now().after(limit::RELAY_RETRY))
+        self.deliveries.mail.failed(clock::boot_now());
+    }
+
+    fn send_kept(&mut self, kept: Option<KeptMessage>) {
+        let Some(KeptMessage { number, id, sender, handler, payload }) = kept else {
+            return self.deliveries.mail.found(None);
+        };
+        // Rules and limits are those of now: what was withdrawn meanwhile holds for what waits, too.
+        let from = sender.as_ref().and_then(|sender| sender.name.as_ref());
+        let admitted = self.shared.relays.admit_pair(from, &self.credential.agent.name, payload.len());
+        if let Err((code, detail)) = admitted {
+            return self.forget_kept(number, id, &RelayOutcome::Refused { code: Some(code), detail });
+        }
+        self.deliveries.mail.found(Some((number, id, handler.clone())));
+        let delivery = Delivery::Queued;
+        self.session.relays_mut().send(Relay { id, sender, to: None, handler, payload, delivery });
     }
 
     /// What the agent says to a message.
-    pub(super) async fn mail_answered(&mut self, RelayReply { id, outcome }: RelayReply) {
-        if let Some((answer, _)) = self.mail.sent.remove(&id) {
-            match outcome {
-                outcome @ (RelayOutcome::Delivered | RelayOutcome::Refused { .. }) => answer.give(outcome),
-                // No agent can say so for another; dropped, the answer says all there is to say.
-                RelayOutcome::Queued | RelayOutcome::Unanswered => drop(answer),
+    pub(super) fn mail_answered(&mut self, reply: RelayReply) {
+        match self.deliveries.mail.answered(reply, clock::boot_now()) {
+            Answered::Now(answer, outcome @ (RelayOutcome::Delivered | RelayOutcome::Refused { .. })) => {
+                answer.give(outcome);
             }
-        } else if let Kept::Sent { number, id: sent } = self.mail.kept
-            && sent == id
-        {
-            self.kept_answered(number, id, &outcome).await;
+            // No agent can say so for another; dropped, the answer says all there is to say.
+            Answered::Now(answer, RelayOutcome::Queued | RelayOutcome::Unanswered) => drop(answer),
+            Answered::Kept { number, id, outcome } => self.forget_kept(number, id, &outcome),
+            Answered::Nothing => {}
         }
-        self.give_mail().await;
+        self.give_mail();
     }
 
-    async fn kept_answered(&mut self, number: i64, id: MessageId, outcome: &RelayOutcome) {
-        let agent = &self.credential.agent.name;
-        if !outcome.is_final() {
-            self.mail.kept = Kept::Later(clock::boot_now().after(limit::RELAY_RETRY));
-            return;
-        }
+    pub(super) fn forget_kept(&mut self, number: i64, id: MessageId, outcome: &RelayOutcome) {
+        self.deliveries.mail.forget();
+        let (agent, name) = (&self.credential.agent.name, outcome.name());
         if let RelayOutcome::Refused { detail, .. } = outcome {
-            tracing::warn!(%agent, %id, error = outcome.name(), detail,
+            tracing::warn!(%agent, %id, error = name, detail,
                 "a message that was kept for an agent was refused and is lost");
         }
-        self.mail.kept = match self.shared.store.forget_relay(number, id).await {
-            Ok(()) => {
-                self.shared.counters.relays_kept.add(outcome.name());
-                Kept::Look
-            }
-            // It comes again, and the agent knows it.
-            Err(error) => self.retry_kept(&error),
-        };
+        let shared = Arc::clone(&self.shared);
+        let asking = async move { Stored::Forgotten(name, shared.store.forget_relay(number, id).await) };
+        self.deliveries.asking = Some(AbortOnDropHandle::new(self.shared.tasks.spawn(asking)));
+    }
+
+    /// The session is over: what it had not begun to send is sent no more.
+    pub(super) fn leave_mail(&mut self) {
+        let relays = self.session.relays_mut();
+        for (answer, outcome) in self.deliveries.mail.end(|id| relays.forget(id)) {
+            answer.give(outcome);
+        }
+    }
+
+    /// The session is over: what the agent has said of a message still counts.
+    pub(super) async fn settle_mail(&mut self) {
+        if self.deliveries.mail.is_forgetting() {
+            let stored = self.deliveries.stored().await;
+            self.mail_stored(stored);
+        }
     }
 
     /// Deadlines of messages that were not answered.
-    pub(super) async fn mail_timeouts(&mut self, now: BootTime) {
-        for id in self.mail.give_up(now) {
-            self.session.forget_relay(id);
+    pub(super) fn mail_timeouts(&mut self, now: BootTime) {
+        let relays = self.session.relays_mut();
+        for (answer, outcome) in self.deliveries.mail.give_up(now, |id| relays.forget(id)) {
+            answer.give(outcome);
         }
         if let Some(entry) = &self.entry {
-            while entry.mailbox.deadline().is_some_and(|until| until <= now) {
-                // Dropped, it is unanswered.
-                drop(entry.mailbox.take());
-            }
+            entry.mailbox.give_up(now);
         }
-        self.give_mail().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    fn at(second: u64) -> BootTime {
-        BootTime(Duration::from_secs(second))
-    }
-
-    #[test]
-    fn what_is_not_answered_in_time_is_given_up_and_what_is_kept_is_not_sent_twice() {
-        let (to, mut replies) = mpsc::channel(2);
-        let id = |lo| MessageId { hi: 0, lo };
-        let mut mail = Mail::default();
-        assert_eq!(mail.deadline(), None);
-        for (lo, second) in [(1, 30), (2, 40)] {
-            mail.sent.insert(id(lo), (Answer::new(id(lo), to.clone(), Arc::default()), at(second)));
-        }
-        mail.kept = Kept::Sent { number: 5, id: id(3) };
-        assert_eq!(mail.deadline(), Some(at(30)));
-        assert_eq!(mail.give_up(at(29)), []);
-        assert_eq!(mail.give_up(at(30)), [id(1)]);
-        let reply = replies.try_recv().unwrap();
-        assert_eq!((reply.id, reply.outcome), (id(1), RelayOutcome::Unanswered));
-        assert_eq!(mail.give_up(at(40)), [id(2)]);
-        assert_eq!(
-            (mail.kept, mail.deadline()),
-            (Kept::Sent { number: 5, id: id(3) }, None),
-            "no copy follows it"
-        );
-        mail.kept = Kept::Later(at(45));
-        assert_eq!(mail.deadline(), Some(at(45)));
-        mail.give_up(at(45));
-        assert_eq!((mail.kept, mail.deadline()), (Kept::Look, None));
+        self.give_mail();
     }
 }

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
 use crate::hub::counters::Counters;
+use crate::hub::orders::Heard;
 use crate::hub::store::{Ingest, IngestReply, Slot};
 use crate::limit;
 
 use super::line::Reading;
-use super::orders::Heard;
 
 pub(super) struct Stage {
     /// Pieces the writer's queue had no room for yet.

@@ -44,6 +44,7 @@ fn records(stream: StreamId, first: u64, last: u64) -> Entry {
         kind: RecordKind::Opaque,
         payload: text.into(),
         part: None,
+        app: None,
     });
     encoded(stream, first, records.collect())
 }
@@ -190,6 +191,14 @@ async fn a_bundle_is_stored_once_however_often_it_comes() {
     assert_eq!(world.dump().await, dump, "no effect, not even in the audit");
     let acks = Acks::decode(&first.acks, &world.key).unwrap();
     assert_eq!(acks.marks, first.marks);
+}
+
+#[tokio::test]
+async fn who_waits_for_lines_of_apps_is_woken_by_a_bundle() {
+    let world = World::new().await;
+    let mut lines = world.store.watch_app_lines();
+    world.import(&world.made(1, 5).write()).await.unwrap();
+    assert!(futures_util::FutureExt::now_or_never(lines.changed()).is_some());
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use crate::hub::counters::ByName;
 use crate::id::MessageId;
 use crate::wire::relay::{RelayOutcome, RelayReply};
 
-/// Owed to whoever sent a message. Dropped, it says `unanswered`: the message may have been taken or not.
+/// Owed to whoever sent a message. Dropped, it says `unanswered`: the message may have been taken or not. Whoever knows that it
+/// was not says so.
 #[derive(Debug)]
 pub(in crate::hub) struct Answer {
     id: MessageId,

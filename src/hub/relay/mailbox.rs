@@ -20,7 +20,7 @@ pub(in crate::hub) struct Parcel {
     pub(in crate::hub) relay: Relay,
     /// Owed to the sender.
     pub(in crate::hub) answer: Answer,
-    /// From then on it counts as unanswered.
+    /// So long it is waited for.
     pub(in crate::hub) until: BootTime,
 }
 
@@ -64,9 +64,18 @@ impl Mailbox {
         self.parcels().as_mut().and_then(VecDeque::pop_front)
     }
 
-    /// When the oldest message counts as unanswered.
+    /// When the oldest message is waited for no longer.
     pub(in crate::hub) fn deadline(&self) -> Option<BootTime> {
         self.parcels().as_ref().and_then(|waiting| waiting.front().map(|parcel| parcel.until))
+    }
+
+    /// What the session did not take in time is not delivered.
+    pub(in crate::hub) fn give_up(&self, now: BootTime) {
+        while self.deadline().is_some_and(|until| until <= now) {
+            if let Some(parcel) = self.take() {
+                parcel.refuse(no_room());
+            }
+        }
     }
 
     /// The store keeps a message for the agent.
@@ -94,13 +103,73 @@ impl Mailbox {
     pub(in crate::hub) fn close(&self) {
         let left = self.parcels().take();
         for parcel in left.into_iter().flatten() {
-            let (code, detail) = away();
-            parcel.answer.give(RelayOutcome::refused(code, detail));
+            parcel.refuse(away());
         }
+    }
+}
+
+impl Parcel {
+    fn refuse(self, (code, detail): Refused) {
+        self.answer.give(RelayOutcome::refused(code, detail));
     }
 }
 
 /// The agent has no session.
 pub(super) fn away() -> Refused {
     (ErrorCode::RelayOffline, "it has no session".to_owned())
+}
+
+/// It has one, which did not begin with the message in time.
+pub(super) fn no_room() -> Refused {
+    (ErrorCode::RelayFull, "that agent's link takes no more".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::hub::counters::ByName;
+    use crate::id::MessageId;
+    use crate::wire::relay::{Delivery, RelayReply};
+
+    fn at(second: u64) -> BootTime {
+        BootTime(Duration::from_secs(second))
+    }
+
+    /// Posts a message that is waited for until then.
+    fn post(mailbox: &Mailbox, to: &mpsc::Sender<RelayReply>, number: u64, until: BootTime) {
+        let id = MessageId { hi: 0, lo: number };
+        let handler = "door".parse().unwrap();
+        let relay =
+            Relay { id, sender: None, to: None, handler, payload: "x".into(), delivery: Delivery::Now };
+        let answer = Answer::new(id, to.clone(), Arc::new(ByName::default()));
+        mailbox.post(Parcel { relay, answer, until }).unwrap();
+    }
+
+    fn said(replies: &mut mpsc::Receiver<RelayReply>) -> Vec<(u64, &'static str)> {
+        std::iter::from_fn(|| replies.try_recv().ok())
+            .map(|reply| (reply.id.lo, reply.outcome.name()))
+            .collect()
+    }
+
+    #[test]
+    fn a_message_that_its_session_never_took_was_certainly_not_handled() {
+        let (to, mut replies) = mpsc::channel(4);
+        let mailbox = Mailbox::default();
+        for (number, until) in [(1, 30), (2, 31), (3, 40)] {
+            post(&mailbox, &to, number, at(until));
+        }
+        assert_eq!(mailbox.deadline(), Some(at(30)));
+        mailbox.give_up(at(29));
+        assert_eq!(said(&mut replies), []);
+        mailbox.give_up(at(31));
+        assert_eq!(said(&mut replies), [(1, "relay_full"), (2, "relay_full")]);
+        mailbox.close();
+        assert_eq!(said(&mut replies), [(3, "relay_offline")]);
+        assert_eq!((mailbox.deadline(), mailbox.take().is_none()), (None, true));
+    }
 }

@@ -180,9 +180,10 @@ impl Store {
             return Err(StoreError::NameTaken(name.clone()));
         }
         let row = insert(&mut transaction, name, with).await?;
-        audit::note(&mut transaction, Action::Added, name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, &self.actor, Action::Added, name.as_str(), &row.id.to_string()).await?;
         self.put_key(&mut transaction, &row, &key_id, &key).await?;
         transaction.commit().await?;
+        self.changes.note(row.agent);
         Ok(Issued { id: row.id, key_file: KeyFile { hub_id: self.hub_id, agent_id: row.id, key_id, key } })
     }
 
@@ -203,8 +204,10 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         relays::delete_of(&mut transaction, row.agent).await?;
-        audit::note(&mut transaction, Action::Revoked, name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, &self.actor, Action::Revoked, name.as_str(), &row.id.to_string())
+            .await?;
         transaction.commit().await?;
+        self.changes.note(row.agent);
         Ok(AgentRow { state: AgentState::Revoked, ..row })
     }
 
@@ -220,14 +223,19 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         let held = keys::all(&mut transaction, row.agent).await?;
-        keys::delete(&mut transaction, row.agent, name.as_str(), &held).await?;
+        keys::delete(&mut transaction, &self.actor, row.agent, name.as_str(), &held).await?;
         sqlx::query("delete from invites where agent = $1")
             .bind(row.agent.0)
             .execute(&mut *transaction)
             .await?;
         relays::delete_of(&mut transaction, row.agent).await?;
+        sqlx::query("delete from agent_labels where agent = $1")
+            .bind(row.agent.0)
+            .execute(&mut *transaction)
+            .await?;
         jobs::close_for_removed(&mut transaction, row.agent).await?;
-        audit::note(&mut transaction, Action::Removed, name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, &self.actor, Action::Removed, name.as_str(), &row.id.to_string())
+            .await?;
         transaction.commit().await?;
         self.changes.note(row.agent);
         Ok(row)
@@ -241,6 +249,14 @@ impl Store {
         let query = format!("select {COLUMNS} from agents where name is not null order by name");
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
         rows.into_iter().map(agent_row).collect()
+    }
+
+    /// The agent with this id; `None` where there is none, or it was removed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn agent_with_id(&self, id: AgentId) -> Result<Option<AgentRow>, StoreError> {
+        by_id(&self.pool, id).await
     }
 
     /// One agent.

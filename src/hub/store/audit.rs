@@ -1,5 +1,7 @@
 //! The audit of who came and went, and of their keys: rows are added, never changed.
 
+use std::fmt;
+
 use sqlx::SqliteConnection;
 
 use crate::id::{AgentId, AgentName};
@@ -30,10 +32,17 @@ pub(super) enum Action {
     Revoked,
     Removed,
     Imported,
+    /// An operator's token was made.
+    TokenAdded,
+    TokenRevoked,
+    /// What it is labelled with was changed.
+    Labelled,
+    /// The lines in an app's ring were dropped.
+    AppLogsDropped,
 }
 
 impl Action {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::Added,
         Self::Invited,
         Self::Claimed,
@@ -45,6 +54,10 @@ impl Action {
         Self::Revoked,
         Self::Removed,
         Self::Imported,
+        Self::TokenAdded,
+        Self::TokenRevoked,
+        Self::Labelled,
+        Self::AppLogsDropped,
     ];
 
     const fn name(self) -> &'static str {
@@ -60,6 +73,10 @@ impl Action {
             Self::Revoked => "agent_revoked",
             Self::Removed => "agent_removed",
             Self::Imported => "bundle_imported",
+            Self::TokenAdded => "token_added",
+            Self::TokenRevoked => "token_revoked",
+            Self::Labelled => "agent_labelled",
+            Self::AppLogsDropped => "app_logs_dropped",
         }
     }
 }
@@ -75,6 +92,38 @@ pub enum Departure {
     Rotation,
 }
 
+/// Who acts on the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A command in the hub's folder.
+    Local,
+    /// The hub: what agents do by themselves, and the program that the hub is part of.
+    Hub,
+    /// Somebody with the token of this name.
+    Token(String),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Hub => f.write_str("hub"),
+            Self::Token(name) => write!(f, "token:{name}"),
+        }
+    }
+}
+
+/// What entries above one that was seen say to this process.
+#[derive(Debug)]
+pub struct News {
+    /// The last entry that was read.
+    pub last: i64,
+    /// Of agents that may be connected.
+    pub departures: Vec<(AgentId, Departure)>,
+    /// Whether tokens came or went.
+    pub tokens: bool,
+}
+
 /// One entry of the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
@@ -84,30 +133,50 @@ pub struct AuditRow {
     pub at: i64,
     /// What was done, by name.
     pub action: String,
-    /// The agent's name at that time.
+    /// The agent's name at that time, or a token's or an app's.
     pub agent: String,
     /// The agent's id, a key's id, a public key or a bundle.
     pub detail: String,
+    /// Who did it; `None` in entries of versions that did not note it.
+    pub actor: Option<String>,
 }
 
-/// Adds a row about an agent; `detail` is its id where the agent itself is what changed.
+/// Adds a row about an agent or a token; `detail` is its id where the agent itself is what changed.
 pub(super) async fn note(
     connection: &mut SqliteConnection,
+    by: &Actor,
     action: Action,
     name: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into audit (entry, at, action, subject, detail)
-         select coalesce(max(entry), 0) + 1, $1, $2, $3, $4 from audit",
+        "insert into audit (entry, at, action, subject, detail, actor)
+         select coalesce(max(entry), 0) + 1, $1, $2, $3, $4, $5 from audit",
     )
     .bind(now())
     .bind(action.name())
     .bind(name)
     .bind(detail)
+    .bind(by.to_string())
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether this agent was removed while it had this name.
+pub(super) async fn was_removed(
+    connection: &mut SqliteConnection,
+    name: &AgentName,
+    agent: AgentId,
+) -> Result<bool, StoreError> {
+    let (found,): (i64,) =
+        sqlx::query_as("select count(*) from audit where action = $1 and subject = $2 and detail = $3")
+            .bind(Action::Removed.name())
+            .bind(name.as_str())
+            .bind(agent.to_string())
+            .fetch_one(connection)
+            .await?;
+    Ok(found > 0)
 }
 
 impl Store {
@@ -121,8 +190,8 @@ impl Store {
         after: i64,
         count_max: u32,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let rows: Vec<(i64, i64, String, String, String)> = sqlx::query_as(
-            "select entry, at, action, subject, detail from audit
+        let rows: Vec<(i64, i64, String, String, String, Option<String>)> = sqlx::query_as(
+            "select entry, at, action, subject, detail, actor from audit
              where entry > $1 and ($2 is null or subject = $2) order by entry limit $3",
         )
         .bind(after)
@@ -130,7 +199,8 @@ impl Store {
         .bind(i64::from(count_max.min(limit::AUDIT_PAGE_MAX)))
         .fetch_all(&self.pool)
         .await?;
-        let row = |(entry, at, action, agent, detail)| AuditRow { entry, at, action, agent, detail };
+        let row =
+            |(entry, at, action, agent, detail, actor)| AuditRow { entry, at, action, agent, detail, actor };
         Ok(rows.into_iter().map(row).collect())
     }
 
@@ -144,12 +214,11 @@ impl Store {
         Ok(last)
     }
 
-    /// What entries above `seen` say of agents that may be connected, whichever process did it, and the last entry that
-    /// was read.
+    /// What entries above `seen` say of agents that may be connected and of tokens, whichever process did it.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn departures_after(&self, seen: i64) -> Result<(i64, Vec<(AgentId, Departure)>), StoreError> {
+    pub async fn news_after(&self, seen: i64) -> Result<News, StoreError> {
         let rows: Vec<(i64, String, String)> = sqlx::query_as(
             "select entry, action, detail from audit where entry > $1 order by entry limit $2",
         )
@@ -158,14 +227,20 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let last = rows.last().map_or(seen, |(entry, ..)| *entry);
-        let mut departures = Vec::new();
+        let (mut departures, mut tokens) = (Vec::new(), false);
         for (entry, name, detail) in rows {
             let departure = match Action::ALL.into_iter().find(|action| action.name() == name) {
                 Some(Action::Removed) => Departure::Removed,
                 Some(Action::Revoked) => Departure::Revoked,
                 Some(Action::RotationAsked) => Departure::Rotation,
+                Some(Action::TokenAdded | Action::TokenRevoked) => {
+                    tokens = true;
+                    continue;
+                }
                 Some(
-                    Action::Added
+                    Action::Labelled
+                    | Action::AppLogsDropped
+                    | Action::Added
                     | Action::Invited
                     | Action::Claimed
                     | Action::Enrolled
@@ -183,6 +258,6 @@ impl Store {
             };
             departures.push((id, departure));
         }
-        Ok((last, departures))
+        Ok(News { last, departures, tokens })
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::id::AgentName;
+use crate::id::{AgentName, TokenName};
 
 /// The store refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,23 @@ pub enum StoreError {
     /// No such agent.
     #[error("there is no agent `{0}`; `outpost hub agent list` shows them")]
     NoAgent(AgentName),
+    /// No such token.
+    #[error("there is no token `{0}`; `outpost hub token list` shows them")]
+    NoToken(TokenName),
+    /// The name is another token's.
+    #[error("there is already a token `{0}`; choose another name, or revoke it first")]
+    TokenNameTaken(TokenName),
+    /// They would be more than an agent may have.
+    #[error("agent `{agent}` would have {count} labels, the limit is {max}; nothing was changed", max = crate::limit::LABELS_MAX)]
+    TooManyLabels {
+        /// Whose.
+        agent: AgentName,
+        /// As many.
+        count: i64,
+    },
+    /// Each is kept in memory.
+    #[error("there are {0} tokens, as many as a hub takes; revoke some with `outpost hub token revoke`")]
+    TooManyTokens(i64),
     /// The mark in the database is not the one this session goes on from.
     #[error("the mark moved under this session; nothing was stored")]
     MarkMoved,

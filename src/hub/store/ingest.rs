@@ -56,13 +56,15 @@ pub enum Content {
         losses: Vec<(u64, LossReport)>,
         /// What the records say about jobs, each with its number.
         jobs: Vec<(u64, Fact)>,
+        /// How many log lines of apps are in it.
+        app_lines: u32,
     },
     /// Numbers that will not come.
     Gap(Gap),
 }
 
-/// How it went: the mark that may be acked.
-pub type IngestReply = Result<StreamMark, StoreError>;
+/// How it went: the mark that may be acked. The error is boxed, for each connection has a channel with room for these.
+pub type IngestReply = Result<StreamMark, Box<StoreError>>;
 
 impl Ingest {
     /// Bytes it takes while it waits.
@@ -85,6 +87,14 @@ impl Ingest {
             Content::Gap(_) => &[],
         };
         facts.iter().map(|(_, fact)| fact)
+    }
+
+    /// How many log lines of apps it brings.
+    pub fn app_lines(&self) -> u32 {
+        match &self.content {
+            Content::Batch { app_lines, .. } => *app_lines,
+            Content::Gap(_) => 0,
+        }
     }
 
     /// How many numbers it covers, where they are records.
@@ -113,7 +123,7 @@ pub(super) enum Work {
 pub(super) struct Health(Mutex<Option<String>>);
 
 impl Health {
-    fn note(&self, failure: Option<String>) {
+    pub(super) fn note(&self, failure: Option<String>) {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
     }
 

@@ -129,7 +129,8 @@ impl Store {
         .bind(expires_at)
         .execute(&mut *transaction)
         .await?;
-        audit::note(&mut transaction, Action::Invited, name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, &self.actor, Action::Invited, name.as_str(), &row.id.to_string())
+            .await?;
         transaction.commit().await?;
         Ok(Invited { id: row.id, invite, expires_at })
     }
@@ -170,7 +171,7 @@ impl Store {
         }
         if claimed.is_none() {
             let public = public_to_line(public_key);
-            audit::note(&mut transaction, Action::Claimed, name, &public).await?;
+            audit::note(&mut transaction, &self.actor, Action::Claimed, name, &public).await?;
         }
         self.welcome(&mut transaction, &row, public_key, issued).await?;
         let key_id = keys::fresh_id()?;
@@ -222,7 +223,7 @@ impl Store {
             AgentState::Revoked => keys::all(connection, row.agent).await?,
             AgentState::Active => unused.into_iter().collect(),
         };
-        keys::delete(connection, row.agent, row.name.as_str(), &gone).await?;
+        keys::delete(connection, &self.actor, row.agent, row.name.as_str(), &gone).await?;
         sqlx::query("update agents set state = 'active', public_key = $2 where agent = $1")
             .bind(row.agent.0)
             .bind(public_key.as_bytes().to_vec())

@@ -12,12 +12,14 @@ mod answer;
 mod apply;
 mod cancel;
 mod changes;
+mod group;
 mod inbox;
 mod kept;
 mod lines;
 mod list;
 mod log;
 mod presence;
+mod refuse;
 mod row;
 mod submit;
 mod sweep;
@@ -27,7 +29,7 @@ mod unreadable;
 
 use std::num::NonZeroU32;
 
-use crate::id::{AgentName, JobId};
+use crate::id::{AgentName, GroupId, JobId};
 
 use super::StoreError;
 pub use answer::Answered;
@@ -36,11 +38,12 @@ pub(in crate::hub) use apply::facts;
 pub(super) use apply::{Said, apply};
 pub use changes::Changed;
 pub(super) use changes::Changes;
+pub use group::{GroupSubmission, GroupSubmitted};
 pub use inbox::{Inbox, JobOrder};
 pub use lines::{Holes, JobLine, JobLog, LinePlace, LogQuery};
 pub use list::{JobCursor, JobFilter, JobPage};
 pub use row::JobRow;
-pub use submit::{Submission, Submitted};
+pub use submit::{Asked, Submission, Submitted};
 pub(super) use sweep::close_for_removed;
 
 /// What the store says no to.
@@ -66,6 +69,16 @@ pub enum JobError {
         key: String,
         /// The job it stands for.
         job: JobId,
+    },
+    /// The key stands for a submission to several agents.
+    #[error(
+        "Idempotency-Key `{key}` was used for the jobs of group {group}, which has other agents, another spec or signature; choose another key"
+    )]
+    GroupKeyReused {
+        /// The key.
+        key: String,
+        /// What it stands for.
+        group: GroupId,
     },
     /// The id stands for another job.
     #[error("job_id: {0} is another job already, with another spec, signature or agent; choose another id")]

@@ -13,7 +13,7 @@ use crate::wire::identity::BoundKey;
 use crate::wire::key::{AgentKey, Bearer, MacRoot};
 
 use super::agents::{self, AgentRow, AgentState};
-use super::audit::{self, Action};
+use super::audit::{self, Action, Actor};
 use super::{AgentRef, Store, StoreError, now};
 
 /// What a credential opens.
@@ -63,6 +63,7 @@ pub(in crate::hub) fn fresh_id() -> Result<KeyId, StoreError> {
 /// Deletes keys that nobody can use any more, and says so in the audit.
 pub(super) async fn delete(
     connection: &mut SqliteConnection,
+    by: &Actor,
     agent: AgentRef,
     name: &str,
     which: &[String],
@@ -73,7 +74,7 @@ pub(super) async fn delete(
             .bind(key_id)
             .execute(&mut *connection)
             .await?;
-        audit::note(connection, Action::KeyDeleted, name, key_id).await?;
+        audit::note(connection, by, Action::KeyDeleted, name, key_id).await?;
     }
     Ok(())
 }
@@ -112,7 +113,7 @@ impl Store {
         .bind(now())
         .execute(&mut *connection)
         .await?;
-        audit::note(connection, Action::KeyIssued, row.name.as_str(), key_id.as_str()).await
+        audit::note(connection, &self.actor, Action::KeyIssued, row.name.as_str(), key_id.as_str()).await
     }
 
     /// What a bearer opens. The secret is compared in constant time, and whether an agent was revoked is told only to

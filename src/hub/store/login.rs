@@ -89,6 +89,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        self.changes.note(agent);
         Ok(Ok(if rotate { Welcome::Rotate } else { Welcome::In }))
     }
 
@@ -107,7 +108,7 @@ impl Store {
                 .fetch_all(&mut *connection)
                 .await?;
         let older: Vec<String> = older.into_iter().map(|(key_id,)| key_id).collect();
-        keys::delete(connection, agent, name, &older).await?;
+        keys::delete(connection, &self.actor, agent, name, &older).await?;
         sqlx::query(
             "update agent_keys set registered_at = $3, expires_at = null where agent = $1 and key_id = $2",
         )
@@ -123,7 +124,7 @@ impl Store {
             .execute(&mut *connection)
             .await?;
         if invites.rows_affected() > 0 {
-            audit::note(connection, Action::Enrolled, name, login.key_id.as_str()).await?;
+            audit::note(connection, &self.actor, Action::Enrolled, name, login.key_id.as_str()).await?;
         }
         // A new key is what a rotation is for, whichever way it came; but not an agent's first.
         if older.is_empty() {
@@ -133,7 +134,7 @@ impl Store {
             .bind(agent.0)
             .execute(&mut *connection)
             .await?;
-        audit::note(connection, Action::Rotated, name, login.key_id.as_str()).await?;
+        audit::note(connection, &self.actor, Action::Rotated, name, login.key_id.as_str()).await?;
         Ok(false)
     }
 }

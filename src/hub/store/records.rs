@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
-use crate::id::{Epoch, Lane, RecordId, StreamId};
+use crate::id::{AppName, Epoch, Lane, RecordId, StreamId};
 use crate::limit;
 use crate::time::{ClockOffset, HubTime};
 use crate::wire::batch;
@@ -52,6 +52,8 @@ pub enum ItemContent {
         received_at: i64,
         /// Who made it.
         source: String,
+        /// The app that these are log lines of.
+        app: Option<AppName>,
         /// What the payload is.
         kind: RecordKind,
         /// The bytes.
@@ -133,6 +135,7 @@ impl Assembly {
             recorded_at,
             received_at,
             source: record.source,
+            app: record.app,
             kind: record.kind,
             payload: record.payload.clone(),
             parts: 1,

@@ -4,7 +4,7 @@
 //! rows, in the transaction that adds to it. A revocation or removal takes the messages to and from that agent with it.
 
 use bytes::Bytes;
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::id::{AgentId, AgentName, HandlerName, MessageId};
 use crate::limit;
@@ -107,24 +107,31 @@ impl Store {
         Ok(KeptRelay::Yes)
     }
 
-    /// The oldest message that waits for an agent.
+    /// The oldest message that waits for an agent, but those for the handlers that are `held`, `limit::RELAY_HANDLERS_MAX` at most.
     ///
     /// # Errors
     /// What the database says.
     pub async fn oldest_relay(
         &self,
         recipient: AgentRef,
+        held: &[HandlerName],
         now: HubTime,
     ) -> Result<Option<KeptMessage>, StoreError> {
-        let row: Option<Row> = sqlx::query_as(
+        let mut query = QueryBuilder::<Sqlite>::new(
             "select number, relays.id, handler, payload, agents.id, agents.name
-             from relays left join agents on agents.agent = relays.sender
-             where recipient = $1 and expires_at > $2 order by number limit 1",
-        )
-        .bind(recipient.0)
-        .bind(time(now))
-        .fetch_optional(&self.pool)
-        .await?;
+             from relays left join agents on agents.agent = relays.sender where recipient = ",
+        );
+        query.push_bind(recipient.0).push(" and expires_at > ").push_bind(time(now));
+        if !held.is_empty() {
+            query.push(" and handler not in (");
+            let mut list = query.separated(",");
+            held.iter().for_each(|handler| {
+                list.push_bind(handler.as_str());
+            });
+            query.push(")");
+        }
+        query.push(" order by number limit 1");
+        let row: Option<Row> = query.build_query_as().fetch_optional(&self.pool).await?;
         row.map(message).transpose()
     }
 

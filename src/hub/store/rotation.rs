@@ -34,7 +34,8 @@ impl Store {
             .bind(i64::try_from(millis(overlap)).unwrap_or(i64::MAX))
             .execute(&mut *transaction)
             .await?;
-        audit::note(&mut transaction, Action::RotationAsked, name.as_str(), &row.id.to_string()).await?;
+        audit::note(&mut transaction, &self.actor, Action::RotationAsked, name.as_str(), &row.id.to_string())
+            .await?;
         transaction.commit().await?;
         Ok(row)
     }
@@ -111,7 +112,7 @@ impl Store {
             .filter(|(_, registered_at, expires_at)| (used && registered_at.is_none()) || over(*expires_at))
             .map(|(key_id, ..)| key_id.clone())
             .collect();
-        keys::delete(connection, row.agent, row.name.as_str(), &gone).await?;
+        keys::delete(connection, &self.actor, row.agent, row.name.as_str(), &gone).await?;
         sqlx::query("update agent_keys set expires_at = $2 where agent = $1 and (expires_at is null or expires_at > $2)")
             .bind(row.agent.0)
             .bind(until)

@@ -14,9 +14,11 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use crate::id::{AgentId, HubId, JobId, KeyId};
 use crate::obs::{random, secret_file};
 use crate::secret::Secret;
+use crate::wire::browser_token;
 use crate::wire::invite::Claim;
 use crate::wire::jwt::JwtKey;
 use crate::wire::key::{AgentKey, MacRoot};
+use crate::wire::mac::MacKey;
 
 use super::error::StoreError;
 
@@ -63,6 +65,11 @@ impl Sealer {
     /// What signs tokens.
     pub(super) fn jwt_key(&self, hub: HubId) -> JwtKey {
         JwtKey::new(&self.key, hub)
+    }
+
+    /// What signs the tokens of Outpost's own live streams: no secret that a worker has.
+    pub(super) fn stream_key(&self, hub: HubId) -> MacKey {
+        browser_token::own_key(&self.key, hub)
     }
 
     /// The key that an invite is worth to who claimed it.

@@ -1,9 +1,11 @@
 //! The store's contract.
 
+mod events;
 mod files;
 mod identity;
 mod pages;
 mod relays;
+mod totals;
 
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
@@ -46,6 +48,7 @@ fn record(payload: &str, part: Option<Part>) -> Record {
         kind: RecordKind::Opaque,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         part,
+        app: None,
     }
 }
 
@@ -66,6 +69,7 @@ impl World {
             clock_offset: Some(ClockOffset(500)),
             losses: Vec::new(),
             jobs: Vec::new(),
+            app_lines: 0,
         };
         self.piece(previous, mark, content)
     }
@@ -82,9 +86,9 @@ impl World {
         }
     }
 
-    async fn store(&mut self, ingest: Ingest) -> IngestReply {
+    async fn store(&mut self, ingest: Ingest) -> Result<StreamMark, StoreError> {
         self.store.reserve().await.unwrap().send(ingest);
-        self.replies.recv().await.unwrap()
+        self.replies.recv().await.unwrap().map_err(|error| *error)
     }
 
     async fn mark(&self, stream: StreamId) -> u64 {
@@ -142,7 +146,7 @@ async fn a_missed_compare_and_set_fails_that_piece_alone() {
         world.store.reserve().await.unwrap().send(ingest);
     }
     assert!(world.replies.recv().await.unwrap().is_ok());
-    assert!(matches!(world.replies.recv().await.unwrap(), Err(StoreError::MarkMoved)));
+    assert!(matches!(*world.replies.recv().await.unwrap().unwrap_err(), StoreError::MarkMoved));
     assert!(world.replies.recv().await.unwrap().is_ok());
     assert_eq!(world.texts().await, ["e", "a"]);
     assert_eq!(world.mark(LOGS).await, 1);

@@ -4,12 +4,11 @@
 use axum::http::HeaderMap;
 
 use crate::hub::store::Credential;
-use crate::hub::{Shared, hub_time};
+use crate::hub::{Shared, bearer, hub_time};
 use crate::wire::error::ErrorCode;
 use crate::wire::key::Bearer;
 
 use super::refusal::Refusal;
-use super::request::text;
 
 /// What proved who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +54,5 @@ pub(super) async fn bearer(shared: &Shared, headers: &HeaderMap) -> Result<Crede
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Refusal> {
-    text(headers, "authorization")
-        .strip_prefix("Bearer ")
-        .ok_or_else(|| Refusal::new(ErrorCode::Unauthorized, "no bearer of an agent"))
+    bearer::presented(headers).ok_or_else(|| Refusal::new(ErrorCode::Unauthorized, "no bearer of an agent"))
 }

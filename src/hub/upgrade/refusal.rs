@@ -32,7 +32,7 @@ impl Refusal {
     pub(in crate::hub) fn into_response(self) -> Response<Body> {
         let code = self.code;
         let text = format!("{}: {}", code.text(), self.detail);
-        let mut response = api::error(code.http_status(), code.name(), &text);
+        let mut response = api::error(code.http_status(), code.name(), text);
         let headers = response.headers_mut();
         headers.insert("x-outpost-error", HeaderValue::from_static(code.name()));
         if let Some(at) = self.hub_time {

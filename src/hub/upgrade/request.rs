@@ -20,12 +20,8 @@ impl Wanted {
     /// # Errors
     /// What is missing or malformed; the version before the nonce, so that a later agent learns which one is spoken.
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Result<Self, Refusal> {
-        let upgrade = method == Method::GET
-            && lists(headers, "connection", "upgrade")
-            && lists(headers, "upgrade", "websocket")
-            && text(headers, "sec-websocket-version") == "13";
         let websocket_key = text(headers, "sec-websocket-key");
-        if !upgrade || websocket_key.is_empty() {
+        if !is_websocket(method, headers) {
             return Err(Refusal::new(ErrorCode::BadRequest, "this path takes WebSocket upgrades only"));
         }
         if !lists(headers, "sec-websocket-protocol", SUBPROTOCOL) {
@@ -36,6 +32,15 @@ impl Wanted {
         })?;
         Ok(Self { agent_nonce, accept: derive_accept_key(websocket_key.as_bytes()) })
     }
+}
+
+/// Whether a WebSocket is asked for, as RFC 6455 has it.
+pub(in crate::hub) fn is_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::GET
+        && lists(headers, "connection", "upgrade")
+        && lists(headers, "upgrade", "websocket")
+        && text(headers, "sec-websocket-version") == "13"
+        && !text(headers, "sec-websocket-key").is_empty()
 }
 
 /// A header's text; empty where it is missing or not text.

@@ -8,6 +8,7 @@ use crate::wire::error::{ErrorCode, Retry};
 
 use super::race::Tried;
 use super::resolve::LookupError;
+use super::{Route, Security, Way};
 
 /// Why there is no link. Every one of them is worth another attempt, later.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +41,29 @@ pub enum DialError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// TLS or the upgrade took too long.
-    #[error("{host}:{port} is too slow to answer ({late}); is it an Outpost hub?")]
+    #[error("{host}:{port}{way} is too slow to answer ({late}); is it an Outpost hub?")]
     Timeout {
         /// The host.
         host: String,
         /// The port.
         port: u16,
+        /// Which of its addresses.
+        way: Way,
         /// How.
         late: Late,
     },
     /// The connection ended in the middle of the upgrade, as it does while a hub starts or stops.
-    #[error("the connection ended during the upgrade: {0}")]
-    Broken(String),
+    #[error("the connection to {host}:{port}{way} ended during the upgrade: {reason}")]
+    Broken {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Which of its addresses.
+        way: Way,
+        /// How.
+        reason: String,
+    },
     /// The hub refused the upgrade.
     #[error("{0}")]
     Refused(Refusal),
@@ -60,6 +72,14 @@ pub enum DialError {
         "what {host}:{port} answers is no HTTP; where that is a TLS port, begin the hub's URL with https://"
     )]
     NotHttp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A hub says that it speaks TLS there.
+    #[error("{host}:{port} is a TLS port; begin the hub's URL with https://")]
+    TlsPort {
         /// The host.
         host: String,
         /// The port.
@@ -83,17 +103,40 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// What an HTTP answer at `route` says of who is there, where that is not a hub that was asked as it wants to be.
+    pub(in crate::net) fn of_refusal(route: &Route, refusal: &Refusal) -> Option<Self> {
+        match (refusal.code, route.security, refusal.status) {
+            (Some(ErrorCode::Tls), Security::Plain, _) => {
+                Some(Self::TlsPort { host: route.host.clone(), port: route.port })
+            }
+            // No hub redirects; a network that wants a login does.
+            (None, _, 300..=399 | 511) => Some(Self::portal(route, refusal.status)),
+            (Some(_), _, _) | (None, _, _) => None,
+        }
+    }
+
+    /// A page came where the hub's answer should be.
+    pub(in crate::net) fn portal(route: &Route, status: u16) -> Self {
+        Self::Portal { host: route.host.clone(), port: route.port, status }
+    }
+
+    /// Whether a hub was there all the same, and said so.
+    pub fn is_a_hub_s(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code.is_some())
+    }
+
     /// One word for it in logs and status: of the error table where a hub named one, else of the way there.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code.map_or("link", ErrorCode::name),
             Self::ProxySetting(_) | Self::Proxy(_) => "proxy",
             Self::Portal { .. } => "captive_portal",
+            Self::TlsPort { .. } => ErrorCode::Tls.name(),
             Self::Tls(error) => error.code().map_or("link", ErrorCode::name),
             Self::Lookup { .. }
             | Self::Connect { .. }
             | Self::Timeout { .. }
-            | Self::Broken(_)
+            | Self::Broken { .. }
             | Self::NotHttp { .. }
             | Self::NotAHub(_) => "link",
         }
@@ -109,12 +152,14 @@ impl DialError {
             }
             Self::Proxy(error) => error.retry(),
             Self::Tls(error) => error.retry(),
-            Self::Lookup { .. } | Self::Connect { .. } | Self::Timeout { .. } | Self::Broken(_) => {
+            Self::Lookup { .. } | Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => {
                 Retry::Soon
             }
-            Self::ProxySetting(_) | Self::Portal { .. } | Self::NotHttp { .. } | Self::NotAHub(_) => {
-                Retry::Capped
-            }
+            Self::ProxySetting(_)
+            | Self::TlsPort { .. }
+            | Self::Portal { .. }
+            | Self::NotHttp { .. }
+            | Self::NotAHub(_) => Retry::Capped,
         }
     }
 }

@@ -16,6 +16,12 @@ use crate::limit;
 pub struct Tried(Vec<(SocketAddr, io::Error)>);
 
 impl Tried {
+    /// These, and then others.
+    pub(super) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.0.len()

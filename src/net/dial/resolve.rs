@@ -60,7 +60,7 @@ impl fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    fn new(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
         Self { inner: Arc::new(Inner { lookup: Box::new(lookup), under_way: Mutex::default() }) }
     }
 

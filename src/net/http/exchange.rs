@@ -6,13 +6,14 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::io;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 
@@ -20,6 +21,7 @@ use crate::limit;
 use crate::net::dial::{Connected, DialError, Dialer, Route, Security};
 use crate::net::patience::{Late, Patience};
 use crate::net::tls::client::TlsError;
+use crate::net::upgrade::{ERROR_HEADER, Refusal};
 use crate::secret::Secret;
 
 use super::Outgoing;
@@ -63,7 +65,7 @@ pub struct Ask<'a> {
     pub path: &'a str,
     /// The text after `Bearer `.
     pub bearer: Option<&'a Secret<String>>,
-    /// Others; their values are no secrets.
+    /// Others.
     pub headers: &'a [(&'a str, &'a str)],
     /// What is sent, and its media type.
     pub body: (Outgoing, Option<&'static str>),
@@ -90,6 +92,35 @@ impl Answer {
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What the hub at `route` says no with.
+    pub fn refusal(&self, route: &Route) -> Refusal {
+        Refusal::read(route, self.status, |name| self.header(name))
+    }
+
+    /// The same, unless somebody else answered, or the hub on a port that speaks otherwise.
+    fn of_a_hub(self, route: &Route) -> Result<Self, ExchangeError> {
+        if (200..300).contains(&self.status) && self.is_page() {
+            return Err(DialError::portal(route, self.status).into());
+        }
+        match DialError::of_refusal(route, &self.refusal(route)) {
+            Some(other) => Err(other.into()),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether somebody is there who can answer: a hub, even where it cannot now.
+    fn is_of_use(&self) -> bool {
+        self.status < 500 || self.header(ERROR_HEADER).is_some()
+    }
+
+    /// Whether it is a web page; a hub answers with JSON.
+    fn is_page(&self) -> bool {
+        match self.headers.get(CONTENT_TYPE) {
+            Some(media) => media.as_bytes().to_ascii_lowercase().starts_with(b"text/html"),
+            None => self.body.trim_ascii_start().starts_with(b"<"),
+        }
     }
 }
 
@@ -119,16 +150,56 @@ pub enum ExchangeError {
     Unsendable(String),
 }
 
-/// Asks. Dropping this ends the connection.
+/// Asks. Dropping this ends the connection. A page or a redirect of whoever stands in the hub's place is no answer.
 ///
 /// # Errors
 /// See [`ExchangeError`].
 pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<Answer, ExchangeError> {
-    let (patience, answer_bytes_max) = (ask.patience, ask.answer_bytes_max);
+    let answer_bytes_max = ask.answer_bytes_max;
+    answered(dialer, target, ask, async |_status, body| read(body, answer_bytes_max).await).await
+}
+
+/// Asks, and hands the body of an answer of status 200 to `take` as it comes, until it ends or `take` has enough; then the
+/// answer's own body is empty. Any other answer is read whole. Dropping this ends the connection.
+///
+/// # Errors
+/// See [`ExchangeError`]; what came before was taken.
+pub async fn listen(
+    dialer: &Dialer,
+    target: &Target,
+    ask: Ask<'_>,
+    mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<Answer, ExchangeError> {
+    let answer_bytes_max = ask.answer_bytes_max;
+    answered(dialer, target, ask, async |status, body: Incoming| {
+        if status != StatusCode::OK {
+            return read(body, answer_bytes_max).await;
+        }
+        let mut body = body;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| ExchangeError::Broken(chain(&error)))?;
+            if frame.data_ref().is_some_and(|data| take(data).is_break()) {
+                break;
+            }
+        }
+        Ok(Bytes::new())
+    })
+    .await
+}
+
+/// Asks, and reads the answer's body with `reader`.
+async fn answered(
+    dialer: &Dialer,
+    target: &Target,
+    ask: Ask<'_>,
+    reader: impl AsyncFnOnce(StatusCode, Incoming) -> Result<Bytes, ExchangeError>,
+) -> Result<Answer, ExchangeError> {
+    let patience = ask.patience;
     let request = request(target, ask)?;
     let Route { host, .. } = target.route();
     // Whose certificate is good at another time only may be asked nothing here.
-    let Connected { stream, authority, .. } = dialer.connect(target.route()).await?.settled(host)?;
+    let connected = dialer.connect(target.route()).await?.settled(host)?;
+    let Connected { stream, authority, own, trial, .. } = connected;
     let meter = stream.meter();
     let answer = async {
         let (mut sender, connection) = http1::Builder::new()
@@ -139,8 +210,9 @@ pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<
         let answer = async {
             let response = sender.send_request(request).await.map_err(|error| broken(error, target))?;
             let (head, body) = response.into_parts();
-            let body = read(body, answer_bytes_max).await?;
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, authority })
+            let body = reader(head.status, body).await?;
+            let answer = Answer { status: head.status.as_u16(), headers: head.headers, body, authority };
+            answer.of_a_hub(target.route())
         };
         tokio::select! {
             biased;
@@ -148,7 +220,15 @@ pub async fn exchange(dialer: &Dialer, target: &Target, ask: Ask<'_>) -> Result<
             never = driven(connection) => match never {},
         }
     };
-    patience.wait(&meter, answer).await.unwrap_or_else(|late| Err(ExchangeError::Late(late)))
+    let answer = patience.wait(&meter, answer).await.unwrap_or_else(|late| Err(ExchangeError::Late(late)));
+    if answer.as_ref().is_ok_and(Answer::is_of_use) {
+        trial.served();
+    }
+    answer.map_err(|error| match (error, own.lacking(host)) {
+        // The alert that says it may be lost with the connection.
+        (ExchangeError::Broken(_), Some(lacking)) => DialError::from(lacking).into(),
+        (error, _) => error,
+    })
 }
 
 /// Moves the bytes. What goes wrong is told to whoever waits for the answer.
@@ -194,7 +274,9 @@ fn request(target: &Target, ask: Ask<'_>) -> Result<Request<Outgoing>, ExchangeE
     }
     for (name, value) in ask.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| unsendable(error.to_string()))?;
-        let value = HeaderValue::from_str(value).map_err(|error| unsendable(format!("{name}: {error}")))?;
+        let mut value =
+            HeaderValue::from_str(value).map_err(|error| unsendable(format!("{name}: {error}")))?;
+        value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(request)

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use serde_json::json;
 
 use super::*;
-use crate::net::dial::{Route, Security};
+use crate::net::dial::{DialError, Route, Security};
 use crate::wire::error::ErrorCode;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +82,39 @@ fn a_redirect_is_not_followed() {
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
     );
     let error = answer.unwrap_err();
-    assert!(matches!(&error, HttpError::Refused { refusal, .. } if refusal.status == 307), "{error}");
+    assert!(matches!(&error, HttpError::Away { .. }) && error.to_string().contains("HTTP 307"), "{error}");
+}
+
+#[test]
+fn a_network_that_wants_a_login_is_named() {
+    for (answer, status) in [
+        ("HTTP/1.1 200 OK\r\nContent-Type: Text/HTML; charset=utf-8\r\nContent-Length: 5\r\n\r\nlogin", 200),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n\n <html>", 200),
+        ("HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n", 302),
+        ("HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n", 511),
+    ] {
+        let error = answered(answer).0.unwrap_err();
+        let HttpError::Away { reason: ExchangeError::Dial(DialError::Portal { status: found, .. }), .. } =
+            &error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(*found, status);
+        assert!(error.to_string().contains("captive portal"), "{error}");
+    }
+}
+
+#[test]
+fn a_hub_behind_tls_that_is_asked_without_is_told_by_its_word() {
+    let (answer, _) =
+        answered("HTTP/1.1 400 Bad Request\r\nX-Outpost-Error: tls\r\nContent-Length: 5\r\n\r\nThis\n");
+    let error = answer.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("is a TLS port; begin the hub's URL with https://"), "{said}");
+    // A refusal that names a row of its own is one of a hub, whatever its status.
+    let (answer, _) =
+        answered("HTTP/1.1 400 Bad Request\r\nX-Outpost-Error: clock\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(answer, Err(HttpError::Refused { .. })), "{answer:?}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub enum ProxyError {
     /// Its answer has no end.
     #[error(
         "the proxy {proxy} answered with a head of more than {} bytes",
-        crate::limit::PROXY_HEAD_BYTES_MAX
+        crate::limit::ANSWER_HEAD_BYTES_MAX
     )]
     Long { proxy: String },
     /// It wants to know who asks.

@@ -8,15 +8,14 @@
 //! ```
 //! An entry that is none of them covers nothing: other programs read the variable too.
 
-use std::net::IpAddr;
-
+use crate::net::network::Network;
 use crate::wire::url::Host;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Everything,
     Below(String),
-    Network { address: IpAddr, bits: u8 },
+    Network(Network),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,30 +44,21 @@ impl Exception {
         if entry == "*" {
             return Some(Self { target: Target::Everything, port: None });
         }
-        if let Some((address, bits)) = entry.split_once('/') {
-            let (address, bits) = (address.parse().ok()?, bits.parse().ok()?);
-            return (bits <= width(address))
-                .then_some(Self { target: Target::Network { address, bits }, port: None });
-        }
-        if let Ok(address) = entry.parse() {
-            return Some(Self { target: Target::one(address), port: None });
+        if let Ok(network) = entry.parse() {
+            return Some(Self { target: Target::Network(network), port: None });
         }
         let name = entry.strip_prefix('*').unwrap_or(entry);
         let name = name.strip_prefix('.').unwrap_or(name);
         let (host, port) = Host::with_port(name).ok()?;
         let target = match host {
             Host::Name(name) => Target::Below(name.trim_end_matches('.').to_owned()),
-            Host::Address(address) => Target::one(address),
+            Host::Address(address) => Target::Network(address.into()),
         };
         Some(Self { target, port })
     }
 }
 
 impl Target {
-    const fn one(address: IpAddr) -> Self {
-        Self::Network { address, bits: width(address) }
-    }
-
     fn covers(&self, host: &str) -> bool {
         match self {
             Self::Everything => true,
@@ -76,25 +66,9 @@ impl Target {
                 let above = host.trim_end_matches('.').strip_suffix(name.as_str());
                 above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
             }
-            Self::Network { address, bits } => {
-                host.parse().is_ok_and(|host: IpAddr| within(host.to_canonical(), *address, *bits))
-            }
+            Self::Network(network) => host.parse().is_ok_and(|address| network.contains(address)),
         }
     }
-}
-
-const fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn within(host: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let number = |address| match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    let beside = u32::from(width(network).saturating_sub(bits));
-    let prefix = |address| number(address).checked_shr(beside).unwrap_or_default();
-    host.is_ipv4() == network.is_ipv4() && prefix(host) == prefix(network)
 }
 
 #[cfg(test)]
@@ -128,6 +102,8 @@ mod tests {
             ("10.1.2.3:80", "10.1.2.3", 80, true),
             ("10.1.2.3:80", "10.1.2.3", 81, false),
             ("10.0.0.0/8", "::ffff:10.1.2.3", 1, true),
+            ("::ffff:10.1.2.3", "10.1.2.3", 1, true),
+            ("[::ffff:10.1.2.3]:80", "10.1.2.3", 80, true),
             ("fd00::/8", "fd12::1", 1, true),
             ("fd00::/8", "fe80::1", 1, false),
             ("fd00::1", "fd00::1", 1, true),

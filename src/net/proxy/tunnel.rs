@@ -3,13 +3,12 @@
 //! The hub says nothing before it was asked, so a byte behind the proxy's head is the proxy's own: no tunnel. Whoever
 //! calls bounds the time.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::limit;
+use crate::net::answer::{Head, NoHead, Received};
 use crate::net::dial::Route;
 use crate::secret::Secret;
 
-use super::answer::Head;
 use super::error::{Offer, ProxyError};
 use super::url::Proxy;
 
@@ -22,29 +21,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let broken = |source| ProxyError::Broken { proxy: proxy.name(), source };
-    let to = target(route);
+    let to = route.to_string();
     stream.write_all(request(proxy, &to).expose().as_bytes()).await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;
-    let mut bytes = Vec::with_capacity(limit::PROXY_HEAD_BYTES_MAX);
-    let end = loop {
-        if let Some(end) = Head::end(&bytes) {
-            break end;
-        }
-        if !Head::may_begin(&bytes) {
-            return Err(ProxyError::NotHttp { proxy: proxy.name() });
-        }
-        let room = limit::PROXY_HEAD_BYTES_MAX.saturating_sub(bytes.len());
-        if room == 0 {
-            return Err(ProxyError::Long { proxy: proxy.name() });
-        }
-        if (&mut *stream).take(room as u64).read_buf(&mut bytes).await.map_err(broken)? == 0 {
-            return Err(ProxyError::Closed { proxy: proxy.name(), bytes: bytes.len() });
-        }
+    let no_head = |none| match none {
+        NoHead::Broken(source) => broken(source),
+        NoHead::Closed(bytes) => ProxyError::Closed { proxy: proxy.name(), bytes },
+        NoHead::NotHttp => ProxyError::NotHttp { proxy: proxy.name() },
+        NoHead::Long => ProxyError::Long { proxy: proxy.name() },
     };
-    let extra = bytes.len().saturating_sub(end);
-    let head = Head::read(bytes.get(..end).unwrap_or_default());
-    let head = head.ok_or_else(|| ProxyError::NotHttp { proxy: proxy.name() })?;
-    judge(head, extra, proxy, to)
+    let received = Received::read(stream).await.map_err(no_head)?;
+    let head = received.head().map_err(no_head)?;
+    judge(head, received.beyond().len(), proxy, to)
 }
 
 fn judge(head: Head<'_>, extra: usize, proxy: &Proxy, to: String) -> Result<(), ProxyError> {
@@ -68,11 +56,6 @@ fn offer(head: Head<'_>, proxy: &Proxy) -> Offer {
         (true, Some(_)) => Offer::AnotherBasic,
         (false, _) => Offer::Other,
     }
-}
-
-fn target(route: &Route) -> String {
-    let Route { host, port, .. } = route;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn request(proxy: &Proxy, to: &str) -> Secret<String> {

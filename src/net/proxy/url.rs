@@ -96,6 +96,11 @@ impl Proxy {
         format!("{}:{}", self.host.bracketed(), self.port)
     }
 
+    /// Whether its URL names a user, with a password or without.
+    pub const fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// What it is shown of us, behind `Basic `.
     pub(super) const fn credentials(&self) -> Option<&Secret<String>> {
         self.credentials.as_ref()
@@ -155,6 +160,7 @@ fn shown(text: &str) -> String {
 /// `user:password`, decoded, as RFC 7617 wants it.
 fn credentials(text: &str) -> Result<Secret<String>, Fault> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    let decoded = |text| decoded(text).ok_or(Fault::Encoding);
     let (user, password) = (decoded(user)?, decoded(password)?);
     if user.contains(&b':') {
         return Err(Fault::Encoding);
@@ -166,7 +172,8 @@ fn credentials(text: &str) -> Result<Secret<String>, Fault> {
     Ok(Secret::new(STANDARD.encode(&*both)))
 }
 
-fn decoded(text: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
+/// The bytes of a percent-encoded user or password; `None` where it is not encoded as in a URL, or holds control characters.
+pub(crate) fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -175,17 +182,17 @@ fn decoded(text: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
                 let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
                 let (high, low) = (digit(rest.next()), digit(rest.next()));
                 let value = high.zip(low).map(|(high, low)| high.saturating_mul(16).saturating_add(low));
-                value.and_then(|value| u8::try_from(value).ok()).ok_or(Fault::Encoding)?
+                value.and_then(|value| u8::try_from(value).ok())?
             }
-            b'/' | b'?' | b'#' | b'@' => return Err(Fault::Encoding),
+            b'/' | b'?' | b'#' | b'@' => return None,
             other => other,
         };
         if byte.is_ascii_control() {
-            return Err(Fault::Encoding);
+            return None;
         }
         bytes.push(byte);
     }
-    Ok(bytes)
+    Some(bytes)
 }
 
 #[cfg(test)]

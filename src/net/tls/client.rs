@@ -1,13 +1,15 @@
 //! TLS towards a hub: whom this side believes, and what it shows of itself.
 //!
 //! * Every connection is verified anew: nothing is resumed, so that a certificate is judged by the time and the files there
-//!   are now. `client/files` reads them again when they change; `client/verifier` judges.
+//!   are now. `client/files` reads them again when they change, and the system's authorities when they do not vouch for
+//!   somebody (`client/system`); `client/verifier` judges.
 //! * Whatever goes wrong has a message of its own (`client/error`), with the host, the certificate and what to do.
 
 mod error;
 mod files;
 mod settings;
 mod shown;
+mod system;
 mod verifier;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::reader::Reader;
 use super::trust::{TimeFloor, Times, Trust, build_date};
 use super::{ALPN, VERSIONS, provider};
 use crate::net::meter::Metered;
@@ -44,6 +47,7 @@ struct Shared {
     wall_clock: fn() -> WallTime,
     floor: TimeFloor,
     loaded: Mutex<Arc<Loaded>>,
+    reader: Reader,
 }
 
 /// A connection whose other end was verified.
@@ -77,9 +81,17 @@ impl ClientTls {
         wall_clock: fn() -> WallTime,
         floor: TimeFloor,
     ) -> Result<Self, SettingsError> {
-        let settings = settings.clone();
-        let loaded = Mutex::new(Arc::new(Loaded::read(&settings, None)?));
-        Ok(Self { shared: Arc::new(Shared { settings, wall_clock, floor, loaded }) })
+        let (settings, reader) = (settings.clone(), Reader::default());
+        let wanted = settings.clone();
+        let loaded = reader.read_here(move || Loaded::read(&wanted, None));
+        let loaded = loaded.map_err(|reason| settings.not_read(reason))??;
+        let loaded = Mutex::new(Arc::new(loaded));
+        Ok(Self { shared: Arc::new(Shared { settings, wall_clock, floor, loaded, reader }) })
+    }
+
+    /// What is wrong with the authority that an enrolment left: each handshake fails until it is mended.
+    pub fn damage(&self) -> Option<SettingsError> {
+        self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner).damage().cloned()
     }
 
     /// The handshake; `host` is a name or an address, and what the certificate must be for. Has no time limit of its own.
@@ -90,21 +102,29 @@ impl ClientTls {
         let unusable = |_| TlsError::Name { host: host.to_owned() };
         let name = ServerName::try_from(host.to_owned()).map_err(unusable)?;
         let shared = Arc::clone(&self.shared);
-        // Files may lie on a disk that does not answer.
-        let found = tokio::task::spawn_blocking(move || shared.verifier()).await;
-        let stopped = |_| TlsError::broken(host, "the program ends");
-        let (verifier, shown) = found.map_err(stopped)?.map_err(TlsError::Settings)?;
+        let found = self.shared.reader.read(move || shared.verifier()).await;
+        let found = found.unwrap_or_else(|reason| Err(self.shared.settings.not_read(reason)));
+        let (verifier, shown) = found.map_err(TlsError::Settings)?;
         let config = config(Arc::clone(&verifier), Arc::clone(&shown)).map_err(TlsError::library(host))?;
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
             Ok(stream) => {
                 let Some(Found::Believed { trust, authority }) = verifier.found() else {
                     return Err(TlsError::NotVerified { host: host.to_owned() });
                 };
-                let stream = Stream::Tls(Box::new(stream.into()));
+                let stream = Stream::over_tls(stream.into());
                 Ok(Secured { stream, trust, own: shown.fate(), authority })
             }
             Err(error) => match verifier.found() {
-                Some(Found::Refused(refused)) => Err(refused),
+                Some(Found::Refused(refused)) => {
+                    // The other reason is what an authority of the same name says whose key is another one.
+                    if let TlsError::Untrusted {
+                        why: Distrust::UnknownAuthority | Distrust::Other(_), ..
+                    } = refused
+                    {
+                        files::doubt_system();
+                    }
+                    Err(refused)
+                }
                 Some(Found::Believed { .. }) | None => Err(TlsError::of_handshake(host, &error)),
             },
         }

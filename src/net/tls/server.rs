@@ -22,12 +22,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::certificate::Certificate;
+use super::reader::{NotRead, Reader};
 use crate::net::meter::Metered;
 use crate::net::stream::Stream;
 use crate::time::{BootTime, WallTime};
 
 pub use expiry::Remaining;
-pub use failure::HandshakeError;
+pub use failure::{Fault, HandshakeError};
 use material::Material;
 pub use material::ServerTlsError;
 use watch::{Stamps, Watch};
@@ -72,18 +73,29 @@ pub struct ServerTls {
     files: Files,
     current: RwLock<Arc<Material>>,
     watch: Mutex<Watch>,
+    reader: Reader,
+}
+
+impl Files {
+    fn not_read(&self, reason: NotRead) -> ServerTlsError {
+        let files = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten();
+        let names: Vec<_> = files.map(|path| path.display().to_string()).collect();
+        ServerTlsError::NotRead { files: names.join(", "), reason }
+    }
 }
 
 impl ServerTls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Where one cannot be used, or they do not fit together.
+    /// Where one cannot be used, or they do not fit together, or their disk does not answer.
     pub fn load(files: Files) -> Result<Self, ServerTlsError> {
-        // Before the files: what is replaced in between is then seen at the first look.
-        let stamps = Stamps::of(&files);
-        let material = Material::load(&files)?;
-        Ok(Self { files, current: RwLock::new(Arc::new(material)), watch: Mutex::new(Watch::new(stamps)) })
+        let (reader, wanted) = (Reader::default(), files.clone());
+        // The stamps before the files: what is replaced in between is then seen at the first look.
+        let loaded = reader.read_here(move || (Stamps::of(&wanted), Material::load(&wanted)));
+        let (stamps, material) = loaded.map_err(|reason| files.not_read(reason))?;
+        let (current, watch) = (RwLock::new(Arc::new(material?)), Mutex::new(Watch::new(stamps)));
+        Ok(Self { files, current, watch, reader })
     }
 
     /// Where everything is.
@@ -106,8 +118,19 @@ impl ServerTls {
         self.current().expires
     }
 
-    /// Looks at the files, and takes what was replaced. Blocks on the disk.
-    pub fn look(&self, now: BootTime) -> Look {
+    /// Looks at the files, and takes what was replaced. A look at a disk that hangs goes on, and no other is begun before
+    /// it ends.
+    ///
+    /// # Errors
+    /// Where the disk does not answer in time: what is in use stays so.
+    pub async fn look(self: &Arc<Self>, now: BootTime) -> Result<Look, ServerTlsError> {
+        let own = Arc::clone(self);
+        let look = self.reader.read(move || own.look_here(now)).await;
+        look.map_err(|reason| self.files.not_read(reason))
+    }
+
+    /// Blocks on the disk.
+    fn look_here(&self, now: BootTime) -> Look {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = Stamps::of(&self.files);
         if !watch.wants(&stamps) {
@@ -142,7 +165,7 @@ impl ServerTls {
         let mut first = [0];
         let count = stream.get_ref().peek(&mut first).await.map_err(HandshakeError::from)?;
         if count == 0 {
-            return Err(HandshakeError::Closed);
+            return Err(HandshakeError::Unused);
         }
         if first != [HANDSHAKE_RECORD] {
             return Err(failure::not_tls(stream, first).await);
@@ -151,7 +174,7 @@ impl ServerTls {
         // Boxed: the future of every connection would have the size of a handshake.
         let stream =
             Box::pin(TlsAcceptor::from(config).accept(stream)).await.map_err(HandshakeError::from)?;
-        Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
+        Ok(Stream::over_tls(TlsStream::Server(stream)))
     }
 
     fn current(&self) -> Arc<Material> {

@@ -61,6 +61,26 @@ async fn a_peer_that_does_not_read_runs_into_the_deadline_and_reading_goes_on() 
 }
 
 #[tokio::test]
+async fn a_peer_that_reads_a_little_has_its_time_anew() {
+    let (mut left, mut right) = pair(1024).await;
+    let timeout = Duration::from_secs(10);
+    let began = boot_now();
+    assert!(matches!(left.turn(Want::Send).await, Turn::Writable));
+    left.feed(Bytes::from(vec![1; 100_000])).unwrap();
+    let blocked = tokio::time::timeout(Duration::ZERO, left.turn(Want::Send)).await;
+    assert!(blocked.is_err(), "the write is blocked: {blocked:?}");
+    let first = left.write_deadline(began, timeout).unwrap();
+    while boot_now().after(timeout) <= first.after(Duration::from_millis(2)) {
+        tokio::task::yield_now().await;
+    }
+    let read = tokio::time::timeout(Duration::ZERO, right.turn(Want::Rest)).await;
+    assert!(read.is_err(), "a part of a frame: {read:?}");
+    let blocked = tokio::time::timeout(Duration::ZERO, left.turn(Want::Send)).await;
+    assert!(blocked.is_err(), "the write is blocked again: {blocked:?}");
+    assert!(left.write_deadline(boot_now(), timeout).unwrap() > first);
+}
+
+#[tokio::test]
 async fn a_message_above_the_limit_is_told_apart() {
     let (mut left, mut right) = pair(8 << 20).await;
     assert!(matches!(left.turn(Want::Send).await, Turn::Writable));

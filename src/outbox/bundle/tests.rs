@@ -34,6 +34,7 @@ fn records(stream: StreamId, first: u64, payloads: &[&str]) -> Entry {
             kind: RecordKind::Opaque,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             part: None,
+            app: None,
         };
         batch::push(record, &mut encoded);
     }

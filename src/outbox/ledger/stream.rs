@@ -42,6 +42,11 @@ impl Stream {
         (seq < self.next).then(|| (*first, self.end_of(*first)))
     }
 
+    /// Where the span begins that holds `seq`; `seq` itself where none does.
+    pub fn begin_of(&self, seq: u64) -> u64 {
+        self.spans.range(..=seq).next_back().map_or(seq, |(first, _)| *first)
+    }
+
     /// The number after the last of the span that begins with `first`.
     pub fn end_of(&self, first: u64) -> u64 {
         let after = self.spans.range(first.saturating_add(1)..).next();

@@ -269,19 +269,16 @@ impl Core {
         fault.map_or(Ok(()), Err)
     }
 
-    /// Visits control blocks in order, beginning with the one that holds `from`.
+    /// Visits control blocks in order from the one that begins with `first`, without those that end before `from`.
     pub(super) fn visit_control(
         &mut self,
         stream: StreamId,
+        first: u64,
         from: u64,
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), Fault> {
-        // Where the block that holds it is gone, what lies before may be anything.
-        let begin = control_key(stream, 0);
-        let found = self.database()?.at_or_before(Tree::Main, &control_key(stream, from))?;
-        let start = found.map(|(key, _)| key).filter(|key| *key >= begin).unwrap_or(begin);
         let mut fault = None;
-        self.database()?.scan(Tree::Main, &start, &mut |key, sealed| {
+        self.database()?.scan(Tree::Main, &control_key(stream, first), &mut |key, sealed| {
             if !key.starts_with(b"r/") {
                 return Scan::Stop;
             }

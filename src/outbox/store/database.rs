@@ -12,6 +12,7 @@
 //! * it goes by `conf` although that file's checksum is wrong: one that is not as we make it is written anew first;
 //! * a snapshot that is damaged is an error of `open`, though the log alone says as much: it is removed then;
 //! * a live tree keeps the folder's lock, so trees never leave this module without their database;
+//! * to go backwards links a constant of a megabyte, the greatest key there could be: whoever reads knows where it begins;
 //! * an open database takes about twice its size of memory, so what a closed one leaves free goes back to the system.
 
 mod folder;
@@ -30,7 +31,7 @@ use crate::obs::heap;
 
 use folder::Folder;
 
-use super::host::{Batch, Database, Entry, Fault, Scan, Tree, Visit};
+use super::host::{Batch, Database, Fault, Scan, Tree, Visit};
 
 /// The file grows by this.
 pub(super) const SEGMENT_BYTES: usize = 512 * 1024;
@@ -101,14 +102,6 @@ impl SledDatabase {
 }
 
 impl Database for SledDatabase {
-    fn trees(&self) -> Vec<u64> {
-        let names = self.db.tree_names();
-        let numbers = names.iter().filter_map(|name| name.as_ref().try_into().ok().map(u64::from_be_bytes));
-        let mut numbers: Vec<u64> = numbers.collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
     fn insert(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         self.on(tree, |tree| {
             tree.insert(key, value)?;
@@ -129,10 +122,6 @@ impl Database for SledDatabase {
 
     fn get(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.on(tree, |tree| Ok(tree.get(key)?.map(|value| value.to_vec())))
-    }
-
-    fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault> {
-        self.on(tree, |tree| Ok(tree.range(..=key).next_back().transpose()?.map(owned)))
     }
 
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
@@ -225,10 +214,6 @@ fn close_failed(database: (Option<(u64, sled::Tree)>, sled::Db)) -> Result<(), F
             Err(Fault::Broken(text.to_owned()))
         }
     }
-}
-
-fn owned((key, value): (sled::IVec, sled::IVec)) -> Entry {
-    (key.to_vec(), value.to_vec())
 }
 
 fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {

@@ -29,6 +29,8 @@ pub(super) const QUARANTINE_PREFIX: &str = "quarantine-";
 pub(super) struct Generation {
     pub(super) name: GenerationName,
     trees: Vec<u64>,
+    /// First numbers of its blocks, ascending: sled finds no key before another without a megabyte of key of its own.
+    blocks: Vec<u64>,
     tree_blocks: usize,
     tree_bytes: usize,
     reserved: u64,
@@ -67,7 +69,10 @@ impl Generation {
             }
         });
         match made {
-            Ok(database) => Ok(Self { reserved, ..Self::new(name, database) }),
+            Ok(database) => {
+                let (trees, blocks) = (Vec::new(), Vec::new());
+                Ok(Self { name, trees, blocks, tree_blocks: 0, tree_bytes: 0, reserved, database })
+            }
             Err(fault) => {
                 // Tried again under the same name when there is room.
                 let _ = host.remove_folder(&new);
@@ -86,11 +91,6 @@ impl Generation {
         host.segment_bytes() / 2
     }
 
-    fn new(name: GenerationName, database: Box<dyn Database>) -> Self {
-        let trees = database.trees();
-        Self { name, trees, tree_blocks: 0, tree_bytes: 0, reserved: 0, database }
-    }
-
     /// Writes one block; durable after [`Self::commit`].
     pub(super) fn insert(&mut self, header: &Header, value: &[u8]) -> Result<(), Fault> {
         let full = self.tree_blocks >= limit::TREE_SMALL_BLOCKS_MAX
@@ -103,7 +103,9 @@ impl Generation {
         self.tree_bytes += value.len();
         let name = self.trees.last().copied().unwrap_or(header.first);
         let key = key(header.stream, header.first);
-        self.database.insert(Tree::Numbered(name), &key, value)
+        self.database.insert(Tree::Numbered(name), &key, value)?;
+        self.blocks.push(header.first);
+        Ok(())
     }
 
     /// Whether the list of its trees, written again with each new one, has become as long as it may.
@@ -148,17 +150,14 @@ impl Generation {
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<(), Fault> {
         let stream = self.name.stream;
-        let begin = self.trees.partition_point(|name| *name <= from).saturating_sub(1);
-        let names: Vec<u64> = self.trees.iter().skip(begin).copied().collect();
         let mut next = from;
-        for name in names {
-            let tree = Tree::Numbered(name);
-            let start = self
-                .database
-                .at_or_before(tree, &key(stream, next))?
-                .map_or_else(|| key(stream, next).to_vec(), |(key, _)| key);
+        // The tree and the block that begin at `from` or before it.
+        let trees = self.trees.partition_point(|name| *name <= from).saturating_sub(1);
+        let block = self.blocks.partition_point(|first| *first <= from).checked_sub(1);
+        let mut start = block.and_then(|block| self.blocks.get(block)).copied().unwrap_or(from);
+        for name in self.trees.iter().skip(trees).copied() {
             let (mut fault, mut scan) = (None, Scan::Next);
-            self.database.scan(tree, &start, &mut |_, value| {
+            self.database.scan(Tree::Numbered(name), &key(stream, start), &mut |_, value| {
                 scan = match decode(stream, value) {
                     Ok((header, _)) if header.end() <= next => Scan::Next,
                     Ok((header, _)) if header.first > next => {
@@ -185,6 +184,7 @@ impl Generation {
             if scan == Scan::Stop {
                 break;
             }
+            start = next;
         }
         Ok(())
     }

@@ -151,9 +151,6 @@ pub(crate) enum Scan {
     Stop,
 }
 
-/// A key and its value.
-pub(crate) type Entry = (Vec<u8>, Vec<u8>);
-
 /// Changes that become durable together or not at all; a value of `None` removes the key.
 pub(crate) type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -162,9 +159,6 @@ pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Scan + 'a;
 
 /// An open database. Keys are ordered bytes; one process has it open at a time.
 pub(crate) trait Database: Debug + Send {
-    /// Numbers of the numbered trees, ascending.
-    fn trees(&self) -> Vec<u64>;
-
     /// Writes one entry; the tree is made where it is missing. Durable after [`Self::commit`].
     fn insert(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), Fault>;
 
@@ -173,9 +167,6 @@ pub(crate) trait Database: Debug + Send {
 
     /// A key's value.
     fn get(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
-
-    /// The last entry whose key is `key` or before it.
-    fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault>;
 
     /// Visits entries from `key` on in order.
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault>;

@@ -130,10 +130,11 @@ impl Store {
         from: u64,
         mut visit: impl FnMut(&Header, &[u8]) -> Scan,
     ) -> Result<Visited, StoreError> {
-        let end = self.ledger.stream(stream).map_or(from, |held| held.next);
+        let held = self.ledger.stream(stream);
+        let (first, end) = held.map_or((from, from), |held| (held.begin_of(from), held.next));
         let (mut next, mut found) = (from, end);
         self.read_core(|core| {
-            let visited = core.visit_control(stream, from, |header, body| {
+            let visited = core.visit_control(stream, first, from, |header, body| {
                 if header.first > next {
                     found = header.first;
                     return Scan::Stop;

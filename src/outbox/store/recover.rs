@@ -253,7 +253,7 @@ fn last_control(core: &mut Core, id: StreamId, first: u64) -> Result<Option<u64>
     let mut end = None;
     let cipher = core.cipher();
     let cipher = cipher.as_deref();
-    core.visit_control(id, first, |header, body| {
+    core.visit_control(id, first, first, |header, body| {
         end = Some(whole_end(header, body, cipher));
         Scan::Next
     })?;
@@ -291,7 +291,13 @@ mod tests {
 
     fn record() -> NewRecord {
         let payload = Bytes::from_static(b"record");
-        NewRecord { recorded_at: WallTime(1), source: "test".to_owned(), kind: RecordKind::Opaque, payload }
+        NewRecord {
+            recorded_at: WallTime(1),
+            source: "test".to_owned(),
+            kind: RecordKind::Opaque,
+            payload,
+            app: None,
+        }
     }
 
     fn open(dir: &Path) -> Outbox {

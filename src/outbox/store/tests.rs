@@ -18,9 +18,13 @@ mod verify;
 use std::path::Path;
 
 use super::*;
+use crate::id::{RecordId, StreamId};
 use crate::limit;
+use crate::outbox::Reading;
 use crate::outbox::{Batch, RangeState, StoreError};
+use crate::time::{ClockOffset, HubTime, WallTime};
 use crate::wire::batch;
+use crate::wire::message::{Gap, LossReport, StreamMark};
 use crate::wire::message::{GapReason, LossReason, Record, RecordKind};
 
 fn record(text: &str) -> NewRecord {
@@ -29,6 +33,7 @@ fn record(text: &str) -> NewRecord {
         source: "test".to_owned(),
         kind: RecordKind::Opaque,
         payload: Bytes::copy_from_slice(text.as_bytes()),
+        app: None,
     }
 }
 

@@ -87,17 +87,20 @@ impl Store {
     fn verify_core(&mut self) -> Result<Verified, StoreError> {
         let mut found = Verified { part: "core".to_owned(), ..Verified::default() };
         let streams = self.ledger.streams().filter(|(stream, _)| stream.lane == Lane::Control);
-        let streams: Vec<_> =
-            streams.map(|(stream, held)| (stream, held.acked.saturating_add(1), held.next)).collect();
+        let unacked = streams.map(|(stream, held)| {
+            let from = held.acked.saturating_add(1);
+            (stream, held.begin_of(from), from, held.next)
+        });
+        let streams: Vec<_> = unacked.collect();
         let cipher = self.cipher.clone();
         let core = self.core.as_mut().ok_or(StoreError::Closed)?;
         if let Err(fault) = core.visit(&[], |_, _| Ok(())) {
             found.problems.push(Problem { problem: fault.to_string(), ..Problem::nowhere() });
         }
         let mut missing = Vec::new();
-        for (stream, from, end) in streams {
+        for (stream, first, from, end) in streams {
             let mut next = from;
-            let visited = core.visit_control(stream, from, |header, body| {
+            let visited = core.visit_control(stream, first, from, |header, body| {
                 if header.first > next {
                     missing.push((stream, next, header.first.saturating_sub(1)));
                 }

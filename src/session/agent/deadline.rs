@@ -1,10 +1,11 @@
 //! The agent's deadlines: each state's own, the heartbeat, and the time without an ack.
 //!
 //! Until the session is open they count from the last byte that moved; the whole is bounded besides. The time without an
-//! ack is beyond what the line needs for what is on it.
+//! ack is beyond what the line needs for what is on it ([`super::unacked`]).
 
 use crate::limit;
 use crate::session::event::AgentEvent;
+use crate::session::flow::Flow as _;
 use crate::time::BootTime;
 use crate::wire::error::{ErrorCode, WireError};
 
@@ -16,6 +17,9 @@ impl AgentSession {
         self.check_deadlines(now);
         if matches!(self.phase, Phase::Closed) {
             return;
+        }
+        if self.uplink.rate.expire(now) {
+            self.others_came_through(now);
         }
         if let (Some(queue), Phase::Live(_)) = (self.port.ping(now), &self.phase) {
             queue.ping();
@@ -35,11 +39,24 @@ impl AgentSession {
             Phase::Challenge | Phase::Ack { .. } | Phase::AckMore { .. } => self.opening_deadline(),
             Phase::Marks { .. } => None,
             Phase::Live(live) => {
-                let no_ack_at = live.no_ack_at.map(|at| at.after(self.uplink.rate.on_the_way()));
+                let no_ack_at = live.unacked.deadline(self.config.no_ack, self.uplink.rate.on_the_way());
                 Some(no_ack_at.map_or(live.heartbeat_at, |at| at.min(live.heartbeat_at)))
             }
         };
         Some(self.port.deadline(own))
+    }
+
+    /// When the last part of something large came, or went: what is small and follows it comes after it. Long ago where there was
+    /// none.
+    pub fn last_busy(&self) -> BootTime {
+        match &self.phase {
+            Phase::Live(live) => live.unacked.last_busy(),
+            Phase::Challenge
+            | Phase::Ack { .. }
+            | Phase::AckMore { .. }
+            | Phase::Marks { .. }
+            | Phase::Closed => BootTime::default(),
+        }
     }
 
     /// Ends the session where a deadline has passed.
@@ -52,13 +69,12 @@ impl AgentSession {
             Phase::Ack { .. } | Phase::AckMore { .. } => late("no RegisterAck came in time"),
             Phase::Marks { .. } => None,
             Phase::Live(live) => {
-                if live.no_ack_at.is_none() && self.uplink.has_backlog() {
-                    live.no_ack_at = Some(now.after(self.config.no_ack));
+                if self.uplink.has_backlog() {
+                    live.unacked.waits(now);
                 }
-                let on_the_way = self.uplink.rate.on_the_way();
-                let late = live.no_ack_at.filter(|at| now >= at.after(on_the_way));
-                late.map(|_| {
-                    let detail = format!("no ack for {:?}", self.config.no_ack.saturating_add(on_the_way));
+                let deadline = live.unacked.deadline(self.config.no_ack, self.uplink.rate.on_the_way());
+                deadline.filter(|at| now >= *at).map(|_| {
+                    let detail = format!("no ack for {} s", live.unacked.waited(now).as_secs());
                     WireError::new(ErrorCode::NoAck, detail)
                 })
             }
@@ -71,7 +87,7 @@ impl AgentSession {
     fn opening_deadline(&self) -> Option<BootTime> {
         let began = self.opening.began;
         let (since, silence) = match &self.phase {
-            Phase::Challenge => (began, limit::HANDSHAKE_TIMEOUT),
+            Phase::Challenge => (began, limit::DIAL_STALL_TIMEOUT),
             Phase::Ack { since } | Phase::AckMore { since, .. } => (*since, limit::REGISTER_TIMEOUT),
             Phase::Marks { .. } | Phase::Live(_) | Phase::Closed => return None,
         };

@@ -4,6 +4,8 @@
 //! id, our agent id and our fresh nonce, can make. What we sign is labelled, hashed and of fixed length
 //! ([`key::challenge_digest`]), so a hostile hub gets no signature over bytes of its choosing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ed25519_dalek::Signer;
 
@@ -26,6 +28,7 @@ use crate::wire::message::{
 
 use super::binding;
 use super::stream::{Hold, Stream};
+use super::unacked::Unacked;
 use super::{AgentSession, Condition, Link, Live, Phase};
 
 /// A RegisterAck, and the marks that came with it and after it.
@@ -54,7 +57,7 @@ impl AgentSession {
             other => return Err(unexpected(&other)),
         };
         let clock = HubClock::new(message.hub_time, now);
-        clock.check(now, header.sent_at)?;
+        clock.check(now, header.sent_at).map_err(|off| off.judge(Duration::ZERO, frame.len()))?;
         check_sequence(1, header.seq)?;
         if message.hub_id != config.hub_id {
             let detail = format!("hub {} answers, the key is for hub {}", message.hub_id, config.hub_id);
@@ -163,6 +166,10 @@ impl AgentSession {
 
     /// A certificate that was believed on condition: the hub has to say a time within its dates.
     fn check_condition(&self, hub_time: HubTime) -> Result<(), WireError> {
+        #[cfg(all(test, feature = "agent"))]
+        if mutant::active(Mutant::ConditionIgnored) {
+            return Ok(());
+        }
         match &self.config.condition {
             Some(Condition { host, valid }) if !valid.contains(hub_time) => {
                 let detail = format!(
@@ -202,9 +209,13 @@ impl AgentSession {
         for (stream, next) in std::mem::take(&mut self.durable) {
             self.uplink.durable(stream, next);
         }
-        let no_ack_at = self.uplink.has_backlog().then(|| now.after(self.config.no_ack));
+        let mut unacked = Unacked::default();
+        if self.uplink.has_backlog() {
+            unacked.waits(now);
+        }
         let heartbeat_interval = ack.heartbeat_interval;
-        self.phase = Phase::Live(Live { heartbeat_at: now, heartbeat_interval, no_ack_at });
+        self.phase = Phase::Live(Live { heartbeat_at: now, heartbeat_interval, unacked });
+        self.relays.open();
         self.port.tell(AgentEvent::Registered {
             session_id,
             hub_time,

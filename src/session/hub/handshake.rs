@@ -116,6 +116,7 @@ impl HubSession {
             return Err(WireError::new(ErrorCode::Internal, detail));
         }
         self.intake.open(marks);
+        self.relays.open();
         let mut listings = listing::cut(marks).into_iter();
         let first = listings.next().unwrap_or(Listing { entries: Vec::new(), more: false });
         self.port.queue.push(Message::RegisterAck(Box::new(RegisterAck {

@@ -17,6 +17,8 @@ pub(super) struct Intake {
     control: Window,
     bulk: Window,
     compression: Compression,
+    /// Of one message, and so of a batch before it was compressed.
+    bytes_max: usize,
     /// Bytes that compressed batches became more by.
     expanded: usize,
 }
@@ -48,6 +50,7 @@ impl Intake {
             control: Window { size: limits.control_window_bytes as usize, used: 0 },
             bulk: Window { size: limits.window_bytes as usize, used: 0 },
             compression: if limits.zstd { Compression::On } else { Compression::Off },
+            bytes_max: limits.message_bytes as usize,
             expanded: 0,
         }
     }
@@ -76,7 +79,7 @@ impl Intake {
             return Ok(None);
         };
         if records.codec == Codec::Zstd {
-            let batch = zstd::decompress(&records.batch, raw_len)?;
+            let batch = zstd::decompress(&records.batch, raw_len, self.bytes_max)?;
             self.expanded = self.expanded.saturating_add(batch.len().saturating_sub(records.batch.len()));
             (records.codec, records.batch) = (Codec::None, batch);
         }

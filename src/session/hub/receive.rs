@@ -1,15 +1,22 @@
 //! What the agent says, once a frame has passed every check before its meaning.
 
-use crate::id::MessageId;
 use crate::session::event::{Closed, HubEvent};
+use crate::session::flow::Flow as _;
 use crate::session::port::unexpected;
+use crate::time::BootTime;
+use crate::wire::envelope::Header;
 use crate::wire::error::WireError;
 use crate::wire::message::Message;
 
 use super::{HubSession, Phase};
 
 impl HubSession {
-    pub(super) fn handle_message(&mut self, id: MessageId, message: Message) -> Result<(), WireError> {
+    pub(super) fn handle_message(
+        &mut self,
+        now: BootTime,
+        header: Header,
+        message: Message,
+    ) -> Result<(), WireError> {
         match message {
             Message::Unknown(field) => {
                 self.port.tell(HubEvent::Unknown(field));
@@ -22,13 +29,13 @@ impl HubSession {
             }
             message => match self.phase {
                 Phase::Challenge { .. } | Phase::Listing { .. } => self.handle_handshake(message),
-                Phase::Live => self.handle_live(id, message),
+                Phase::Live => self.handle_live(now, header, message),
                 Phase::Deciding { .. } | Phase::Closed => Err(unexpected(&message)),
             },
         }
     }
 
-    fn handle_live(&mut self, id: MessageId, message: Message) -> Result<(), WireError> {
+    fn handle_live(&mut self, now: BootTime, header: Header, message: Message) -> Result<(), WireError> {
         match message {
             Message::Records(records) => {
                 self.port.tell_each(self.intake.records(records)?);
@@ -47,15 +54,19 @@ impl HubSession {
                 Ok(())
             }
             Message::Relay(relay) => {
-                self.handle_relay(*relay);
+                self.port.tell_each(self.relays.take(*relay).map(HubEvent::Relay));
                 Ok(())
             }
             Message::RelayReply(reply) => {
-                self.handle_relay_reply(reply);
+                self.port.tell_each(self.relays.answered(reply).map(HubEvent::RelayReply));
                 Ok(())
             }
             Message::KeyReply(share) => self.handle_key_reply(share),
-            other => self.port.handle_other(id, &other),
+            Message::Pong => {
+                self.handle_pong(now, header.correlation);
+                Ok(())
+            }
+            other => self.port.handle_other(header.id, &other),
         }
     }
 }

@@ -28,15 +28,7 @@ pub(super) fn root() -> MacRoot {
 }
 
 pub(crate) fn limits() -> Limits {
-    Limits {
-        message_bytes: u32::try_from(limit::MESSAGE_BYTES_MAX).unwrap(),
-        window_bytes: limit::WINDOW_BYTES,
-        control_window_bytes: limit::CONTROL_WINDOW_BYTES,
-        record_bytes: u32::try_from(limit::RECORD_BYTES_MAX).unwrap(),
-        ping_interval: limit::PING_INTERVAL,
-        idle: limit::IDLE_TIMEOUT,
-        zstd: false,
-    }
+    Limits { zstd: false, ..Limits::default() }
 }
 
 pub(crate) fn agent_config() -> AgentConfig {
@@ -48,16 +40,7 @@ pub(crate) fn agent_config() -> AgentConfig {
         agent_nonce: [5; 32],
         exporter: None,
         condition: None,
-        register: RegisterInfo {
-            instance: InstanceId::from_bytes([9; 16]),
-            agent_version: "0.1.0".to_owned(),
-            hostname: "edge".to_owned(),
-            os: "linux".to_owned(),
-            arch: "x86_64".to_owned(),
-            runtimes: BTreeMap::new(),
-            capabilities: Vec::new(),
-            last_known_config_version: 0,
-        },
+        register: RegisterInfo::of(InstanceId::from_bytes([9; 16]), "0.1.0", "edge"),
         limits: limits(),
         no_ack: limit::NO_ACK_TIMEOUT,
         message_id_seed: [0xFF; 16],
@@ -114,6 +97,7 @@ pub(super) fn record(payload: Bytes) -> Record {
         kind: RecordKind::Opaque,
         payload,
         part: None,
+        app: None,
     }
 }
 

@@ -93,9 +93,9 @@ fn each_missing_step_ends_the_handshake_in_its_own_time() {
     let times = [world.agent.poll_timeout(), world.hub.poll_timeout()];
     assert_eq!(
         times,
-        [Some(START.after(limit::HANDSHAKE_TIMEOUT)), Some(START.after(limit::REGISTER_TIMEOUT))]
+        [Some(START.after(limit::DIAL_STALL_TIMEOUT)), Some(START.after(limit::REGISTER_TIMEOUT))]
     );
-    world.now = START.after(limit::REGISTER_TIMEOUT);
+    world.now = START.after(limit::DIAL_STALL_TIMEOUT);
     world.agent.handle_timeout(world.now);
     world.hub.handle_timeout(world.now);
     world.agent_out();

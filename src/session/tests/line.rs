@@ -15,7 +15,11 @@ use super::world::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn compressing(records: u64) -> World {
-    let limits = Limits { zstd: true, ..limits() };
+    compressing_with(records, limits().message_bytes)
+}
+
+fn compressing_with(records: u64, message_bytes: u32) -> World {
+    let limits = Limits { zstd: true, message_bytes, ..limits() };
     let (agent, hub) = (AgentConfig { limits, ..agent_config() }, HubConfig { limits, ..hub_config() });
     World::new(agent, hub, [(LOGS, kept(records))].into())
 }
@@ -178,12 +182,21 @@ fn a_fast_line_and_a_hub_that_does_not_ask_for_it_get_batches_as_they_are() {
 
 /// What a hub makes of one Records message of an agent that may compress.
 fn judged(mut change: impl FnMut(&mut Records)) -> (World, Option<(u16, ErrorCode)>) {
-    let mut world = compressing(0);
-    world.settle();
-    let Message::Records(mut message) = records(LOGS, 1, 400) else { unreachable!() };
+    let mut message = smaller(400);
+    change(&mut message);
+    judged_by(compressing(0), message)
+}
+
+/// Compressed records from the first on.
+fn smaller(count: u32) -> Records {
+    let Message::Records(mut message) = records(LOGS, 1, count) else { unreachable!() };
     message.codec = Codec::Zstd;
     message.batch = zstd::compress(&message.batch).unwrap();
-    change(&mut message);
+    message
+}
+
+fn judged_by(mut world: World, message: Records) -> (World, Option<(u16, ErrorCode)>) {
+    world.settle();
     world.up.push_back(forge(Direction::AgentToHub, 2, world.hub_time(), Message::Records(message)));
     world.hub_in();
     world.hub_out();
@@ -206,6 +219,41 @@ fn a_compressed_batch_that_lies_ends_the_session_and_nothing_is_stored() {
         let (world, error) = judged(change);
         assert_eq!((world.store[&LOGS].mark, error), (0, Some((1008, ErrorCode::BadCompression))));
         assert_eq!(world.batches, 0);
+    }
+}
+
+#[test]
+fn a_compressed_batch_is_no_longer_than_the_hubs_messages_may_be() {
+    let message = smaller(400);
+    let (world, error) = judged_by(compressing_with(0, message.raw_len), message.clone());
+    assert_eq!((world.store[&LOGS].mark, error), (400, None), "exactly as long");
+    let (world, error) = judged_by(compressing_with(0, message.raw_len - 1), message);
+    assert_eq!((world.store[&LOGS].mark, error), (0, Some((1008, ErrorCode::BadCompression))));
+}
+
+/// Registers while everything takes far longer than any line.
+#[test]
+fn a_peer_that_dawdles_is_not_given_the_benefit_of_it_for_ever() {
+    for (took, granted) in [
+        (limit::ROUND_TRIP_MAX - SECOND, limit::ROUND_TRIP_MAX - SECOND),
+        (limit::ROUND_TRIP_MAX + SECOND, limit::ROUND_TRIP_MAX),
+        (2 * limit::ROUND_TRIP_MAX, limit::ROUND_TRIP_MAX),
+    ] {
+        let mut world = World::plain();
+        world.hub_out();
+        world.agent_in();
+        world.agent_out();
+        // A byte now and then.
+        let mut passed = Duration::ZERO;
+        while passed < took {
+            passed = took.min(passed + limit::REGISTER_TIMEOUT - SECOND);
+            world.now = START.after(passed);
+            world.hub.handle_activity(world.now);
+            world.agent.handle_activity(world.now);
+        }
+        world.settle();
+        assert!(world.is_registered());
+        assert_eq!((world.hub.round_trip(), world.agent.round_trip()), (granted, granted), "{took:?}");
     }
 }
 

@@ -47,29 +47,45 @@ fn a_message_arrives_as_it_was_and_its_answer_comes_back_in_both_directions() {
     let up = Relay { payload: Bytes::from(vec![7; limit::RELAY_BYTES_MAX]), ..relay(1) };
     let sender = Some(Sender { id: AgentId::from_bytes([9; 16]), name: Some("edge-9".parse().unwrap()) });
     let down = Relay { sender, to: None, ..relay(2) };
-    world.agent.send_relay(up.clone());
-    world.hub.send_relay(down.clone());
+    world.agent.relays_mut().send(up.clone());
+    world.hub.relays_mut().send(down.clone());
     world.settle();
     assert_eq!(at_hub(&world), std::slice::from_ref(&up));
     assert!(world.agent_events.contains(&AgentEvent::Relay(down.clone())));
-    world.hub.answer_relay(delivered(&up));
-    world.agent.answer_relay(delivered(&down));
+    world.hub.relays_mut().answer(delivered(&up));
+    world.agent.relays_mut().answer(delivered(&down));
     world.settle();
     assert_eq!(replies_at_agent(&world), [delivered(&up)]);
     assert!(world.hub_events.contains(&HubEvent::RelayReply(delivered(&down))));
 }
 
+/// Else nobody knew for half a minute whether it came through.
+#[test]
+fn a_ping_follows_what_is_large_at_once_in_both_directions() {
+    let mut world = World::plain();
+    world.settle();
+    for (bytes, frames) in [(limit::LINE_BYTES_MIN / 2, 1), (limit::RELAY_BYTES_MAX, 2)] {
+        let large = Relay { payload: Bytes::from(vec![7; bytes]), ..relay(bytes as u64) };
+        world.agent.relays_mut().send(large.clone());
+        world.hub.relays_mut().send(Relay { to: None, ..large });
+        world.agent_out();
+        world.hub_out();
+        assert_eq!((world.up.len(), world.down.len()), (frames, frames), "{bytes} bytes");
+        world.settle();
+    }
+}
+
 #[test]
 fn nothing_is_relayed_before_the_registration() {
     let mut world = World::plain();
-    assert_eq!((world.agent.room_for_relays(), world.hub.room_for_relays()), (0, 0));
-    world.agent.send_relay(relay(1));
-    world.hub.send_relay(relay(2));
-    world.agent.answer_relay(delivered(&relay(3)));
+    assert_eq!((world.agent.relays().room(), world.hub.relays().room()), (0, 0));
+    world.agent.relays_mut().send(relay(1));
+    world.hub.relays_mut().send(relay(2));
+    world.agent.relays_mut().answer(delivered(&relay(3)));
     world.settle();
     assert!(world.is_registered());
     assert!(at_hub(&world).is_empty() && replies_at_agent(&world).is_empty());
-    assert_eq!(world.agent.room_for_relays(), limit::RELAY_IN_FLIGHT);
+    assert_eq!(world.agent.relays().room(), limit::RELAY_IN_FLIGHT);
 }
 
 #[test]
@@ -77,17 +93,17 @@ fn an_end_that_does_not_answer_gets_no_more_than_it_may_have() {
     let mut world = World::plain();
     world.settle();
     for number in 0..100 {
-        world.agent.send_relay(relay(number));
+        world.agent.relays_mut().send(relay(number));
     }
     world.settle();
     assert_eq!(at_hub(&world).len(), limit::RELAY_IN_FLIGHT);
-    assert_eq!(world.agent.room_for_relays(), 0);
-    world.hub.answer_relay(delivered(&relay(0)));
+    assert_eq!(world.agent.relays().room(), 0);
+    world.hub.relays_mut().answer(delivered(&relay(0)));
     // One that nobody waits for any more makes room as well, and its answer is not told.
-    world.agent.forget_relay(relay(1).id);
-    world.hub.answer_relay(delivered(&relay(1)));
+    world.agent.relays_mut().forget(relay(1).id);
+    world.hub.relays_mut().answer(delivered(&relay(1)));
     world.settle();
-    assert_eq!(world.agent.room_for_relays(), 2);
+    assert_eq!(world.agent.relays().room(), 2);
     assert_eq!(replies_at_agent(&world), [delivered(&relay(0))]);
 }
 
@@ -97,20 +113,41 @@ fn a_peer_that_sends_more_than_it_may_is_refused_and_its_session_goes_on() {
     world.settle();
     let most = limit::RELAY_IN_FLIGHT as u64;
     for number in 0..=most {
-        world.agent.send_relay(relay(number));
+        world.agent.relays_mut().send(relay(number));
         world.settle();
         // As if it had been answered.
-        world.agent.forget_relay(relay(number).id);
+        world.agent.relays_mut().forget(relay(number).id);
     }
     assert_eq!(at_hub(&world).len(), limit::RELAY_IN_FLIGHT, "the driver does not hear of the last one");
     assert!(world.hub_closed().is_none());
-    // The same one again is no new one.
-    world.agent.send_relay(relay(0));
-    world.settle();
-    assert_eq!(at_hub(&world).len(), limit::RELAY_IN_FLIGHT + 1);
     let [RelayReply { id, outcome }] = replies_at_agent(&world).try_into().unwrap();
     assert_eq!(id, relay(most).id);
     assert!(matches!(outcome, RelayOutcome::Refused { code: Some(ErrorCode::RelayFull), .. }), "{outcome:?}");
+}
+
+#[test]
+fn an_id_that_is_not_answered_yet_is_refused_by_the_hub_and_known_by_the_agent() {
+    let mut world = World::plain();
+    world.settle();
+    for _ in 0..2 * limit::RELAY_IN_FLIGHT {
+        world.agent.relays_mut().send(relay(1));
+        world.hub.relays_mut().send(relay(2));
+        world.settle();
+        world.agent.relays_mut().forget(relay(1).id);
+        world.hub.relays_mut().forget(relay(2).id);
+    }
+    // The hub's driver answers each message it hears of: it hears of one.
+    assert_eq!(at_hub(&world).len(), 1);
+    let said: Vec<_> = replies_at_agent(&world).iter().map(|reply| reply.outcome.name()).collect();
+    assert_eq!(said, vec!["invalid"; 2 * limit::RELAY_IN_FLIGHT - 1]);
+    // The agent's answers once: it hears of each, and has room for others.
+    let again = world.agent_events.iter().filter(|event| matches!(event, AgentEvent::Relay(_))).count();
+    assert_eq!(again, 2 * limit::RELAY_IN_FLIGHT);
+    world.agent.relays_mut().answer(delivered(&relay(2)));
+    world.hub.relays_mut().answer(delivered(&relay(1)));
+    world.agent.relays_mut().send(relay(1));
+    world.settle();
+    assert_eq!(at_hub(&world).len(), 2, "once it is answered, it is as any other");
 }
 
 #[test]
@@ -120,7 +157,7 @@ fn between_two_messages_one_batch_of_records_goes_first() {
     assert!(world.hub_out() && world.agent_in() && world.agent_out() && world.hub_in());
     assert!(world.hub_out() && world.agent_in() && world.drain_agent_events() && world.is_registered());
     for number in 0..limit::RELAY_IN_FLIGHT as u64 {
-        world.agent.send_relay(relay(number));
+        world.agent.relays_mut().send(relay(number));
     }
     // Whether a message, or records, came at each step.
     let mut came = Vec::new();
@@ -152,7 +189,7 @@ fn a_message_of_the_greatest_size_fits_into_the_smallest_frame_that_says_so() {
     let most = world.agent.relay_bytes_max();
     assert_eq!(most, limit::MESSAGE_BYTES_LEAST as usize - limit::RELAY_OVERHEAD_BYTES_MAX);
     let long = "a".repeat(63);
-    world.agent.send_relay(Relay {
+    world.agent.relays_mut().send(Relay {
         id: MessageId { hi: u64::MAX, lo: u64::MAX },
         sender: Some(Sender { id: AgentId::from_bytes([255; 16]), name: Some(long.parse().unwrap()) }),
         to: Some(long.parse().unwrap()),

@@ -30,10 +30,10 @@ pub(super) struct Stored {
     pub(super) gaps: Vec<Gap>,
 }
 
-pub(super) struct World {
-    pub(super) now: BootTime,
-    pub(super) agent: AgentSession,
-    pub(super) hub: HubSession,
+pub(crate) struct World {
+    pub(crate) now: BootTime,
+    pub(crate) agent: AgentSession,
+    pub(crate) hub: HubSession,
     pub(super) outbox: BTreeMap<StreamId, Kept>,
     pub(super) store: BTreeMap<StreamId, Stored>,
     pub(super) up: VecDeque<Bytes>,
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    pub(super) fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self::with(&[(LOGS, 0)])
     }
 
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Everything happens that can happen without time passing.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.agent_out() | self.hub_out() | self.agent_in() | self.hub_in() {}
     }
 
@@ -143,7 +143,7 @@ impl World {
         panic!("the condition never held");
     }
 
-    pub(super) fn agent_out(&mut self) -> bool {
+    pub(crate) fn agent_out(&mut self) -> bool {
         let mut moved = self.drain_agent_events();
         let mut out = BytesMut::new();
         while let Some(transmit) = self.agent.poll_transmit(self.now, &mut out) {
@@ -161,7 +161,7 @@ impl World {
         moved
     }
 
-    pub(super) fn hub_out(&mut self) -> bool {
+    pub(crate) fn hub_out(&mut self) -> bool {
         let mut moved = self.drain_hub_events();
         let mut out = BytesMut::new();
         while let Some(transmit) = self.hub.poll_transmit(self.now, &mut out) {
@@ -173,13 +173,13 @@ impl World {
         moved
     }
 
-    pub(super) fn agent_in(&mut self) -> bool {
+    pub(crate) fn agent_in(&mut self) -> bool {
         let Some(frame) = self.down.pop_front() else { return false };
         self.agent.handle_frame(self.now, WallTime(5_000), frame);
         true
     }
 
-    pub(super) fn hub_in(&mut self) -> bool {
+    pub(crate) fn hub_in(&mut self) -> bool {
         let Some(frame) = self.up.pop_front() else { return false };
         self.hub.handle_frame(self.now, frame);
         self.in_flight_max = self.in_flight_max.max(self.hub.in_flight());

@@ -51,6 +51,7 @@ fn record(content: JobRecord, at: WallTime) -> NewRecord {
         source: "outpost".to_owned(),
         kind: content.kind(),
         payload: content.encode(),
+        app: None,
     }
 }
 

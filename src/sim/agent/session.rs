@@ -8,15 +8,16 @@ use crate::agent::uplink::duty;
 use crate::limit;
 use crate::outbox::{Reading, StoreError};
 use crate::session::tests::fixture;
-use crate::session::{AgentConfig, AgentEvent, AgentSession, Resolution, Transmit};
+use crate::session::{AgentConfig, AgentEvent, AgentSession, Condition, Resolution, Transmit};
 use crate::sim::around::Around;
 use crate::sim::cable::{Cable, Found};
 use crate::sim::mutant::{self, Mutant};
-use crate::time::{BootTime, HubTime};
+use crate::time::{BootTime, HubTime, Validity, millis};
 use crate::wire::error::ErrorCode;
 use crate::wire::message::{Heartbeat, StreamMark};
 
 use super::Agent;
+use super::relay::Correspondence;
 
 /// A login that was replaced waits this long, as the link's task does.
 const REPLACED_WAIT: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ pub(in crate::sim) struct Session {
     /// Its connection.
     pub(in crate::sim) line: u64,
     acks: Vec<StreamMark>,
+    pub(super) relays: Correspondence,
     pub(in crate::sim) hub_time: (HubTime, BootTime),
 }
 
@@ -48,8 +50,10 @@ impl Agent {
             ..fixture::agent_config()
         };
         config.register.instance = process.instance;
+        config.condition = condition(line, around);
         let machine = AgentSession::new(config, streams, around.now);
-        process.session = Some(Session { machine, line, acks: Vec::new(), hub_time: Default::default() });
+        let (acks, relays, hub_time) = Default::default();
+        process.session = Some(Session { machine, line, acks, relays, hub_time });
         around.say(|| format!("agent {} dials: line {line}", self.folder));
     }
 
@@ -57,6 +61,7 @@ impl Agent {
     pub(in crate::sim) fn end_session(&mut self, around: &mut Around<'_>, wait: Duration) {
         if let Some(session) = self.process.as_mut().and_then(|process| process.session.take()) {
             around.say(|| format!("agent {} leaves line {}", self.folder, session.line));
+            Self::stop_asking(session, around);
             self.dial_at = around.now.after(wait);
         }
     }
@@ -90,6 +95,7 @@ impl Agent {
         if let end @ Flow::End(_) = self.events(around) {
             return end;
         }
+        self.correspond(around);
         let done = self.outbox_work(around);
         if let Err(error) = done {
             around.say(|| format!("agent {}: {error}", self.folder));
@@ -122,6 +128,8 @@ impl Agent {
         let wall = self.wall(around);
         let Some(process) = &mut self.process else { return Ok(Flow::On) };
         let Some(session) = &mut process.session else { return Ok(Flow::On) };
+        let ends = matches!(event, AgentEvent::HubError(_) | AgentEvent::Closed(_));
+        assert!(ends || !around.truth.barred.contains(&session.line), "{event:?} came over a barred line");
         match event {
             AgentEvent::Marks(marks) => {
                 let local = process.store.wait(duty::local_marks(&process.outbox, &marks))?;
@@ -166,7 +174,8 @@ impl Agent {
                 }
             }
             AgentEvent::RotateKey(_) | AgentEvent::KeyStored(_) => panic!("no hub here asks for a new key"),
-            AgentEvent::Relay(_) | AgentEvent::RelayReply(_) => panic!("nobody here relays anything"),
+            AgentEvent::Relay(relay) => self.message_came(relay),
+            AgentEvent::RelayReply(reply) => self.message_answered(&reply, around),
             AgentEvent::Unknown(number) => panic!("message {number} is unknown"),
             AgentEvent::Closed(closed) => {
                 around.say(|| format!("agent {}: {closed:?}", self.folder));
@@ -252,6 +261,24 @@ impl Agent {
         let _ = process.store.wait(process.outbox.ack(marks.collect()));
         Flow::On
     }
+}
+
+/// Of one connection in a few the hub's certificate is believed on condition; over some of these nothing may pass.
+fn condition(line: u64, around: &mut Around<'_>) -> Option<Condition> {
+    if !around.scenario.conditions || around.is_calm || around.rng.bool() {
+        return None;
+    }
+    let (now, day) = (around.hub_now(), Duration::from_secs(24 * 3600));
+    let (from, to) = match around.rng.u8(0..3) {
+        0 => (HubTime(now.0 - 2 * millis(day)), HubTime(now.0 - millis(day))),
+        1 => (now.after(day), now.after(2 * day)),
+        _ => (HubTime(now.0 - millis(day)), now.after(day)),
+    };
+    let valid = Validity::new(from, to)?;
+    if !valid.contains(now) {
+        around.truth.barred.insert(line);
+    }
+    Some(Condition { host: "hub".to_owned(), valid })
 }
 
 fn redial(around: &mut Around<'_>) -> Duration {

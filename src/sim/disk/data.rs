@@ -85,14 +85,6 @@ impl Data {
         self.view.get(&tree)
     }
 
-    pub(super) fn trees(&self) -> Vec<u64> {
-        let numbered = self.view.keys().filter_map(|tree| match tree {
-            Tree::Main => None,
-            Tree::Numbered(number) => Some(*number),
-        });
-        numbered.collect()
-    }
-
     pub(super) fn is_sick(&self, tree: Tree, key: &[u8]) -> bool {
         self.sickness == Sickness::Unreadable && self.sick.iter().any(|(sick, at)| *sick == tree && at == key)
     }

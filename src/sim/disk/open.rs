@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::outbox::store::host::{Batch, Cells, Database, Entry, Fault, Held, Scan, Tree, Visit};
+use crate::outbox::store::host::{Batch, Cells, Database, Fault, Held, Scan, Tree, Visit};
 
 use super::data::{Data, Put};
 use super::names::NodeId;
@@ -66,10 +66,6 @@ impl Drop for OpenDatabase {
     }
 }
 
-fn entry((key, value): (&Bytes, &Bytes)) -> Entry {
-    (key.to_vec(), value.to_vec())
-}
-
 fn sick(data: &Data, tree: Tree, key: &[u8]) -> Result<(), Fault> {
     if data.is_sick(tree, key) { Err(unreadable()) } else { Ok(()) }
 }
@@ -79,10 +75,6 @@ fn unreadable() -> Fault {
 }
 
 impl Database for OpenDatabase {
-    fn trees(&self) -> Vec<u64> {
-        self.handle.read(|data| Ok(data.trees())).unwrap_or_default()
-    }
-
     fn insert(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         let put = (tree, Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
         self.handle.write(|data| data.write(vec![put]))
@@ -100,15 +92,6 @@ impl Database for OpenDatabase {
         self.handle.read(|data| {
             sick(data, tree, key)?;
             Ok(data.tree(tree).and_then(|tree| tree.get(key)).map(|value| value.to_vec()))
-        })
-    }
-
-    fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault> {
-        self.handle.read(|data| {
-            let found =
-                data.tree(tree).and_then(|tree| tree.range(..=Bytes::copy_from_slice(key)).next_back());
-            found.map_or(Ok(()), |(key, _)| sick(data, tree, key))?;
-            Ok(found.map(entry))
         })
     }
 

@@ -29,7 +29,13 @@ fn open(disk: &Disk) -> (Outbox, Inline) {
 
 fn record(text: &str) -> NewRecord {
     let payload = Bytes::copy_from_slice(text.as_bytes());
-    NewRecord { recorded_at: WallTime(1), source: "test".to_owned(), kind: RecordKind::Opaque, payload }
+    NewRecord {
+        recorded_at: WallTime(1),
+        source: "test".to_owned(),
+        kind: RecordKind::Opaque,
+        payload,
+        app: None,
+    }
 }
 
 fn unacked(store: &Inline, lane: Lane) -> u64 {

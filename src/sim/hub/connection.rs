@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::hub::connection::ending::for_peer;
 use crate::hub::ingest::Intake;
+use crate::hub::orders::{Heard, Orders};
+use crate::hub::relay::Mail;
 use crate::hub::store::{AgentRef, Ingest, IngestReply};
 use crate::id::SessionId;
 use crate::limit;
@@ -19,15 +21,19 @@ use crate::wire::error::{ErrorCode, WireError};
 use crate::wire::message::StreamMark;
 
 use super::Hub;
-use super::orders::Orders;
+use super::mail::{self, Owed, Post};
+use super::orders;
 
 pub(super) struct Connection {
     session: HubSession,
     intake: Option<Intake>,
     stage: VecDeque<Ingest>,
+    /// What the pieces at the writer tell of jobs, in their order.
+    at_writer: VecDeque<Heard>,
     reply: mpsc::Sender<IngestReply>,
     replies: mpsc::Receiver<IngestReply>,
     pub(super) orders: Orders,
+    mail: Mail<Owed>,
 }
 
 impl Connection {
@@ -45,9 +51,11 @@ impl Connection {
             session: HubSession::new(config, around.now, around.hub_now()),
             intake: None,
             stage: VecDeque::new(),
+            at_writer: VecDeque::new(),
             reply,
             replies,
             orders: Orders::default(),
+            mail: Mail::default(),
         }
     }
 
@@ -61,6 +69,7 @@ impl Connection {
         self.intake = Some(Intake::new(AgentRef(1), &marks, self.reply.clone()));
         self.session.accept(around.now, marks, None);
         self.orders.begin();
+        self.mail.look();
     }
 
     /// Says whether it goes on.
@@ -75,10 +84,11 @@ impl Connection {
             self.session.handle_timeout(around.now);
         }
         while let Ok(reply) = self.replies.try_recv() {
+            let heard = self.at_writer.pop_front().unwrap_or_default();
             match reply {
                 Ok(mark) => {
+                    self.orders.note(heard);
                     self.session.handle_committed(around.now, mark);
-                    self.orders.ring();
                 }
                 Err(error) => {
                     let (code, detail) = for_peer(&error);
@@ -99,17 +109,34 @@ impl Connection {
             return false;
         }
         for _ in 0..around.rng.usize(0..3) {
-            self.stage.pop_front().into_iter().for_each(|piece| hub.hand_over(piece));
+            if let Some(piece) = self.stage.pop_front() {
+                self.at_writer.push_back(Heard::of(&piece));
+                hub.hand_over(piece);
+            }
         }
         if self.intake.is_some() {
-            self.orders.give(&mut self.session, &mut hub.store, around);
+            orders::give(&mut self.orders, &mut self.session, &mut hub.store, around);
+            for reply in hub.post.take_answers(line) {
+                self.session.relays_mut().answer(reply);
+            }
+        }
+        if self.intake.is_some() && hub.current == Some(line) {
+            mail::give(&mut self.mail, &mut self.session, &mut hub.post, &mut hub.store, around);
         }
         let frames = around.rng.usize(1..4);
         self.transmit(cable, around, frames)
     }
 
+    /// The end: what was not begun is sent no more.
+    pub(super) fn leave(&mut self, post: &mut Post, around: &mut Around<'_>) {
+        post.end(&mut self.mail, &mut self.session, &mut around.truth.relays);
+    }
+
     fn events(&mut self, line: u64, hub: &mut Hub, around: &mut Around<'_>) -> bool {
         while let Some(event) = self.session.poll_event() {
+            let passes =
+                !matches!(event, HubEvent::Register(_) | HubEvent::Heartbeat(_) | HubEvent::Closed(_));
+            assert!(!passes || !around.truth.barred.contains(&line), "{event:?} came over line {line}");
             let taken = match event {
                 HubEvent::Register(register) => {
                     let streams = register.streams.entries.iter().map(|state| state.stream).collect();
@@ -122,11 +149,18 @@ impl Connection {
                 HubEvent::Gap(gap) => self.take(|intake| intake.gap(gap, around.hub_now())),
                 HubEvent::Heartbeat(_) => Ok(()),
                 HubEvent::JobAck(ack) => {
-                    hub.store.answer(&ack);
+                    self.orders.answered(hub.store.answer(&ack));
                     Ok(())
                 }
                 HubEvent::KeyAgreed { .. } => panic!("no agent here was asked for a new key"),
-                HubEvent::Relay(_) | HubEvent::RelayReply(_) => panic!("nobody here relays anything"),
+                HubEvent::Relay(relay) => {
+                    hub.relay(line, relay, around);
+                    Ok(())
+                }
+                HubEvent::RelayReply(reply) => {
+                    mail::answered(&mut self.mail, reply, &mut hub.post, &mut hub.store, hub.full, around);
+                    Ok(())
+                }
                 HubEvent::Unknown(field) => panic!("message {field} is unknown"),
                 HubEvent::Closed(closed) => {
                     around.say(|| format!("hub, line {line}: {closed:?}"));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::hub::store::{Content, Fact, Ingest, IngestReply, StoreError};
-use crate::id::{JobId, RecordId, StreamId};
+use crate::hub::store::{Answered, Content, Fact, Ingest, IngestReply, StoreError};
+use crate::id::{JobId, MessageId, RecordId, StreamId};
 use crate::job::JobState;
 use crate::sim::around::Around;
 use crate::sim::mutant::{self, Mutant};
@@ -36,6 +36,8 @@ impl Job {
 pub(in crate::sim) struct HubStore {
     pub(in crate::sim) marks: BTreeMap<StreamId, StreamMark>,
     pub(in crate::sim) jobs: BTreeMap<JobId, Job>,
+    /// Messages that are kept, by their place in the order.
+    pub(in crate::sim) relays: BTreeMap<i64, (MessageId, Bytes)>,
 }
 
 impl HubStore {
@@ -51,7 +53,7 @@ impl HubStore {
     pub(super) fn commit(&mut self, piece: &Ingest, around: &mut Around<'_>) -> IngestReply {
         let id = piece.mark.stream;
         if self.mark(id).acked != piece.previous && !mutant::active(Mutant::MarkMovesAlways) {
-            return Err(StoreError::MarkMoved);
+            return Err(Box::new(StoreError::MarkMoved));
         }
         around.say(|| format!("hub stores {id} {} to {}", piece.previous + 1, piece.mark.acked));
         match &piece.content {
@@ -86,9 +88,17 @@ impl HubStore {
         }
     }
 
+    /// Keeps a message.
+    pub(super) fn keep(&mut self, payload: Bytes, around: &mut Around<'_>) {
+        around.say(|| format!("hub keeps message {payload:?}"));
+        around.truth.relays.kept(&payload);
+        let number = self.relays.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.relays.insert(number, (MessageId::from_bytes(around.bytes()), payload));
+    }
+
     /// Mirrors what an answer to an offer means.
-    pub(super) fn answer(&mut self, ack: &JobAck) {
-        let Some(job) = self.jobs.get_mut(&ack.job) else { return };
+    pub(super) fn answer(&mut self, ack: &JobAck) -> Answered {
+        let Some(job) = self.jobs.get_mut(&ack.job) else { return Answered::Taken };
         match &ack.answer {
             // Its result may still be on its way; at the second word it is not.
             Answer::Accepted(state) if state.is_final() => {
@@ -101,10 +111,12 @@ impl HubStore {
                 if job.state == JobState::Offered {
                     job.state = JobState::Queued;
                 }
+                return Answered::NoRoom;
             }
             Answer::Refused { .. } if job.state == JobState::Offered => job.state = JobState::Rejected,
             Answer::Accepted(_) | Answer::Refused { .. } => {}
         }
+        Answered::Taken
     }
 
     /// That a job was offered is committed lazily.

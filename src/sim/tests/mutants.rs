@@ -44,4 +44,9 @@ mutants! {
     a_result_that_is_told_twice: ResultTwice, Safety;
     a_block_that_is_served_though_its_checksum_is_wrong: ChecksumIgnored, Safety;
     a_generation_whose_name_is_not_synced: NameNotSynced, Safety;
+    a_message_that_is_said_to_be_kept_before_it_is: MessageSaidBeforeKept, Safety;
+    a_message_that_is_forgotten_when_it_is_sent: MessageForgottenWhenSent, Liveness;
+    messages_of_which_the_newest_goes_first: NewestMessageFirst, Safety;
+    a_message_that_is_handled_again: MessageHandledAgain, Safety;
+    a_hub_whose_time_is_not_asked_for: ConditionIgnored, Safety;
 }

@@ -49,6 +49,7 @@ impl Serial {
             source: "s".to_owned(),
             kind: RecordKind::Opaque,
             payload: self.payload(),
+            app: None,
         }
     }
 

@@ -27,6 +27,7 @@ impl World {
     }
 
     fn end_troubles(&mut self) {
+        self.is_calm = true;
         self.hub.full = false;
         self.hub.up_at = BootTime::default();
         for agent in &self.agents {
@@ -55,6 +56,7 @@ impl World {
                     fresh[index] = agents[index].append_fresh(&mut around);
                 }
                 agents[index].job_step(&mut around);
+                while agents[index].handle_message(&mut around) {}
                 agents[index].tend(&mut around);
             }
             for line in self.hub.lines() {
@@ -76,8 +78,9 @@ impl World {
             }
         }
         panic!(
-            "not everything arrives in {:?}: fresh {fresh:?}, open jobs {:?}, open records:\n{}{}",
+            "not everything arrives in {:?}: fresh {fresh:?}, open messages {:?}, open jobs {:?}, open records:\n{}{}",
             self.now.since(began),
+            self.truth.relays.open(),
             self.hub.store.open_jobs().collect::<Vec<_>>(),
             self.truth.open_text(),
             self.agents.iter().map(|agent| agent.left()).collect::<String>(),
@@ -86,7 +89,9 @@ impl World {
 
     fn is_done(&self) -> bool {
         let jobs = self.truth.jobs.is_excused() || self.hub.store.open_jobs().next().is_none();
-        jobs && self.truth.open_count() == 0
+        let messages = self.hub.store.relays.is_empty() && self.truth.relays.open().is_empty();
+        jobs && messages
+            && self.truth.open_count() == 0
             && self.agents.iter().all(|agent| agent.is_drained() && agent.is_idle())
     }
 }

@@ -204,6 +204,8 @@ impl World {
             held.is_some_and(|stream| stream.acked < id.seq && id.seq < stream.next)
         };
         around.truth.hub_restored(&image.marks, holds);
+        let kept: Vec<_> = image.relays.values().map(|(_, payload)| payload.clone()).collect();
+        around.truth.relays.hub_restored(&kept);
         hub.store = image;
     }
 }

@@ -14,7 +14,7 @@ fn secret() -> MacKey {
 }
 
 fn claims(grant: Grant) -> Claims {
-    Claims { user_id: "7".to_owned(), expires_s: 1_800_000_060, grant }
+    Claims { user_id: UserId::Text("7".to_owned()), expires_s: 1_800_000_060, grant }
 }
 
 /// Whatever stands in it, minted with the secret.
@@ -28,7 +28,7 @@ fn tokens_of_another_program_are_read_and_ours_are_the_same() {
     let topic = claims(Grant::Topic("app.1".to_owned()));
     assert_eq!(verify(FOR_A_TOPIC, &secret(), "app.1", NOW), Ok(topic.clone()));
     assert_eq!(mint(&topic, &secret()).as_deref(), Ok(FOR_A_TOPIC));
-    let session = claims(Grant::Session("s1".to_owned()));
+    let session = Claims { user_id: UserId::Number(7), ..claims(Grant::Session("s1".to_owned())) };
     assert_eq!(verify(FOR_A_SESSION, &secret(), "session.s1", NOW), Ok(session));
 }
 
@@ -83,6 +83,9 @@ fn what_is_no_token_is_told_apart() {
     assert_eq!(verify(&long, &secret(), "app.1", NOW), Err(TokenError::TooLong(long.len())));
     let topic = Grant::Topic("x".repeat(limit::BROWSER_TOKEN_BYTES_MAX));
     assert!(matches!(mint(&claims(topic), &secret()), Err(TokenError::TooLong(_))));
+    for nothing in [Grant::Topic(String::new()), Grant::Session(String::new())] {
+        assert!(matches!(mint(&claims(nothing), &secret()), Err(TokenError::Claims(_))));
+    }
 }
 
 #[test]
@@ -93,6 +96,9 @@ fn claims_that_are_vouched_for_and_say_nothing_clear_open_nothing() {
         r#"{"topic":"app.1","expires":1800000060}"#,
         r#"{"user_id":"7","topic":"app.1"}"#,
         r#"{"user_id":"7","expires":1800000060}"#,
+        r#"["7","app.1",null,1800000060]"#,
+        r#"{"user_id":"7","expires":1.8e9,"topic":"app.1"}"#,
+        r#"{"user_id":"7","expires":1800000060,"topic":"","session_id":""}"#,
         r#"{"user_id":"7","expires":1800000060,"topic":"app.1","session_id":"s1"}"#,
         r#"{"user_id":"7","expires":1800000060,"topic":"app.1","topic":"app.1"}"#,
         r#"{"user_id":"7","expires":-1,"topic":"app.1"}"#,
@@ -105,6 +111,10 @@ fn claims_that_are_vouched_for_and_say_nothing_clear_open_nothing() {
         let error = verify(&signed(json), &secret(), "app.1", NOW).unwrap_err();
         assert!(matches!(error, TokenError::Claims(_)), "{json}: {error}");
     }
+    let empty = r#"{"user_id":7,"expires":1800000060,"topic":"app.1","session_id":""}"#;
+    assert!(verify(&signed(empty), &secret(), "app.1", NOW).is_ok());
+    let empty = r#"{"user_id":7,"expires":1800000060,"topic":"","session_id":"s1"}"#;
+    assert!(verify(&signed(empty), &secret(), "session.s1", NOW).is_ok());
     let more = r#"{"user_id":"7","expires":1800000060,"topic":"app.1","iat":5}"#;
     assert!(verify(&signed(more), &secret(), "app.1", NOW).is_ok(), "other claims are left alone");
 }
@@ -113,12 +123,14 @@ proptest! {
     #[test]
     fn what_is_minted_is_read_back(
         user_id in ".{0,40}",
-        name in ".{0,80}",
+        number in any::<Option<i64>>(),
+        name in ".{1,80}",
         session in any::<bool>(),
         expires_s in 1_800_000_001..u64::MAX,
     ) {
         let grant = if session { Grant::Session(name.clone()) } else { Grant::Topic(name.clone()) };
         let topic = if session { format!("session.{name}") } else { name };
+        let user_id = number.map_or(UserId::Text(user_id), UserId::Number);
         let claims = Claims { user_id, expires_s, grant };
         let token = mint(&claims, &secret()).unwrap();
         prop_assert_eq!(verify(&token, &secret(), &topic, NOW), Ok(claims));

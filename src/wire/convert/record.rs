@@ -3,6 +3,7 @@
 use bytes::BufMut;
 use prost::encoding::encode_varint;
 
+use crate::id::{AppName, ParseIdError};
 use crate::limit;
 use crate::time::{ClockOffset, WallTime};
 use crate::wire::error::{ErrorCode, WireError};
@@ -119,6 +120,7 @@ pub(in crate::wire) fn record_to_proto(record: domain::Record) -> proto::Record 
         payload: record.payload,
         part: record.part.map_or(0, |part| part.index),
         parts: record.part.map_or(0, |part| part.of),
+        app: record.app.map(AppName::into_string).unwrap_or_default(),
     }
 }
 
@@ -138,7 +140,14 @@ pub(in crate::wire) fn record_from_proto(record: proto::Record) -> Result<domain
         kind: kind_from_proto(record.kind),
         payload: record.payload,
         part,
+        app: app(&record.app)?,
     })
+}
+
+/// No name at all is proto3's way to say that there is none.
+fn app(name: &str) -> Result<Option<AppName>, WireError> {
+    let name = Some(name).filter(|name| !name.is_empty());
+    name.map(str::parse).transpose().map_err(|error: ParseIdError| invalid(error.to_string()))
 }
 
 fn kind_to_proto(kind: domain::RecordKind) -> i32 {

@@ -4,12 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+const MOST: usize = limit::MESSAGE_BYTES_MAX;
+
 fn text(lines: u32) -> Vec<u8> {
     (0..lines).flat_map(|number| format!("line {number} of a log\n").into_bytes()).collect()
 }
 
 fn refusal(frame: &[u8], raw_len: usize) -> String {
-    let error = decompress(frame, raw_len).unwrap_err();
+    let error = decompress(frame, raw_len, MOST).unwrap_err();
     assert_eq!(error.code, ErrorCode::BadCompression);
     error.detail
 }
@@ -19,7 +21,7 @@ fn a_log_becomes_smaller_and_comes_back() {
     let batch = text(400);
     let frame = compress(&batch).unwrap();
     assert!(frame.len() * 2 < batch.len(), "{} of {}", frame.len(), batch.len());
-    assert_eq!(decompress(&frame, batch.len()).unwrap(), batch);
+    assert_eq!(decompress(&frame, batch.len(), batch.len()).unwrap(), batch, "exactly the limit passes");
 }
 
 #[test]
@@ -33,10 +35,33 @@ fn what_does_not_become_smaller_stays_as_it_is() {
 fn another_length_than_the_message_says_is_refused() {
     let batch = text(100);
     let frame = compress(&batch).unwrap();
-    for raw_len in [0, 1, batch.len() - 1, batch.len() + 1, limit::MESSAGE_BYTES_MAX] {
+    for raw_len in [0, 1, batch.len() - 1, batch.len() + 1, MOST] {
         assert!(refusal(&frame, raw_len).contains("the message says"), "{raw_len}");
     }
-    assert!(refusal(&frame, limit::MESSAGE_BYTES_MAX + 1).contains("the limit is"));
+    assert!(refusal(&frame, MOST + 1).contains("the limit of messages is"));
+}
+
+#[test]
+fn a_frame_that_does_not_say_its_length_has_to_have_the_one_that_the_message_says() {
+    let batch = text(100);
+    let mut context = zstd_safe::CCtx::create();
+    context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
+    let mut frame = vec![0; zstd_safe::compress_bound(batch.len())];
+    let length = context.compress2(frame.as_mut_slice(), &batch).unwrap();
+    frame.truncate(length);
+    assert_eq!(decompress(&frame, batch.len(), MOST).unwrap(), batch);
+    let expected = format!("the batch has {} bytes, the message says {}", batch.len(), batch.len() + 1);
+    assert_eq!(refusal(&frame, batch.len() + 1), expected);
+    assert!(refusal(&frame, batch.len() - 1).contains("has more than the"));
+}
+
+#[test]
+fn the_limit_of_messages_that_is_in_force_is_held() {
+    let batch = text(100);
+    let frame = compress(&batch).unwrap();
+    let error = decompress(&frame, batch.len(), batch.len() - 1).unwrap_err();
+    let expected = format!("a batch of {} bytes, the limit of messages is {}", batch.len(), batch.len() - 1);
+    assert_eq!((error.code, error.detail), (ErrorCode::BadCompression, expected));
 }
 
 #[test]
@@ -46,15 +71,15 @@ fn a_bomb_is_refused_for_what_it_says_and_one_that_says_nothing_for_what_it_hold
     let length = zstd_safe::compress(bomb.as_mut_slice(), &zeros, 19).unwrap();
     bomb.truncate(length);
     assert!(bomb.len() < 16 * 1024, "{}", bomb.len());
-    assert!(refusal(&bomb, limit::MESSAGE_BYTES_MAX).contains("window"), "its window is too large");
+    assert!(refusal(&bomb, MOST).contains("window"), "its window is too large");
     // 2 MiB and one byte, written without the size in front and with the greatest window that passes.
     let mut context = zstd_safe::CCtx::create();
     context.set_parameter(zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
     context.set_parameter(zstd_safe::CParameter::WindowLog(u32::from(limit::ZSTD_WINDOW_LOG_MAX))).unwrap();
     let mut bomb = vec![0; 1 << 16];
-    let length = context.compress2(bomb.as_mut_slice(), &zeros[..=limit::MESSAGE_BYTES_MAX]).unwrap();
+    let length = context.compress2(bomb.as_mut_slice(), &zeros[..=MOST]).unwrap();
     bomb.truncate(length);
-    assert!(refusal(&bomb, limit::MESSAGE_BYTES_MAX).contains("too small"), "it stops where its memory ends");
+    assert!(refusal(&bomb, MOST).contains("has more than the"), "it stops where its memory ends");
 }
 
 #[test]
@@ -98,7 +123,7 @@ proptest! {
         frame.truncate(length);
         let at = at.index(frame.len());
         frame[at] ^= flip;
-        if let Ok(decoded) = decompress(&frame, batch.len()) {
+        if let Ok(decoded) = decompress(&frame, batch.len(), MOST) {
             prop_assert_eq!(decoded.len(), batch.len());
         }
     }
@@ -106,7 +131,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), raw_len in 0usize..5000) {
         let framed = [&MAGIC[..], &bytes].concat();
-        let _either = decompress(&bytes, raw_len);
-        let _either = decompress(&framed, raw_len);
+        let _either = decompress(&bytes, raw_len, MOST);
+        let _either = decompress(&framed, raw_len, MOST);
     }
 }

@@ -65,7 +65,7 @@ impl Serve {
                 idle: Duration::from_secs(90),
                 zstd: false,
             },
-            heartbeat_interval: Duration::from_secs(30),
+            heartbeat_interval: self.lies.borrow().heartbeat.unwrap_or(Duration::from_secs(30)),
             message_id_seed: random::bytes(),
         }
     }
@@ -277,8 +277,8 @@ fn say(session: &mut HubSession, orders: &[Order]) {
             Order::Cancel(job) => session.cancel_job(*job),
             Order::Relay(relay) => {
                 // Again, whether it was answered or not.
-                session.forget_relay(relay.id);
-                session.send_relay(relay.clone());
+                session.relays_mut().forget(relay.id);
+                session.relays_mut().send(relay.clone());
             }
             Order::End => session.close(boot_now(), ErrorCode::Internal, "it was told to"),
         }

@@ -88,3 +88,17 @@ fn no_setting_is_printed_with_its_password() {
     let config = load("[hub]\nurls = [\"https://a.example\"]\n", &[], &flags).unwrap();
     assert!(!format!("{config:?} {flags:?}").contains("hunter2"));
 }
+
+#[test]
+fn settings_of_tls_are_for_hubs_of_which_one_has_tls() {
+    let of_tls = ["ca_file = \"/a\"\n", "client_cert = \"/c\"\nclient_key = \"/k\"\n"];
+    for settings in of_tls {
+        let with = |urls: &str| load(&format!("[hub]\nurls = [{urls}]\n{settings}"), &[], &Flags::default());
+        let error = with("\"http://127.0.0.1:1\", \"ws://127.0.0.1:2\"").unwrap_err();
+        assert!(error.contains("is for a hub with TLS") && error.contains("(--c"), "{error}");
+        with("\"http://127.0.0.1:1\", \"https://a.example\"").unwrap();
+    }
+    // Which hub it is comes later.
+    let flags = Flags { no_link: true, ..Flags::default() };
+    load("[hub]\nca_file = \"/a\"\n", &[], &flags).unwrap();
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::hub::store::audit::{self, Action};
+use crate::hub::store::audit::{self, Action, Actor};
 use crate::hub::store::{AgentRow, Store, StoreError};
 use crate::id::StreamId;
 use crate::limit;
@@ -40,6 +40,7 @@ pub struct Import {
 
 /// The end that the writer holds.
 pub(in crate::hub::store) struct Order {
+    by: Actor,
     pub(super) agent: Arc<AgentRow>,
     streams: Vec<StreamId>,
     marks: oneshot::Sender<Vec<StreamMark>>,
@@ -56,7 +57,7 @@ impl Store {
         let (marks, marks_out) = oneshot::channel();
         let (pieces_in, pieces) = mpsc::channel(limit::BUNDLE_READ_AHEAD);
         let (outcome, outcome_out) = oneshot::channel();
-        let order = Order { agent, streams, marks, pieces, outcome };
+        let order = Order { by: self.actor.clone(), agent, streams, marks, pieces, outcome };
         self.writer.send(Work::Import(Box::new(order))).await.map_err(|_| StoreError::Closed)?;
         Ok(Import { marks: marks_out, pieces: pieces_in, outcome: outcome_out })
     }
@@ -70,13 +71,14 @@ pub(super) async fn run(
     connection: &mut SqliteConnection,
     order: Order,
 ) -> (Reply, Result<Vec<StreamMark>, StoreError>) {
-    let Order { agent, streams, marks, pieces, outcome } = order;
-    let result = transact(connection, &agent, streams, marks, pieces).await;
+    let Order { by, agent, streams, marks, pieces, outcome } = order;
+    let result = transact(connection, &by, &agent, streams, marks, pieces).await;
     (outcome, result)
 }
 
 async fn transact(
     connection: &mut SqliteConnection,
+    by: &Actor,
     agent: &AgentRow,
     streams: Vec<StreamId>,
     marks: oneshot::Sender<Vec<StreamMark>>,
@@ -109,7 +111,7 @@ async fn transact(
         return Ok(after);
     }
     tally.write(&mut transaction).await?;
-    audit::note(&mut transaction, Action::Imported, agent.name.as_str(), &detail).await?;
+    audit::note(&mut transaction, by, Action::Imported, agent.name.as_str(), &detail).await?;
     transaction.commit().await?;
     // The log of the database may have grown by the whole bundle: its space is given back now, not at the hub's end.
     if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)").execute(connection).await {

@@ -52,6 +52,9 @@ pub(super) async fn apply(
     if outcome == Outcome::Stored {
         insert(connection, ingest).await?;
         tally.add(ingest);
+        if ingest.app_lines() > 0 {
+            tally.number_lines(connection, ingest).await?;
+        }
     }
     Ok(outcome)
 }
@@ -101,7 +104,7 @@ async fn insert(connection: &mut SqliteConnection, ingest: &Ingest) -> Result<()
     let first = number(ingest.previous)?.saturating_add(1);
     let received_at = i64::try_from(ingest.received_at.0).unwrap_or(i64::MAX);
     match &ingest.content {
-        Content::Batch { batch, clock_offset, losses, jobs: facts } => {
+        Content::Batch { batch, clock_offset, losses, jobs: facts, app_lines: _ } => {
             sqlx::query(
                 "insert into batches (agent, lane, epoch, first, last, received_at, clock_offset, batch)
                  values ($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -1,4 +1,5 @@
-//! Bytes that the pieces of one transaction add to what is stored of each agent, and whether there is room for them.
+//! What the pieces of one transaction add up to: bytes stored of each agent, and whether there is room for them; numbers of the
+//! apps' log lines.
 //!
 //! The sum in the database is what all batches of the agent weigh; it moves in the transaction that stores them. Gaps
 //! weigh nothing and always pass: they only say what will not come.
@@ -7,13 +8,16 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
-use crate::hub::store::{AgentRef, StoreError};
+use crate::hub::store::{AgentRef, StoreError, app_lines};
 
 use super::Ingest;
 use super::round::Outcome;
 
 #[derive(Debug, Default)]
-pub(super) struct Tally(HashMap<AgentRef, Count>);
+pub(super) struct Tally {
+    agents: HashMap<AgentRef, Count>,
+    lines: app_lines::Numbers,
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -30,7 +34,7 @@ impl Tally {
         ingest: &Ingest,
     ) -> Result<Option<Outcome>, StoreError> {
         let Some(most) = ingest.bytes_max.filter(|_| !ingest.is_empty()) else { return Ok(None) };
-        let count = self.0.entry(ingest.agent).or_default();
+        let count = self.agents.entry(ingest.agent).or_default();
         let before = match count.before {
             Some(before) => before,
             None => *count.before.insert(stored(connection, ingest.agent).await?),
@@ -43,21 +47,30 @@ impl Tally {
     /// A piece was stored.
     pub(super) fn add(&mut self, ingest: &Ingest) {
         if !ingest.is_empty() {
-            let count = self.0.entry(ingest.agent).or_default();
+            let count = self.agents.entry(ingest.agent).or_default();
             count.added = count.added.saturating_add(weight(ingest));
         }
     }
 
+    /// The log lines of apps in it get their numbers.
+    pub(super) async fn number_lines(
+        &mut self,
+        connection: &mut SqliteConnection,
+        ingest: &Ingest,
+    ) -> Result<(), StoreError> {
+        self.lines.give(connection, ingest).await
+    }
+
     /// Moves the sums.
     pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        for (agent, count) in self.0.into_iter().filter(|(_, count)| count.added > 0) {
+        for (agent, count) in self.agents.into_iter().filter(|(_, count)| count.added > 0) {
             sqlx::query("update agents set stored_bytes = stored_bytes + $2 where agent = $1")
                 .bind(agent.0)
                 .bind(i64::try_from(count.added).unwrap_or(i64::MAX))
                 .execute(&mut *connection)
                 .await?;
         }
-        Ok(())
+        self.lines.write(connection).await
     }
 }
 

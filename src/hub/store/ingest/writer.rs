@@ -56,7 +56,10 @@ impl Database {
             Err(error) => (order.outcome, Err(error)),
         };
         match &result {
-            Ok(_) => changes.note(agent),
+            Ok(_) => {
+                changes.note(agent);
+                changes.note_lines();
+            }
             Err(StoreError::Database(error)) => {
                 let reason = error.to_string();
                 tracing::error!(reason, "an import cannot be committed");
@@ -149,17 +152,21 @@ async fn commit(database: &mut Database, round: &mut Vec<Ingest>, health: &Healt
     health.note(failure.clone());
     let mut stored = outcome.unwrap_or_default().into_iter();
     for ingest in round.drain(..) {
-        let reply = match (&failure, stored.next()) {
-            (Some(reason), _) => Err(StoreError::CannotCommit(reason.clone())),
+        let refused = match (&failure, stored.next()) {
+            (Some(reason), _) => Some(StoreError::CannotCommit(reason.clone())),
             (None, Some(Outcome::Stored)) => {
                 changes.note(ingest.agent);
-                Ok(ingest.mark)
+                if ingest.app_lines() > 0 {
+                    changes.note_lines();
+                }
+                None
             }
-            (None, Some(Outcome::NotWelcome)) => Err(StoreError::NotWelcome),
-            (None, Some(Outcome::OverQuota { stored, most })) => Err(StoreError::OverQuota { stored, most }),
-            (None, Some(Outcome::Revoked)) => Err(StoreError::Revoked),
-            (None, Some(Outcome::MarkMoved) | None) => Err(StoreError::MarkMoved),
+            (None, Some(Outcome::NotWelcome)) => Some(StoreError::NotWelcome),
+            (None, Some(Outcome::OverQuota { stored, most })) => Some(StoreError::OverQuota { stored, most }),
+            (None, Some(Outcome::Revoked)) => Some(StoreError::Revoked),
+            (None, Some(Outcome::MarkMoved) | None) => Some(StoreError::MarkMoved),
         };
+        let reply = refused.map_or(Ok(ingest.mark), |error| Err(Box::new(error)));
         if ingest.reply.try_send(reply).is_err() {
             tracing::debug!("a session ended before its records were committed");
         }

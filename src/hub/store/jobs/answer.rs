@@ -17,8 +17,8 @@ pub enum Answered {
 }
 
 impl Store {
-    /// An answer to an offer that came without a record. Only a job that is still offered is changed by it, but for an
-    /// acceptance, which also opens what the hub had closed by itself.
+    /// An answer to an offer that came without a record. Only a job that is still offered is changed by it; the record of an
+    /// acceptance also opens what the hub had closed by itself.
     ///
     /// # Errors
     /// What the database says.

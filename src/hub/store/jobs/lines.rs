@@ -57,6 +57,8 @@ pub struct LogQuery {
     pub stream: Option<OutputStream>,
     /// Lines of the answer.
     pub count_max: u32,
+    /// Bytes of those lines; the one that reaches it is the last.
+    pub bytes_max: usize,
     /// What to do where a line is missing.
     pub holes: Holes,
 }
@@ -147,7 +149,7 @@ impl Store {
                 if number < next.line {
                     continue;
                 }
-                if lines.len() >= count_max || bytes >= limit::RECORDS_PAGE_BYTES {
+                if lines.len() >= count_max || bytes >= query.bytes_max {
                     return Ok(JobLog { lines, missing, next, at_end: false });
                 }
                 next.line = number.saturating_add(1);

@@ -1,12 +1,10 @@
 //! Jobs as they are listed and shown.
 
-use std::fmt;
-use std::str::FromStr;
-
 use bytes::Bytes;
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::hub::store::{AgentRef, Cursor, ItemContent, Store, StoreError};
-use crate::id::{JobId, Lane};
+use crate::id::{AppName, GroupId, JobId, Lane};
 use crate::job::JobState;
 use crate::limit;
 use crate::wire::message::RecordKind;
@@ -15,37 +13,27 @@ use super::JobError;
 use super::row::{COLUMNS, JobRow};
 
 /// Which jobs.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct JobFilter {
-    /// Of one agent.
-    pub agent: Option<AgentRef>,
+    /// Of these agents; `None`: of any.
+    pub agents: Option<Vec<AgentRef>>,
+    /// Whose output is log lines of this app.
+    pub app: Option<AppName>,
+    /// Of one submission to several agents.
+    pub group: Option<GroupId>,
+    /// Taken at this time or later, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Taken before this time.
+    pub until: Option<i64>,
     /// In this state.
     pub status: Option<JobState>,
     /// Older than this place.
     pub before: Option<JobCursor>,
 }
 
-/// A place in the list. Opaque: text in, text out.
+/// A place in the list: jobs that are submitted later do not move it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobCursor(i64);
-
-impl fmt::Display for JobCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "j{:x}", self.0)
-    }
-}
-
-impl FromStr for JobCursor {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.strip_prefix('j')
-            .and_then(|digits| i64::from_str_radix(digits, 16).ok())
-            .filter(|number| *number > 0)
-            .map(Self)
-            .ok_or("the cursor is not one that this list gave")
-    }
-}
+pub struct JobCursor(pub i64);
 
 /// A page of the list, the newest first.
 #[derive(Debug)]
@@ -75,26 +63,42 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn jobs(&self, filter: JobFilter, count_max: u32) -> Result<JobPage, StoreError> {
+    pub async fn jobs(&self, filter: &JobFilter, count_max: u32) -> Result<JobPage, StoreError> {
         let count_max = count_max.clamp(1, limit::JOBS_PAGE_MAX);
-        let mut text = format!(
-            "select {COLUMNS} from jobs join agents on agents.agent = jobs.agent where jobs.job < $1"
-        );
+        if filter.agents.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(JobPage { jobs: Vec::new(), next: None });
+        }
         // One statement for each set of filters, so that each finds its index.
-        if filter.agent.is_some() {
-            text.push_str(" and jobs.agent = $2");
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "select {COLUMNS} from jobs join agents on agents.agent = jobs.agent where jobs.job < "
+        ));
+        query.push_bind(filter.before.map_or(i64::MAX, |before| before.0));
+        if let Some(agents) = &filter.agents {
+            query.push(" and jobs.agent in (");
+            // Numbers of our own: a fleet has more of them than a statement has parameters.
+            let mut list = query.separated(",");
+            agents.iter().for_each(|agent| {
+                list.push(agent.0);
+            });
+            query.push(")");
         }
-        if filter.status.is_some() {
-            text.push_str(" and jobs.status = $3");
+        if let Some(status) = filter.status {
+            query.push(" and jobs.status = ").push_bind(status.name());
         }
-        text.push_str(" order by jobs.job desc limit $4");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
-            .bind(filter.before.map_or(i64::MAX, |before| before.0))
-            .bind(filter.agent.map(|agent| agent.0))
-            .bind(filter.status.map(JobState::name))
-            .bind(i64::from(count_max) + 1)
-            .fetch_all(&self.pool)
-            .await?;
+        if let Some(app) = &filter.app {
+            query.push(" and jobs.app = ").push_bind(app.to_string());
+        }
+        if let Some(group) = filter.group {
+            query.push(" and jobs.job_group = ").push_bind(group.as_bytes().to_vec());
+        }
+        if let Some(since) = filter.since {
+            query.push(" and jobs.created_at >= ").push_bind(since);
+        }
+        if let Some(until) = filter.until {
+            query.push(" and jobs.created_at < ").push_bind(until);
+        }
+        query.push(" order by jobs.job desc limit ").push_bind(i64::from(count_max) + 1);
+        let rows = query.build().fetch_all(&self.pool).await?;
         let mut jobs = rows.iter().map(JobRow::of).collect::<Result<Vec<_>, _>>()?;
         let page = usize::try_from(count_max).unwrap_or(usize::MAX);
         let more = jobs.len() > page;

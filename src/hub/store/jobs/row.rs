@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::hub::store::{AgentRef, StoreError, time};
-use crate::id::{Epoch, JobId, Lane, RecordId, StreamId};
+use crate::id::{Epoch, GroupId, JobId, Lane, RecordId, StreamId};
 use crate::job::JobState;
 use crate::time::HubTime;
 
@@ -16,6 +16,7 @@ pub(super) const COLUMNS: &str =
     jobs.signal, jobs.reason, jobs.log_epoch, jobs.log_seq, jobs.log_lines, jobs.log_bytes, jobs.output_cut,
     jobs.pipe_held, jobs.progress_at, jobs.progress_permille, jobs.progress_text, jobs.payload_epoch,
     jobs.payload_first, jobs.payload_last, jobs.signature is not null as signed,
+    jobs.job_group, jobs.submitted_by, jobs.app,
     (select streams.acked from streams where streams.agent = jobs.agent and streams.lane = 3
         and streams.epoch = jobs.log_epoch) as log_acked";
 
@@ -34,6 +35,8 @@ pub struct JobRow {
     pub offline_since: Option<i64>,
     /// Which handler runs it.
     pub kind: String,
+    /// The app that its output is log lines of.
+    pub app: Option<String>,
     /// Whether an operator's signature came with it; agents with operator keys check it.
     pub signed: bool,
     /// Where it is in its life.
@@ -78,6 +81,10 @@ pub struct JobRow {
     pub pipe_held: bool,
     /// How far it is.
     pub progress: Option<Progress>,
+    /// Of the submission to several agents that it came with.
+    pub group: Option<GroupId>,
+    /// Who submitted it, as the audit names them.
+    pub submitted_by: Option<String>,
     /// Where its result's payload is, where it is long.
     pub payload_at: Option<(RecordId, u64)>,
 }
@@ -123,6 +130,7 @@ impl JobRow {
             }),
             None => None,
         };
+        let group: Option<Vec<u8>> = row.try_get("job_group")?;
         let payload_last: Option<i64> = row.try_get("payload_last")?;
         Ok(Self {
             number: row.try_get("job")?,
@@ -131,6 +139,7 @@ impl JobRow {
             agent_name: row.try_get("name")?,
             offline_since: row.try_get("offline_since")?,
             kind: row.try_get("kind")?,
+            app: row.try_get("app")?,
             signed: row.try_get::<i64, _>("signed")? == 1,
             status: JobState::from_name(&status).ok_or(StoreError::Damaged("job status"))?,
             by_hub: row.try_get::<i64, _>("by_hub")? == 1,
@@ -153,6 +162,10 @@ impl JobRow {
             output_cut: row.try_get::<i64, _>("output_cut")? == 1,
             pipe_held: row.try_get::<i64, _>("pipe_held")? == 1,
             progress,
+            group: group
+                .map(|id| GroupId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("job group")))
+                .transpose()?,
+            submitted_by: row.try_get("submitted_by")?,
             payload_at: record("payload_epoch", "payload_first")?.zip(payload_last.map(i64::cast_unsigned)),
         })
     }
@@ -175,6 +188,11 @@ impl JobRow {
             | JobState::Rejected
             | JobState::Lost => false,
         }
+    }
+
+    /// Its place in the order of submission.
+    pub(in crate::hub::store) const fn number(&self) -> i64 {
+        self.number
     }
 
     pub(super) fn log_state(&self) -> LogState {

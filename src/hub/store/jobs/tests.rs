@@ -82,13 +82,15 @@ impl World {
     }
 
     async fn say_raw(&mut self, lane: Lane, kind: RecordKind, payload: Bytes, part: Option<Part>) {
-        let record = Record { recorded_at: WallTime(1000), source: "job".to_owned(), kind, payload, part };
+        let record =
+            Record { recorded_at: WallTime(1000), source: "job".to_owned(), kind, payload, part, app: None };
         let seq = self.take_number(lane);
         let jobs = facts(lane, [(seq, &record)].into_iter());
         let mut batch = BytesMut::new();
         batch::push(record, &mut batch);
         let clock_offset = Some(ClockOffset(500));
-        let content = Content::Batch { batch: batch.freeze(), clock_offset, losses: Vec::new(), jobs };
+        let content =
+            Content::Batch { batch: batch.freeze(), clock_offset, losses: Vec::new(), jobs, app_lines: 0 };
         self.store_piece(lane, seq, seq, content).await;
     }
 
@@ -303,8 +305,14 @@ async fn what_is_lost_of_a_log_completes_it() {
     world.store_piece(Lane::Logs, 2, 3, Content::Gap(gap)).await;
     assert!(complete(&world).await);
     let row = world.store.job(job).await.unwrap();
-    let query =
-        LogQuery { from: "1".parse().unwrap(), run: None, stream: None, count_max: 9, holes: Holes::Pass };
+    let query = LogQuery {
+        from: "1".parse().unwrap(),
+        run: None,
+        stream: None,
+        count_max: 9,
+        bytes_max: usize::MAX,
+        holes: Holes::Pass,
+    };
     assert_eq!(world.store.job_lines(&row, query).await.unwrap().missing, [(1, 1, 9)]);
 }
 

@@ -1,6 +1,7 @@
 //! Keys, logins and what the audit says of them.
 
 use super::*;
+use crate::hub::store::News;
 use crate::id::{InstanceId, KeyId, SessionId};
 use crate::obs::random;
 use crate::wire::key::{AgentKey, KeyFile};
@@ -65,7 +66,7 @@ async fn a_damaged_entry_of_the_audit_hides_no_revocation_behind_it() {
     .unwrap();
     let agent = world.store.add_agent(&name("edge-2"), None).await.unwrap().id;
     world.store.revoke_agent(&name("edge-2")).await.unwrap();
-    let (last, departures) = world.store.departures_after(before).await.unwrap();
+    let News { last, departures, .. } = world.store.news_after(before).await.unwrap();
     assert_eq!(departures, [(agent, Departure::Revoked)]);
     assert_eq!(last, world.store.last_audited().await.unwrap());
 }

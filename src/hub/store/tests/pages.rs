@@ -19,6 +19,7 @@ async fn long_records_are_joined_across_batches_and_pages_follow_each_other() {
             clock_offset: None,
             losses: Vec::new(),
             jobs: Vec::new(),
+            app_lines: 0,
         };
         world.store(world.piece(previous, mark, content)).await.unwrap();
     }
@@ -51,6 +52,7 @@ async fn parts_without_end_are_not_joined_beyond_what_a_record_may_have() {
             clock_offset: None,
             losses: Vec::new(),
             jobs: Vec::new(),
+            app_lines: 0,
         };
         world.store(world.piece(u64::from(index) - 1, mark, content)).await.unwrap();
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::hub::store::{KeptMessage, KeptRelay, NewRelay};
-use crate::id::MessageId;
+use crate::id::{HandlerName, MessageId};
 
 const NOW: HubTime = HubTime(1_800_000_000_000);
 
@@ -16,7 +16,11 @@ fn id(lo: u64) -> MessageId {
 
 impl World {
     async fn keep(&self, number: u64, payload: &[u8], now: HubTime) -> KeptRelay {
-        let handler = "door".parse().unwrap();
+        self.keep_for("door", number, payload, now).await
+    }
+
+    async fn keep_for(&self, handler: &str, number: u64, payload: &[u8], now: HubTime) -> KeptRelay {
+        let handler = handler.parse().unwrap();
         let payload = Bytes::copy_from_slice(payload);
         let new = NewRelay {
             id: id(number),
@@ -29,7 +33,7 @@ impl World {
     }
 
     async fn oldest(&self, now: HubTime) -> Option<KeptMessage> {
-        self.store.oldest_relay(self.agent, now).await.unwrap()
+        self.store.oldest_relay(self.agent, &[], now).await.unwrap()
     }
 }
 
@@ -50,6 +54,23 @@ async fn messages_go_out_in_the_order_they_came_and_only_what_is_named_is_forgot
         world.store.forget_relay(oldest.number, oldest.id).await.unwrap();
     }
     assert_eq!(world.oldest(NOW).await, None);
+}
+
+#[tokio::test]
+async fn the_mail_of_handlers_that_are_held_is_passed_over_and_keeps_its_place() {
+    let world = World::new().await;
+    for (number, handler) in [(1, "door"), (2, "gate"), (3, "door"), (4, "window")] {
+        assert_eq!(world.keep_for(handler, number, &[1], NOW).await, KeptRelay::Yes);
+    }
+    let handler = |name: &str| name.parse().unwrap();
+    let oldest = async |held: &[HandlerName]| {
+        let oldest = world.store.oldest_relay(world.agent, held, NOW).await.unwrap();
+        oldest.map(|message| message.id)
+    };
+    assert_eq!(oldest(&[handler("door")]).await, Some(id(2)));
+    assert_eq!(oldest(&[handler("door"), handler("gate")]).await, Some(id(4)));
+    assert_eq!(oldest(&[handler("door"), handler("gate"), handler("window")]).await, None);
+    assert_eq!(oldest(&[]).await, Some(id(1)));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, DuplexStream};
 
 use super::*;
+use crate::limit;
 use crate::net::dial::Security;
 
 const HUB: &str = "hub.example";
@@ -62,7 +63,7 @@ async fn a_tunnel_is_asked_for_by_name_and_with_the_password_only_where_there_is
     result.unwrap();
     assert!(asked.contains("\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{asked}");
     let route = Route { host: "fd00::1".to_owned(), ..route() };
-    assert_eq!(target(&route), "[fd00::1]:443");
+    assert_eq!(route.to_string(), "[fd00::1]:443");
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn a_head_without_end_is_read_to_its_bound_and_no_further() {
     let error = refusal("http://proxy:3128", &answer).await;
     assert!(matches!(error, ProxyError::Long { .. }), "{error}");
     let mut fits = b"HTTP/1.1 200 OK\r\nX: ".to_vec();
-    fits.resize(limit::PROXY_HEAD_BYTES_MAX - 4, b'x');
+    fits.resize(limit::ANSWER_HEAD_BYTES_MAX - 4, b'x');
     fits.extend_from_slice(b"\r\n\r\n");
     answered("http://proxy:3128", &fits, 1000).await.0.unwrap();
 }

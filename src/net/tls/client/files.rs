@@ -1,23 +1,25 @@
 //! The files of TLS as they are now: read once, and again when one of them changes.
 //!
-//! What the system believes is read once for the whole process, and only when somebody needs it: it is most of the memory
-//! that TLS takes.
+//! What the system believes is read for the whole process, and only when somebody needs it: it is most of the memory
+//! that TLS takes. It is read again where somebody was not believed ([`super::system`]).
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::sign::CertifiedKey;
 
 use super::settings::{ClientFiles, Settings, SettingsError};
+use super::system::Shared;
 use super::verifier::Roots;
 use crate::net::tls::stamp::Stamp;
-use crate::net::tls::{pem, provider};
+use crate::net::tls::{pair, pem, provider};
+use crate::obs::clock;
 
-static SYSTEM: OnceLock<Arc<WebPkiServerVerifier>> = OnceLock::new();
+static SYSTEM: Mutex<Shared<Arc<WebPkiServerVerifier>>> = Mutex::new(Shared::new());
 
 /// What the settings name, read.
 #[derive(Debug)]
@@ -30,13 +32,15 @@ pub(super) struct Loaded {
 #[derive(Debug)]
 enum Believed {
     System,
-    File(PathBuf, Arc<WebPkiServerVerifier>),
+    /// An error only where it is not the settings that name the file, but it is what an enrolment left.
+    File(PathBuf, Result<Arc<WebPkiServerVerifier>, SettingsError>),
     Hash([u8; 32]),
 }
 
 impl Loaded {
     /// Reads all of them. An authority that was pinned `before` stays pinned: a file that goes away is no reason to
-    /// believe everybody.
+    /// believe everybody. Nor is one that an enrolment left and that was damaged since a reason not to start: it is pinned as
+    /// it is, and each handshake fails until it is mended.
     pub(super) fn read(settings: &Settings, before: Option<&Self>) -> Result<Self, SettingsError> {
         let pinned = match (&settings.ca_file, before.map(|before| &before.believed)) {
             (Some(path), _) | (None, Some(Believed::File(path, _))) => Some(path),
@@ -49,7 +53,13 @@ impl Loaded {
         let stamps = paths.map(|path| (path.clone(), Stamp::of(path))).collect();
         let believed = match (settings.ca_hash, pinned) {
             (Some(hash), _) => Believed::Hash(hash),
-            (None, Some(path)) => Believed::File(path.clone(), authorities(path)?),
+            (None, Some(path)) => {
+                let authorities = authorities(path);
+                if settings.ca_file.is_some() || before.is_some() {
+                    authorities.as_ref().map_err(Clone::clone)?;
+                }
+                Believed::File(path.clone(), authorities)
+            }
             (None, None) => Believed::System,
         };
         Ok(Self { believed, own: client.map(own).transpose()?, stamps })
@@ -60,6 +70,14 @@ impl Loaded {
         self.stamps.iter().all(|(path, read)| *read == Stamp::of(path))
     }
 
+    /// Why nobody can be believed for now.
+    pub(super) fn damage(&self) -> Option<&SettingsError> {
+        match &self.believed {
+            Believed::File(_, verifier) => verifier.as_ref().err(),
+            Believed::System | Believed::Hash(_) => None,
+        }
+    }
+
     /// The certificate of our own, with its key.
     pub(super) fn own(&self) -> Option<Arc<CertifiedKey>> {
         self.own.clone()
@@ -68,7 +86,7 @@ impl Loaded {
     /// Whom to believe.
     pub(super) fn roots(&self) -> Result<Roots, SettingsError> {
         Ok(match &self.believed {
-            Believed::File(path, verifier) => Roots::File(path.clone(), Arc::clone(verifier)),
+            Believed::File(path, verifier) => Roots::File(path.clone(), verifier.clone()?),
             Believed::Hash(hash) => Roots::Hash(*hash),
             Believed::System => Roots::System(system()?),
         })
@@ -90,27 +108,27 @@ fn authorities(path: &Path) -> Result<Arc<WebPkiServerVerifier>, SettingsError> 
 }
 
 fn own(files: &ClientFiles) -> Result<Arc<CertifiedKey>, SettingsError> {
-    let (chain, key) = (pem::certificates(&files.cert)?, pem::private_key(&files.key)?);
-    let pair = CertifiedKey::from_der(chain, key, &provider());
-    pair.map(Arc::new).map_err(|error| SettingsError::NotAPair {
-        cert: files.cert.clone(),
-        key: files.key.clone(),
-        reason: error.to_string(),
-    })
+    let chain = pem::certificates(&files.cert)?;
+    Ok(Arc::new(pair::certified(chain, &files.cert, &files.key)?))
+}
+
+/// The system's authorities did not vouch for somebody.
+pub(super) fn doubt_system() {
+    SYSTEM.lock().unwrap_or_else(PoisonError::into_inner).doubt();
+}
+
+fn system() -> Result<Arc<WebPkiServerVerifier>, SettingsError> {
+    let mut shared = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.current(clock::boot_now(), read_system).cloned()
 }
 
 /// The system's authorities. Those it has and we cannot read do not count; it must have one that we can.
-fn system() -> Result<Arc<WebPkiServerVerifier>, SettingsError> {
-    if let Some(known) = SYSTEM.get() {
-        return Ok(Arc::clone(known));
-    }
+fn read_system() -> Result<Arc<WebPkiServerVerifier>, SettingsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     let reason = found.errors.first().map(ToString::to_string);
-    let verifier = verifier(roots)
-        .map_err(|_none| SettingsError::NoAuthorities { reason: reason.unwrap_or_default() })?;
-    Ok(Arc::clone(SYSTEM.get_or_init(|| verifier)))
+    verifier(roots).map_err(|_none| SettingsError::NoAuthorities { reason: reason.unwrap_or_default() })
 }
 
 fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {

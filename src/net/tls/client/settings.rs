@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::net::tls::pair::PairError;
 use crate::net::tls::pem::PemError;
+use crate::net::tls::reader::NotRead;
 
 /// Whom to believe, and what to show. The first that is set holds: `ca_hash`, `ca_file`, `ca_default` where that file is
 /// there, the system's authorities.
@@ -27,6 +29,20 @@ pub struct ClientFiles {
     pub key: PathBuf,
 }
 
+impl Settings {
+    pub(super) fn not_read(&self, reason: NotRead) -> SettingsError {
+        SettingsError::NotRead { files: self.files(), reason }
+    }
+
+    /// The files that are read, as a message names them.
+    fn files(&self) -> String {
+        let own = self.client.iter().flat_map(|client| [&client.cert, &client.key]);
+        let files = self.ca_file.iter().chain(&self.ca_default).chain(own);
+        let names: Vec<_> = files.map(|path| path.display().to_string()).collect();
+        if names.is_empty() { "the system's certificate authorities".to_owned() } else { names.join(", ") }
+    }
+}
+
 /// Settings that make no TLS client.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SettingsError {
@@ -41,16 +57,17 @@ pub enum SettingsError {
         /// Why.
         reason: String,
     },
-    /// A certificate and a key of two pairs.
-    #[error("the private key in {} is not the one of the certificate in {} ({reason}); give the two files of one pair", key.display(), cert.display())]
-    NotAPair {
-        /// The certificate.
-        cert: PathBuf,
-        /// The key.
-        key: PathBuf,
+    /// The files are not to be had for now.
+    #[error("cannot read {files}: {reason}")]
+    NotRead {
+        /// The files.
+        files: String,
         /// Why.
-        reason: String,
+        reason: NotRead,
     },
+    /// The certificate that is shown, and its key.
+    #[error(transparent)]
+    Pair(#[from] PairError),
     /// The system believes nobody.
     #[error(
         "this system has no certificate authorities{}; install them (ca-certificates), or give the hub's own with --ca (hub.ca_file)",

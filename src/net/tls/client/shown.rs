@@ -7,6 +7,8 @@ use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 
+use super::TlsError;
+
 /// What became of it in one handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnCertificate {
@@ -16,6 +18,17 @@ pub enum OwnCertificate {
     Shown,
     /// The other end asked, and there is none it could take.
     Missing,
+}
+
+impl OwnCertificate {
+    /// What a connection that just broke most likely broke of: the other end asked for a certificate and got none. Its
+    /// alert comes after the handshake, and may be lost.
+    pub fn lacking(self, host: &str) -> Option<TlsError> {
+        match self {
+            Self::Missing => Some(TlsError::OwnMissing { host: host.to_owned() }),
+            Self::NotAsked | Self::Shown => None,
+        }
+    }
 }
 
 /// The certificate of one handshake.

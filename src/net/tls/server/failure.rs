@@ -13,12 +13,24 @@ use crate::net::meter::Metered;
 const THIS_PORT: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     X-Outpost-Error: tls\r\nConnection: close\r\nContent-Length: 67\r\n\r\nThis port speaks TLS: the URL has to begin with https:// or wss://\n";
 
+/// Whose fault it is that there is no TLS connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The peer's: it costs the hub a signature, or as much time as it is given.
+    OfThePeer,
+    /// Nobody's, or this hub's own.
+    Other,
+}
+
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// Plain HTTP, or something else.
     #[error("the peer does not speak TLS")]
     NotTls,
+    /// The peer went before it said anything, as one does who looks whether the port is open.
+    #[error("the peer closed the connection without a word")]
+    Unused,
     /// The peer went.
     #[error("the peer closed the connection before the handshake was over")]
     Closed,
@@ -52,6 +64,7 @@ impl HandshakeError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::NotTls => "not_tls",
+            Self::Unused => "unused",
             Self::Closed => "closed",
             Self::Version => "version",
             Self::Alpn => "alpn",
@@ -60,6 +73,24 @@ impl HandshakeError {
             Self::NotBelieved(_) => "not_believed",
             Self::Protocol(_) => "protocol",
             Self::Io(_) => "io",
+        }
+    }
+}
+
+impl HandshakeError {
+    /// Whose fault it is. Where a hub's certificate has expired its whole fleet disbelieves it; and that a load balancer
+    /// looks whether the port is open costs nothing.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Unused | Self::NotBelieved(_) => Fault::Other,
+            Self::NotTls
+            | Self::Closed
+            | Self::Version
+            | Self::Alpn
+            | Self::NoClientCertificate
+            | Self::BadClientCertificate(_)
+            | Self::Protocol(_)
+            | Self::Io(_) => Fault::OfThePeer,
         }
     }
 }

@@ -12,7 +12,9 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::Files;
 use crate::net::tls::certificate::Certificate;
+use crate::net::tls::pair::{self, PairError};
 use crate::net::tls::pem::{self, PemError};
+use crate::net::tls::reader::NotRead;
 use crate::net::tls::{ALPN, VERSIONS, provider};
 use crate::obs::clock;
 use crate::time::WallTime;
@@ -23,22 +25,9 @@ pub enum ServerTlsError {
     /// One of them.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// Each for itself would do.
-    #[error("the private key in {} is not the one of the first certificate in {}; the hub's own certificate comes first, then the ones that signed it", key.display(), cert.display())]
-    Mismatch {
-        /// The certificate.
-        cert: PathBuf,
-        /// The key.
-        key: PathBuf,
-    },
-    /// The key's kind, mostly.
-    #[error("the private key in {} cannot be used: {reason}; ECDSA (P-256, P-384), Ed25519 and RSA (2048 to 8192 bits) can", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    /// The certificate and its key.
+    #[error(transparent)]
+    Pair(#[from] PairError),
     /// A certificate that is none.
     #[error("a certificate in {} cannot be used: {reason}; look at it with `openssl x509 -in {} -text`", path.display(), path.display())]
     Certificate {
@@ -46,6 +35,14 @@ pub enum ServerTlsError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The files are not to be had for now.
+    #[error("cannot read {files}: {reason}")]
+    NotRead {
+        /// The files.
+        files: String,
+        /// Why.
+        reason: NotRead,
     },
     /// The cryptography itself.
     #[error("TLS cannot be set up: {0}")]
@@ -73,7 +70,7 @@ impl Material {
             None => Vec::new(),
         };
         let (certificate, expires) = read(&files.cert, &chain)?;
-        let key = Arc::new(certified_key(files, &chain)?);
+        let key = Arc::new(pair::certified(chain.clone(), &files.cert, &files.key)?);
         let open = config(&key, WebPkiClientVerifier::no_client_auth())?;
         let agents = match &files.client_ca {
             Some(path) => config(&key, verifier(path, &authorities)?)?,
@@ -96,18 +93,6 @@ fn read(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(Certificate, WallT
     let expires = certificates.iter().map(|certificate| certificate.not_after).min();
     let first = certificates.into_iter().next();
     first.zip(expires).ok_or_else(|| wrong("there is none in it".to_owned()))
-}
-
-fn certified_key(files: &Files, chain: &[CertificateDer<'static>]) -> Result<CertifiedKey, ServerTlsError> {
-    let key = pem::private_key(&files.key)?;
-    let certified = CertifiedKey::from_der(chain.to_vec(), key, &provider());
-    certified.map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            ServerTlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
-        }
-        rustls::Error::General(reason) => ServerTlsError::Key { path: files.key.clone(), reason },
-        other => ServerTlsError::Certificate { path: files.cert.clone(), reason: other.to_string() },
-    })
 }
 
 fn verifier(

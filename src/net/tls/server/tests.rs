@@ -36,16 +36,16 @@ fn at(seconds: u64) -> BootTime {
 #[test]
 fn a_replaced_pair_is_used_and_one_that_was_only_touched_is_not_news() {
     let (folder, tls) = served();
-    assert!(matches!(tls.look(at(0)), Look::Same));
+    assert!(matches!(tls.look_here(at(0)), Look::Same));
     assert_eq!(tls.certificate().serial, "01");
     write(folder.path(), 2);
-    assert!(matches!(tls.look(at(1)), Look::Replaced));
+    assert!(matches!(tls.look_here(at(1)), Look::Replaced));
     assert_eq!(tls.certificate().serial, "02");
     let text = fs::read(folder.path().join("hub.pem")).unwrap();
     fs::write(folder.path().join("again"), text).unwrap();
     fs::rename(folder.path().join("again"), folder.path().join("hub.pem")).unwrap();
-    assert!(matches!(tls.look(at(2)), Look::Same));
-    assert!(matches!(tls.look(at(3)), Look::Same));
+    assert!(matches!(tls.look_here(at(2)), Look::Same));
+    assert!(matches!(tls.look_here(at(3)), Look::Same));
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn half_a_replacement_changes_nothing_until_the_other_half_is_there() {
     let other = tempfile::tempdir().unwrap();
     write(other.path(), 2);
     fs::copy(other.path().join("hub.pem"), folder.path().join("hub.pem")).unwrap();
-    assert!(matches!(tls.look(at(0)), Look::Same));
+    assert!(matches!(tls.look_here(at(0)), Look::Same));
     assert_eq!(tls.certificate().serial, "01");
     fs::copy(other.path().join("hub.key"), folder.path().join("hub.key")).unwrap();
-    assert!(matches!(tls.look(at(1)), Look::Replaced));
+    assert!(matches!(tls.look_here(at(1)), Look::Replaced));
     assert_eq!(tls.certificate().serial, "02");
 }
 
@@ -65,16 +65,16 @@ fn half_a_replacement_changes_nothing_until_the_other_half_is_there() {
 fn a_broken_replacement_is_told_of_once_and_the_one_before_stays() {
     let (folder, tls) = served();
     fs::write(folder.path().join("hub.pem"), "nothing").unwrap();
-    assert!(matches!(tls.look(at(0)), Look::Same));
-    let Look::Broken(error) = tls.look(at(5)) else { panic!("it is not told of") };
+    assert!(matches!(tls.look_here(at(0)), Look::Same));
+    let Look::Broken(error) = tls.look_here(at(5)) else { panic!("it is not told of") };
     assert!(error.to_string().contains("hub.pem"), "{error}");
-    assert!(matches!(tls.look(at(60)), Look::Same), "told twice");
+    assert!(matches!(tls.look_here(at(60)), Look::Same), "told twice");
     fs::remove_file(folder.path().join("hub.pem")).unwrap();
-    assert!(matches!(tls.look(at(61)), Look::Same));
-    assert!(matches!(tls.look(at(66)), Look::Broken(ServerTlsError::Pem(PemError::Unreadable { .. }))));
+    assert!(matches!(tls.look_here(at(61)), Look::Same));
+    assert!(matches!(tls.look_here(at(66)), Look::Broken(ServerTlsError::Pem(PemError::Unreadable { .. }))));
     assert_eq!(tls.certificate().serial, "01");
     write(folder.path(), 3);
-    assert!(matches!(tls.look(at(67)), Look::Replaced));
+    assert!(matches!(tls.look_here(at(67)), Look::Replaced));
     assert_eq!(tls.certificate().serial, "03");
 }
 

@@ -113,6 +113,7 @@ async fn a_batch_of_tiny_records_ends_at_the_most_records_one_may_hold() {
         source: String::new(),
         kind: RecordKind::Opaque,
         payload: Bytes::from(vec![b'x'; number as usize % 2]),
+        app: None,
     };
     let most = limit::BATCH_RECORDS_MAX;
     outbox.append(Lane::Logs, (0..2 * most + 1).map(tiny).collect()).await.unwrap();

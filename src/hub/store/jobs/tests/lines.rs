@@ -28,6 +28,7 @@ const ALL: LogQuery = LogQuery {
     run: None,
     stream: None,
     count_max: 1000,
+    bytes_max: usize::MAX,
     holes: Holes::Pass,
 };
 

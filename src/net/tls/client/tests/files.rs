@@ -93,7 +93,7 @@ async fn a_certificate_of_our_own_that_is_replaced_is_used_too() {
     let next = authority.client(2200);
     std::fs::write(folder.path().join("own.key"), next.key.serialize_pem()).unwrap();
     let error = dial().await.unwrap_err();
-    assert!(error.to_string().contains("the two files of one pair"), "{error}");
+    assert!(error.to_string().contains("own.key is not the one of the first certificate in"), "{error}");
     next.files(folder.path());
     dial().await.unwrap();
 }

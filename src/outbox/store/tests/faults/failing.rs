@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::outbox::OpenError;
-use crate::outbox::store::host::{Batch, Cells, Database, Entry, Fault, Held, Host, Tree, Visit};
+use crate::outbox::store::host::{Batch, Cells, Database, Fault, Held, Host, Tree, Visit};
 use crate::sim::disk::Disk;
 use crate::time::{BootTime, WallTime};
 
@@ -282,10 +282,6 @@ impl FailingDatabase {
 }
 
 impl Database for FailingDatabase {
-    fn trees(&self) -> Vec<u64> {
-        self.database.trees()
-    }
-
     fn insert(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         self.write("insert", |database| database.insert(tree, key, value))
     }
@@ -296,10 +292,6 @@ impl Database for FailingDatabase {
 
     fn get(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.read("get", Need::None, |database| database.get(tree, key))
-    }
-
-    fn at_or_before(&mut self, tree: Tree, key: &[u8]) -> Result<Option<Entry>, Fault> {
-        self.read("at_or_before", Need::None, |database| database.at_or_before(tree, key))
     }
 
     fn scan(&mut self, tree: Tree, key: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
