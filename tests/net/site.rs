@@ -285,6 +285,18 @@ impl Site {
         begin.elapsed()
     }
 
+    /// Waits for as long as something more of the backlog arrives within `pause`, however long it takes as a whole.
+    pub(crate) fn wait_drained_at_any_pace(&self, pause: Duration) -> Duration {
+        let begin = now();
+        let mut left = self.waiting().unwrap();
+        while left > 0 {
+            left = self.wait("more of the backlog to arrive", pause, || {
+                self.waiting().filter(|waiting| *waiting < left)
+            });
+        }
+        begin.elapsed()
+    }
+
     /// What the hub has of the agent's logs.
     fn arrived(&mut self) -> Vec<u8> {
         if self.security == Security::Tls {
