@@ -30,6 +30,9 @@ pub mod obs;
 pub mod outbox;
 mod plain;
 pub mod secret;
+#[cfg(test)]
+#[path = "../tests/power/seed.rs"]
+mod seed;
 pub mod session;
 #[cfg(test)]
 mod sim;

@@ -78,8 +78,7 @@ pub const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head of one request for metrics: the least that hyper takes.
 pub const METRICS_HEAD_BYTES_MAX: usize = 8 * 1024;
 /// What a page of metrics waits for the database or the outbox; then it comes without their figures.
-pub const METRICS_STORE_TIMEOUT: Duration =
-    if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(5) };
+pub const METRICS_STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reasons that one of an agent's counters tells apart; what comes beyond counts as `other`. The error table has 36.
 pub const METRICS_REASONS_MAX: usize = 80;
 /// Requests to the hub's API a second with one token where its config does not say: what the reading of one page each takes

@@ -163,13 +163,14 @@ impl Serve {
     async fn lie(&self, socket: &mut WebSocketStream<TcpStream>, keys: &Keys, lie: Lie) -> Ended {
         let mut frames = 0;
         let first = self.first(keys, lie);
-        socket.send(Frame::Binary(first)).await.unwrap();
+        // An agent that is gone by now ends its connection, and no more.
+        let _gone = socket.send(Frame::Binary(first)).await;
         while let Some(Ok(message)) = socket.next().await {
             match message {
                 Frame::Binary(frame) => {
                     frames += 1;
                     if frames == 1 {
-                        socket.send(second(keys, lie, frame)).await.unwrap();
+                        let _gone = socket.send(second(keys, lie, frame)).await;
                     }
                 }
                 Frame::Close(frame) => {
@@ -218,14 +219,14 @@ impl Serve {
 
     /// As a hub does, until the agent goes.
     async fn honest(&self, socket: &mut WebSocketStream<TcpStream>, keys: &Keys) {
-        socket.send(Frame::Binary(keys.challenge(&keys.challenge))).await.unwrap();
+        let _gone = socket.send(Frame::Binary(keys.challenge(&keys.challenge))).await;
         while let Some(Ok(message)) = socket.next().await {
             let Frame::Binary(frame) = message else { continue };
             let opened = envelope::open(&frame, &keys.up, limit::MESSAGE_BYTES_MAX).unwrap();
             match opened.into_message().unwrap() {
                 Message::Register(register) => {
                     let ack = register_ack(&register.streams.entries);
-                    socket.send(Frame::Binary(seal(&keys.down, 2, now(), ack))).await.unwrap();
+                    let _gone = socket.send(Frame::Binary(seal(&keys.down, 2, now(), ack))).await;
                 }
                 Message::Records(records) => self.records.send_modify(|sum| *sum += records.count),
                 _ => {}

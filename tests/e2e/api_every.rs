@@ -224,7 +224,7 @@ async fn every_endpoint_refuses_a_body_that_is_too_long_and_says_so() {
 
 #[tokio::test]
 async fn every_endpoint_gives_up_on_a_body_that_does_not_come_though_the_token_is_good() {
-    let Every { world, operations } = Every::with_patience(Duration::from_secs(1)).await;
+    let Every { world, operations } = Every::with_patience(Duration::from_secs(3)).await;
     let token = std::fs::read_to_string(world.folder.path().join("admin.token")).unwrap();
     let mut waiting = Vec::new();
     // A bundle's silence is bounded by its own handler.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outpost::limit;
 use outpost::wire::key::encode32;
 
-use crate::raw_agent::{World, within};
+use crate::raw_agent::World;
 use crate::raw_http::RawHttp;
 
 /// The agent of this world gets in, and what it brings is stored.
@@ -132,13 +132,14 @@ async fn a_hundred_kilobytes_of_headers_get_431_and_the_end() {
 
 #[tokio::test]
 async fn a_body_that_comes_in_pieces_is_waited_for_as_long_as_they_come() {
-    let auth = Duration::from_secs(1);
+    let auth = Duration::from_secs(2);
     let world = World::with(|config| config.admission.auth = auth).await;
     let mut peer = RawHttp::connect(world.hub.agent_addr()).await;
     let began = outpost::obs::clock::boot_now();
-    peer.send("POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 6\r\n\r\n").await.unwrap();
-    let mut tick = tokio::time::interval(auth * 4 / 5);
-    for _ in 0..5 {
+    peer.send("POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 11\r\n\r\n").await.unwrap();
+    // Far below the silence that ends it, and together beyond that.
+    let mut tick = tokio::time::interval(auth / 4);
+    for _ in 0..10 {
         tick.tick().await;
         peer.send(" ").await.unwrap();
     }
@@ -151,25 +152,31 @@ async fn a_body_that_comes_in_pieces_is_waited_for_as_long_as_they_come() {
 
 #[tokio::test]
 async fn a_request_that_never_completes_is_ended_in_time_and_so_is_silence() {
-    let world = World::with(|config| config.admission.auth = Duration::from_secs(1)).await;
+    let auth = Duration::from_secs(3);
+    let world = World::with(|config| config.admission.auth = auth).await;
     let mut silent = RawHttp::connect(world.hub.agent_addr()).await;
     let mut slow = RawHttp::connect(world.hub.agent_addr()).await;
     slow.send("GET /v1/agents/connect HTTP/1.1\r\nX-Slow: ").await.unwrap();
-    let mut bodiless = RawHttp::connect(world.hub.agent_addr()).await;
-    let answer = bodiless.ask("POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n{").await;
-    assert_eq!(answer.status, 408, "{answer:?}");
-    an_agent_works(&world).await;
-    // One byte after the other, for as long as the hub listens.
-    let mut trickle = tokio::time::interval(Duration::from_millis(50));
-    within(async {
-        while !slow.has_ended() && slow.send("x").await.is_ok() {
-            trickle.tick().await;
-        }
-    })
-    .await;
-    assert!(silent.ended().await.is_empty());
     let mut kept = RawHttp::connect(world.hub.local_addr()).await;
     assert_eq!(kept.ask("GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n").await.status, 200);
+    // One byte after the other, for as long as the hub listens.
+    let trickle = async {
+        let mut each = tokio::time::interval(Duration::from_millis(50));
+        while !slow.has_ended() && slow.send("x").await.is_ok() {
+            each.tick().await;
+        }
+    };
+    let others = async {
+        let mut bodiless = RawHttp::connect(world.hub.agent_addr()).await;
+        let request = "POST /v1/enroll HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n{";
+        let answer = bodiless.ask(request).await;
+        assert_eq!(answer.status, 408, "{answer:?}");
+        an_agent_works(&world).await;
+        assert!(silent.ended().await.is_empty());
+    };
+    let all = async { tokio::join!(trickle, others) };
+    let ended = tokio::time::timeout(auth * limit::TRICKLE_FACTOR * 2, all).await;
+    assert!(ended.is_ok(), "one that says a byte now and then is not listened to for ever");
     assert!(kept.ended().await.is_empty(), "a connection that asks nothing more is not kept for ever");
     an_agent_works(&world).await;
     world.hub.shutdown().await;

@@ -37,7 +37,9 @@ async fn a_program_sees_who_is_connected_and_its_counters() {
 #[tokio::test]
 async fn a_hub_is_closed_once_however_often_and_from_wherever_it_is_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let hub = Hub::builder(config(&folder)).start().await.unwrap();
+    // No other test takes a port of this address when it is free again.
+    let listen = "127.0.45.1:0".parse().unwrap();
+    let hub = Hub::builder(Config { listen, ..config(&folder) }).start().await.unwrap();
     let address = hub.local_addr();
     // One that is given up half-way, two at once, and one more.
     let hasty = tokio::time::timeout(Duration::ZERO, hub.close()).await;

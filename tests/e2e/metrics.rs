@@ -179,9 +179,11 @@ async fn after_a_scripted_run_every_figure_is_what_was_done() {
 #[tokio::test]
 async fn what_waits_what_was_lost_and_a_hub_that_is_away_are_seen() {
     let site = site().await;
-    // Nobody is there, and it is asked once.
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut config = Config { metrics_listen: somewhere(), ..site.config_for(&format!("http://{away}")) };
+    // Nobody listens there, nor can, and it is asked once.
+    let away = tokio::net::TcpSocket::new_v4().unwrap();
+    away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", away.local_addr().unwrap());
+    let mut config = Config { metrics_listen: somewhere(), ..site.config_for(&url) };
     for delay in [&mut config.reconnect.min, &mut config.reconnect.fast, &mut config.reconnect.max] {
         *delay = Duration::from_secs(600);
     }

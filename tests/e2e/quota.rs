@@ -90,15 +90,13 @@ async fn an_agent_beyond_its_rate_is_read_slower_and_loses_nothing() {
     }
     other.say(records(1, &["not behind the others"])).await;
     assert_eq!(other.acked().await, 1);
-    let others = boot_now().since(began);
-    let mut acked = 0;
-    while acked < 20 {
-        acked = fast.acked().await;
-    }
+    let mut all = std::pin::pin!(async { while fast.acked().await < 20 {} });
+    let by_now = tokio::time::timeout(Duration::ZERO, all.as_mut()).await;
+    assert!(by_now.is_err(), "the other one was behind all of it");
+    all.await;
     let took = boot_now().since(began);
     // 260 KiB at 64 KiB a second, less the one second that may come at once.
     assert!(took >= Duration::from_millis(2900), "{took:?}");
-    assert!(others < took / 2, "{others:?} of {took:?}");
     world.hub.shutdown().await;
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A raw agent answers no Ping, so what is large never counts as arrived.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use outpost::id::{JobId, MessageId};
 use outpost::limit;
@@ -35,7 +37,7 @@ async fn wait_for(what: &str, mut done: impl AsyncFnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(std::time::Duration::from_secs(30), waited).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(Duration::from_secs(30), waited).await.is_ok(), "{what}");
 }
 
 #[tokio::test]
@@ -44,7 +46,9 @@ async fn a_job_that_no_session_outlives_lets_smaller_ones_pass_and_is_rejected_w
     let large = submit(&world, "edge-1", SPEC_BYTES).await;
     let same = submit(&world, "edge-1", SPEC_BYTES).await;
     let small = submit(&world, "edge-1", 100).await;
+    let mut began = clock::boot_now();
     for session in 1..=limit::STRANDED_SESSIONS_MAX {
+        began = clock::boot_now();
         let mut agent = JobAgent::register(&world).await;
         // In the first nothing is known of the line.
         for job in if session == 1 { [large, same, small] } else { [small, large, same] } {
@@ -54,9 +58,16 @@ async fn a_job_that_no_session_outlives_lets_smaller_ones_pass_and_is_rejected_w
         agent.linger(limit::STRANDED_SESSION_MIN).await;
     }
     wait_for("its end", async || world.status_of(large).await == "rejected").await;
+    let took = clock::boot_now().since(began);
     let job = world.job(large).await;
-    let expected = "20000 bytes do not pass the agent's link: 20 sessions ended with them on the way, the last after 2 s; send less";
-    assert!(job["reason"].as_str().unwrap().starts_with(expected), "{job}");
+    let expected =
+        "20000 bytes do not pass the agent's link: 20 sessions ended with them on the way, the last after ";
+    let last = job["reason"].as_str().unwrap().strip_prefix(expected).unwrap_or_else(|| panic!("{job}"));
+    let (seconds, advice) = last.split_once(" s; ").unwrap();
+    let seconds = Duration::from_secs(seconds.parse().unwrap());
+    // No more than the whole of the last one, with what came before and after it.
+    assert!((limit::STRANDED_SESSION_MIN..=took).contains(&seconds), "{took:?}: {job}");
+    assert!(advice.starts_with("send less"), "{job}");
     let mut agent = JobAgent::register(&world).await;
     for job in [small, same] {
         assert_eq!(agent.offer().await.job, job, "it lay behind something larger, or no smaller");

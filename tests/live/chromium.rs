@@ -8,7 +8,7 @@ use outpost::obs::clock::boot_now;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-use super::node::DEADLINE;
+use super::node::{DEADLINE, LOOK};
 
 pub(crate) struct Chromium {
     child: Child,
@@ -56,50 +56,55 @@ impl Chromium {
         let mut browser = Self { child, socket, _folder: folder, asked: 0, page: Value::Null };
         let began = boot_now();
         let target = loop {
-            let targets = browser.ask("Target.getTargets", &json!({}));
+            let targets = browser.ask("Target.getTargets", &json!({})).unwrap();
             let pages = targets["targetInfos"].as_array().unwrap();
             if let Some(page) = pages.iter().find(|target| target["type"] == "page") {
                 break page["targetId"].clone();
             }
             assert!(boot_now().since(began) < DEADLINE, "never a page: {targets}");
+            std::thread::park_timeout(LOOK);
         };
         let session = browser.ask("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
-        browser.page = session["sessionId"].clone();
+        browser.page = session.unwrap()["sessionId"].clone();
         browser
     }
 
-    /// What the page's own script would get.
-    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
-        let answer = self.ask("Runtime.evaluate", &json!({"expression": expression, "returnByValue": true}));
+    /// What the page's own script would get; while the page is put in place, the browser refuses.
+    fn evaluate(&mut self, expression: &str) -> Result<Value, Value> {
+        let answer =
+            self.ask("Runtime.evaluate", &json!({"expression": expression, "returnByValue": true}))?;
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
-        answer["result"]["value"].clone()
+        Ok(answer["result"]["value"].clone())
     }
 
-    /// The page's state, and its messages in order.
-    pub(crate) fn shown(&mut self) -> (String, Vec<String>) {
+    /// The page's state, and its messages in order; else what the browser says.
+    fn shown(&mut self) -> Result<(String, Vec<String>), Value> {
         let text = self.evaluate(
             "[document.getElementById('state')?.textContent ?? '', \
              ...[...document.querySelectorAll('#messages li')].map(item => item.textContent)]",
-        );
+        )?;
         let mut lines: Vec<String> = serde_json::from_value(text).unwrap();
         let state = lines.remove(0);
-        (state, lines)
+        Ok((state, lines))
     }
 
     /// Looks until the page is as wished.
     pub(crate) fn wait_for(&mut self, what: &str, wished: impl Fn(&str, &[String]) -> bool) -> Vec<String> {
         let began = boot_now();
         loop {
-            let (state, messages) = self.shown();
-            if wished(&state, &messages) {
-                return messages;
+            let shown = self.shown();
+            if let Ok((state, messages)) = &shown
+                && wished(state, messages)
+            {
+                return messages.clone();
             }
-            assert!(boot_now().since(began) < DEADLINE, "never {what}: {state}, {messages:?}");
-            std::thread::yield_now();
+            assert!(boot_now().since(began) < DEADLINE, "never {what}: {shown:?}");
+            std::thread::park_timeout(LOOK);
         }
     }
 
-    fn ask(&mut self, method: &str, parameters: &Value) -> Value {
+    /// The result, or the error.
+    fn ask(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.asked += 1;
         let mut request = json!({"id": self.asked, "method": method, "params": parameters});
         if !self.page.is_null() {
@@ -110,8 +115,8 @@ impl Chromium {
             let Message::Text(text) = self.socket.read().unwrap() else { continue };
             let answer: Value = serde_json::from_str(&text).unwrap();
             if answer["id"] == self.asked {
-                assert!(answer["error"].is_null(), "{method}: {answer}");
-                return answer["result"].clone();
+                let error = &answer["error"];
+                return if error.is_null() { Ok(answer["result"].clone()) } else { Err(error.clone()) };
             }
         }
     }
@@ -132,6 +137,6 @@ fn wait_for<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
             return found;
         }
         assert!(boot_now().since(began) < DEADLINE, "never {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(LOOK);
     }
 }

@@ -1,7 +1,10 @@
 //! `outpost topic ...` against a broker.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
+
+use socket2::{Domain, Socket, Type};
 
 use super::node::{Node, SECRET, outpost};
 use super::page::{End, Page, push};
@@ -86,8 +89,11 @@ fn what_cannot_be_done_has_its_exit_code() {
     assert_eq!(run(&["status"]).0, Some(78), "without a secret");
     let (code, stderr) = run(&["status", "--secret-file", wrong, "--url", "http://192.0.2.1:9001"]);
     assert_eq!(code, Some(78), "plain text beyond this machine: {stderr}");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_eq!(run(&["status", "--secret-file", wrong, "--url", &format!("http://{free}")]).0, Some(69));
+    // Nobody listens there, and nobody else can.
+    let closed = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    closed.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let closed_url = format!("http://{}", closed.local_addr().unwrap().as_socket().unwrap());
+    assert_eq!(run(&["status", "--secret-file", wrong, "--url", &closed_url]).0, Some(69));
     let config = node.folder.path().join("live.yaml");
     let (code, stderr) = run(&["status", "--url", &url, "--config", config.to_str().unwrap()]);
     assert_eq!(code, Some(0), "the broker's own file has the secret: {stderr}");

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 pub(crate) const SECRET: &str = "a worker secret of 32 characters";
 /// Whatever takes longer is broken.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// How often a condition is looked at: each look takes time from what it waits for.
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 pub(crate) struct Node {
     child: Child,
@@ -157,7 +159,7 @@ impl Node {
                 return status;
             }
             assert!(boot_now().since(began) < DEADLINE, "never {what}: {status}\n{}", self.log());
-            std::thread::yield_now();
+            std::thread::park_timeout(LOOK);
         }
     }
 

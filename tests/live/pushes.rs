@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use outpost::obs::clock::boot_now;
+use outpost::obs::descriptors;
 use serde_json::json;
 
 use super::node::{DEADLINE, Node, SECRET};
@@ -101,6 +102,7 @@ fn a_topic_is_forgotten_when_its_time_is_over() {
 #[test]
 fn a_thousand_subscribers_get_every_message_and_a_slow_one_holds_up_nobody() {
     const MESSAGES: usize = 400;
+    descriptors::raise().unwrap();
     let node = Node::start("");
     node.register("a", false);
     let mut slow = Page::subscribe(&node, "a", None);

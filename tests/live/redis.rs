@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use outpost::obs::clock::boot_now;
 
-use super::node::DEADLINE;
+use super::node::{DEADLINE, LOOK};
 
 pub(crate) struct Redis {
     child: Child,
@@ -102,7 +102,7 @@ impl Redis {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;
             }
-            std::thread::yield_now();
+            std::thread::park_timeout(LOOK);
         }
         false
     }

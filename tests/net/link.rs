@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use outpost::time::millis;
+
 use crate::namespace::Namespace;
 use crate::tun::Tun;
 
@@ -48,6 +50,8 @@ struct Controls {
     carried: [AtomicU64; 2],
     /// When the last packet arrived.
     last: Mutex<Option<Instant>>,
+    /// How long a packet was due at most before it arrived, in milliseconds.
+    late_ms: AtomicU64,
 }
 
 pub(crate) struct Link {
@@ -95,6 +99,11 @@ impl Link {
     /// How long ago the last packet arrived.
     pub(crate) fn quiet_for(&self) -> Option<Duration> {
         self.controls.last.lock().unwrap().map(|last| last.elapsed())
+    }
+
+    /// How much too late a packet arrived at most: the machine's doing, not the line's.
+    pub(crate) fn late(&self) -> Duration {
+        Duration::from_millis(self.controls.late_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -168,9 +177,11 @@ fn arrive(to: &Tun, from: &Receiver<(Instant, Vec<u8>)>, controls: &Controls, wa
                 if controls.dark.load(Ordering::Relaxed) {
                     continue;
                 }
+                let now = Instant::now();
                 to.write(&packet);
                 controls.carried[way].fetch_add(packet.len() as u64, Ordering::Relaxed);
-                *controls.last.lock().unwrap() = Some(Instant::now());
+                controls.late_ms.fetch_max(millis(now.duration_since(due)), Ordering::Relaxed);
+                *controls.last.lock().unwrap() = Some(now);
             }
             Err(RecvTimeoutError::Timeout) if controls.stop.load(Ordering::Relaxed) => return,
             Err(RecvTimeoutError::Timeout) => {}

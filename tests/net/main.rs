@@ -24,6 +24,8 @@ mod namespace;
 mod program;
 mod random;
 mod roaming;
+#[path = "../power/seed.rs"]
+mod seed;
 mod silence;
 mod site;
 mod slow;

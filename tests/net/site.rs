@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use outpost::time::WallTime;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,9 +75,7 @@ enum Key {
 impl Site {
     /// The line's shape up and down, and the seed of what it loses.
     pub(crate) fn new(shapes: [Shape; 2], security: Security) -> Self {
-        let seed = std::env::var("OUTPOST_NET_SEED")
-            .map_or_else(|_| fastrand::u64(..1 << 32), |text| text.parse().unwrap());
-        println!("the line's seed: OUTPOST_NET_SEED={seed}");
+        let seed = crate::seed::seed();
         let (hub_side, agent_side) = (Namespace::new(), Namespace::new());
         let link = Link::new(&agent_side, &hub_side, shapes, seed);
         let folder = tempfile::Builder::new().prefix("outpost-net-").tempdir().unwrap();
@@ -331,6 +330,14 @@ impl Site {
     pub(crate) fn said(&self, log: &str, text: &str) -> usize {
         let log = std::fs::read_to_string(self.path(log)).unwrap_or_default();
         log.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// When a log first said `text` after `since`, as its lines begin: the later of two such times is the greater text.
+    pub(crate) fn said_at(&self, log: &str, text: &str, since: WallTime) -> Option<String> {
+        let (log, since) = (std::fs::read_to_string(self.path(log)).ok()?, since.to_string());
+        let mut times =
+            log.lines().filter(|line| line.contains(text)).filter_map(|line| line.split(' ').next());
+        times.find(|at| *at > since.as_str()).map(str::to_owned)
     }
 
     /// Waits until `condition` gives something; what hub and agent said last, where it does not.

@@ -27,7 +27,7 @@ const BYTES: [(Lane, u64); 2] = [(Lane::Events, 4 << 20), (Lane::Logs, 4 << 20)]
 /// Appends of each epoch.
 const APPENDS: [u64; 2] = [170, 60];
 const JOBS: u8 = 3;
-const MAKE_TIMEOUT: Duration = Duration::from_secs(120);
+const MAKE_TIMEOUT: Duration = Duration::from_secs(300);
 const MADE: &str = "made";
 
 /// The folder and what is in it.

@@ -157,9 +157,8 @@ fn folder(parent: &Path, name: &str) -> PathBuf {
 /// Everything durable survives `stops` times two cuts.
 fn survives(producers: u32, stops: u32) {
     let _turn = disk::turn();
-    let seed = Rng::new().u64(..);
+    let seed = crate::seed::seed();
     let begun: BootTime = boot_now();
-    println!("producers {producers}, seed {seed}");
     let tally = Cuts::new(producers, Syncs::Kept, seed).run(stops);
     println!("producers {producers}, seed {seed}: {tally:?} in {:?}", boot_now().since(begun));
     assert_eq!(tally.cuts, 2 * stops);
@@ -189,7 +188,7 @@ fn cuts_with_256_producers_lose_nothing() {
 #[ignore = "needs root, loop devices and FUSE: scripts/test runs it where they are"]
 fn cuts_without_fdatasync_lose_records_and_are_found_out() {
     let _turn = disk::turn();
-    let seed = Rng::new().u64(..);
+    let seed = crate::seed::seed();
     let tally = Cuts::new(16, Syncs::LeftOut, seed).run(STOPS_PER_RUN);
     println!("without fdatasync, seed {seed}: {tally:?}");
     assert!(tally.lost > 0, "seed {seed}: a store that syncs nothing passes {} cuts: {tally:?}", tally.cuts);

@@ -28,7 +28,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 /// Refusals in a row after which the disk counts as full.
 const REFUSALS: u32 = 60;
 /// After a drain, room is there again within this.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+const ROOM_TIMEOUT: Duration = Duration::from_secs(60);
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
 /// Records of one append.
 const RECORDS: u64 = 20;

@@ -21,8 +21,7 @@ const NUMBERS: u64 = 1 << 32;
 
 #[test]
 fn processes_killed_while_they_open_or_work_lose_nothing() {
-    let seed = Rng::new().u64(..);
-    println!("seed {seed}");
+    let seed = crate::seed::seed();
     let mut random = Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("outbox");

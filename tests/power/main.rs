@@ -43,6 +43,7 @@ mod kill;
 mod lanes;
 mod payload;
 mod report;
+mod seed;
 mod unsynced;
 mod ward;
 mod workload;

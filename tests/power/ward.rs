@@ -97,7 +97,7 @@ pub(crate) struct Ward {
 
 impl Ward {
     pub(crate) fn new() -> Self {
-        let seed = Rng::new().u64(..);
+        let seed = crate::seed::seed();
         let folder = tempfile::tempdir().unwrap();
         let backlog = Backlog::make(&folder.path().join("sound"));
         let copy = folder.path().join("copy");

@@ -76,13 +76,16 @@ fn pass(
     std::thread::spawn(move || {
         let mut bytes = vec![0; 64 * 1024];
         while let Ok(count) = from.read(&mut bytes) {
+            {
+                // First, so that whoever sees what follows from it finds it here.
+                let mut heard = heard.lock().unwrap();
+                let kept = side(&mut heard);
+                let room = KEPT.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(&bytes[..room]);
+            }
             if count == 0 || to.write_all(&bytes[..count]).is_err() {
                 break;
             }
-            let mut heard = heard.lock().unwrap();
-            let kept = side(&mut heard);
-            let room = KEPT.saturating_sub(kept.len()).min(count);
-            kept.extend_from_slice(&bytes[..room]);
         }
         let _ = to.shutdown(Shutdown::Write);
     });

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{World, assert_same};
+use crate::world::{World, assert_same, wait_for};
 
 fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
+    assert!(is_copied(from, to));
+}
+
+/// Whether all of it was there until it was copied.
+fn is_copied(from: &Path, to: &Path) -> bool {
+    Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success()
 }
 
 /// The lines of a text, sorted.
@@ -143,7 +147,10 @@ fn a_folder_rolled_back_behind_the_hub_is_noticed_and_delivers_what_it_holds() {
     world.emit("edge-1", "logs", b"one\n");
     world.wait_drained("edge-1");
     // As an image of the disk would have it: taken while the agent runs.
-    copy(&world.path("edge-1"), &world.path("image"));
+    wait_for("a copy from which nothing went meanwhile", || {
+        let _none = std::fs::remove_dir_all(world.path("image"));
+        is_copied(&world.path("edge-1"), &world.path("image")).then_some(())
+    });
     world.emit("edge-1", "logs", b"two\nthree\n");
     world.wait_drained("edge-1");
     agent.kill();

@@ -164,6 +164,8 @@ fn a_stopping_agent_ends_its_jobs_and_says_so() {
     let (world, _hub, mut agent) = started();
     let job = world.submit("edge-1", "", &noting(&world, "runs", "echo begun; sleep 1000"));
     let group = wait_noted(&world, "runs", 1)[0];
+    let said = format!("job logs {job} --no-wait {}", world.remote());
+    wait_for("its line", || (world.run(&said) == b"begun\n").then_some(()));
     assert_eq!(agent.terminate(), Some(0));
     assert!(!group_lives(group));
     let _agent = world.start_agent("edge-1");

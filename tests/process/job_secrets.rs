@@ -74,8 +74,7 @@ fn a_job_whose_key_was_taken_away_waits_and_is_run_when_it_is_back() {
     let log = || std::fs::read_to_string(world.path("edge-1.log")).unwrap();
     wait_for("the agent to say what it waits for", || log().contains("put that key back").then_some(()));
     assert!(log().contains("its secrets are sealed with key `k1`"), "{}", log());
-    let status = world.status("edge-1").unwrap();
-    assert_eq!(status["state"], "no_identity", "{status}");
+    world.wait_state("edge-1", "no_identity");
     assert_eq!(agent.terminate(), Some(0));
     assert_eq!(std::fs::read_to_string(&ran).unwrap(), "run\n", "it was not run without its secret");
 

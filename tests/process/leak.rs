@@ -1,6 +1,7 @@
 //! A whole session at trace level, and afterwards no secret of it anywhere but where it belongs: not in logs, panics, what
 //! commands and the API show, command lines, environments, the hub's database, the outbox or temporary files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -208,13 +209,18 @@ fn start_agent(world: &World, wire: &Eavesdropper) -> Process {
 
 /// Every file below a folder.
 fn files(folder: &Path, places: &mut Vec<(String, Vec<u8>)>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+    let listed = match std::fs::read_dir(folder) {
+        Ok(listed) => listed,
+        // Gone since its name was read, as a file may be: the processes work on.
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        Err(error) => panic!("{}: {error}", folder.display()),
+    };
+    for entry in listed.flatten() {
         let path = entry.path();
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
             files(&path, places);
         } else if kind.is_file()
-            // It may be gone by now: the processes work on.
             && let Ok(content) = std::fs::read(&path)
         {
             places.push((path.display().to_string(), content));

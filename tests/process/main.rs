@@ -33,5 +33,7 @@ mod revocation;
 mod rights;
 mod rotation;
 mod secure;
+#[path = "../power/seed.rs"]
+mod seed;
 mod soak;
 mod world;

@@ -155,9 +155,8 @@ fn submit(world: &World, number: usize) -> (String, PathBuf) {
 #[expect(clippy::disallowed_methods, reason = "it runs for a given time")]
 fn everything_confirmed_arrives_once_whatever_is_killed() {
     let minutes: f64 = std::env::var("OUTPOST_SOAK_MINUTES").map_or(0.5, |text| text.parse().unwrap());
-    let seed: u64 =
-        std::env::var("OUTPOST_SOAK_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
-    println!("seed {seed}, {minutes} minutes");
+    let seed = crate::seed::seed();
+    println!("{minutes} minutes");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new();
     let mut hub = world.start_hub();

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// Long enough for a slow machine; a test that needs it fails.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Waits until `condition` gives something.
 #[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
 pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -22,12 +25,12 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
             return found;
         }
         assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
+        std::thread::park_timeout(LOOK);
     }
 }
 
-/// A backlog that does not move for so long will not: the test says so instead of using up its deadline.
-const STALLED: Duration = Duration::from_secs(20);
+/// A backlog that does not move for so long will not: the agent dialled three times at least.
+const STALLED: Duration = Duration::from_secs(3 * outpost::limit::RECONNECT_MAX.as_secs());
 
 /// A process that is killed with the test.
 pub(crate) struct Process(Child);
@@ -312,13 +315,16 @@ impl World {
         self.wait_below(data, 1);
     }
 
-    /// Waits until fewer records wait in a running agent than `left`, as long as their number moves.
+    /// Waits until fewer records wait in a running agent than `left`, for as long as their number moves.
     #[expect(clippy::disallowed_methods, reason = "a test's deadline is in real time")]
     pub(crate) fn wait_below(&self, data: &str, left: u64) {
         let mut seen = None;
         let mut since = Instant::now();
-        wait_for("the backlog to shrink", || {
+        loop {
             let waiting = self.waiting(data);
+            if waiting.is_some_and(|waiting| waiting < left) {
+                return;
+            }
             if waiting != seen {
                 (seen, since) = (waiting, Instant::now());
             }
@@ -328,8 +334,8 @@ impl World {
                 self.status(data).unwrap_or_default(),
                 self.log_ends(data)
             );
-            waiting.filter(|waiting| *waiting < left)
-        });
+            std::thread::park_timeout(LOOK);
+        }
     }
 
     /// What hub and agent said last.

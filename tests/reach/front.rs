@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use socket2::{Domain, Socket, Type};
+
 /// What it does with the next who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
@@ -30,6 +32,14 @@ struct Inner {
     manner: Mutex<Manner>,
     asked: Mutex<Vec<String>>,
     open: Mutex<Vec<TcpStream>>,
+}
+
+/// Where nobody listens, and nobody else can as long as the socket is there.
+pub(crate) fn closed() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 impl Front {

@@ -1,15 +1,13 @@
 //! Several addresses of one hub, asked in turn.
 
-use std::net::TcpListener;
-
-use crate::front::{Front, Manner};
+use crate::front::{self, Front, Manner};
 use crate::site::{Site, wait_until};
 
 #[test]
 fn hubs_are_asked_in_turn_and_the_one_that_answers_is_kept() {
     let mut site = Site::new();
     let hub = site.world.hub_address();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_taken, closed) = front::closed();
     let closed = format!("http://{closed}");
     let portal = Front::before(hub, Manner::Says("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"));
     let (first, second) = (Front::before(hub, Manner::HangsUp), Front::before(hub, Manner::Honest));

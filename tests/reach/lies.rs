@@ -1,6 +1,6 @@
 //! A proxy that refuses, fails and lies: each is named, none is believed, and the agent is there once it is honest.
 
-use crate::front::{Front, Manner};
+use crate::front::{self, Front, Manner};
 use crate::site::{PASSWORD, Site, USER};
 
 /// What a proxy says, and what the agent says of it.
@@ -67,7 +67,7 @@ fn a_proxy_that_refuses_or_lies_is_named_and_outlived_and_no_password_is_shown()
 fn a_proxy_that_is_away_is_named() {
     let mut site = Site::new();
     let proxy = Front::before(site.world.hub_address(), Manner::HangsUp);
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_taken, closed) = front::closed();
     let setting = format!("{}\nproxy = \"http://{closed}\"", Site::urls(&[&site.world.hub_url()]));
     let mut agent = site.agent(&setting, "", &[]);
     site.wait_error(

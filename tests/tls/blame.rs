@@ -55,7 +55,7 @@ async fn registered(config: config::Config) -> Agent {
 #[tokio::test]
 async fn a_failed_handshake_costs_its_address_as_much_as_a_bad_login_and_not_the_agents_that_were_here() {
     let scene = Scene::with(|config: &mut Config, _| {
-        config.admission.auth = Duration::from_secs(1);
+        config.admission.auth = Duration::from_secs(3);
         config.admission.per_ip = NonZeroU32::new(3);
         config.admission.trusted_proxies = vec!["127.0.0.9".parse().unwrap()];
     })
@@ -71,8 +71,8 @@ async fn a_failed_handshake_costs_its_address_as_much_as_a_bad_login_and_not_the
     config.tls.ca_file = Some(ca);
     registered(config.clone()).await.shutdown().await.unwrap();
 
-    // Something else than TLS, silence, half a record, and then nothing any more.
-    for bytes in [b"SSH-2.0-x\r\n".as_slice(), b"", b"\x16\x03\x01"] {
+    // Silence, half a record, and something else than TLS, and then nothing any more.
+    for bytes in [b"".as_slice(), b"\x16\x03\x01", b"SSH-2.0-x\r\n"] {
         assert_eq!(asked_from(1, &scene).await, 200);
         says(1, hub, bytes).await;
     }

@@ -104,9 +104,14 @@ async fn who_has_said_something_may_be_silent_for_longer_than_who_has_not() {
         let _reset = within(stream.read_to_end(&mut Vec::new())).await;
         (boot_now(), boot_now().since(began))
     };
-    let (silent, begun) = tokio::join!(ended(&[]), ended(&OLD_HELLO[..20]));
-    assert!(silent.1 >= auth && begun.1 >= auth * limit::ANSWER_FACTOR, "{:?} {:?}", silent.1, begun.1);
-    assert!(begun.0.since(silent.0) >= auth / 2, "{:?} {:?}", silent.1, begun.1);
+    // How far apart they ended, as seen here: a machine may be late for the first, but not each time.
+    let mut apart: Vec<Duration> = Vec::new();
+    while apart.last().is_none_or(|apart| *apart < auth / 2) {
+        assert!(apart.len() < 3, "{apart:?}");
+        let (silent, begun) = tokio::join!(ended(&[]), ended(&OLD_HELLO[..20]));
+        assert!(silent.1 >= auth && begun.1 >= auth * limit::ANSWER_FACTOR, "{:?} {:?}", silent.1, begun.1);
+        apart.push(begun.0.since(silent.0));
+    }
     scene.hub.shutdown().await;
 }
 

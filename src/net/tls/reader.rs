@@ -119,6 +119,9 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         let (own, silent) = (reader.clone(), Err(NotRead::Silent(reader.patience)));
         waiting.spawn(async move { own.read(first).await });
+        while reads.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
         let mut kept = Vec::new();
         for _ in 0..100 {
             let (own, (released, work)) = (reader.clone(), disk(&reads));

@@ -53,6 +53,17 @@ fn logs_quota(max_bytes: u64) -> Options {
     options
 }
 
+/// The store itself, on this thread.
+fn store(host: &Arc<dyn Host>, dir: &Path) -> Store {
+    Store::open(Arc::clone(host), dir.to_owned(), &Options::default(), Arc::new(Watch::new())).unwrap()
+}
+
+/// What this thread read from files so far.
+fn bytes_read() -> u64 {
+    let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
 fn current(outbox: &Outbox, lane: Lane) -> StreamState {
     outbox.durable().borrow()[lane.index()]
 }

@@ -115,7 +115,7 @@ fn only_a_token_of_the_hub_for_that_very_stream_opens_it() {
 #[test]
 fn a_token_ends_with_its_time_and_with_the_token_it_was_bought_with() {
     let world = World::new();
-    let mut short = Subscriber::follow(&world.api, "fleet", &world.token_for("fleet", 2), None);
+    let mut short = world.follow_shortly("fleet", None);
     short.push();
     assert_eq!(short.end(), closed("auth_expired"));
     let made = world.ask("POST", "/v1/tokens", json!({"name": "page", "scope": "read"}));

@@ -73,13 +73,18 @@ fn more_changes_than_are_read_at_once_come_once_and_in_order() {
     here.push();
     let offset = here.offset.clone();
     let value = |number: usize| json!(format!("v{number}"));
-    for number in 0..CHANGES {
-        world.ask("PATCH", "/v1/agents/edge-1/labels", json!({"site": value(number)}));
-    }
-    for subscriber in [&mut here, &mut world.follow(&topic, offset.as_deref())] {
-        for number in 0..CHANGES {
-            assert_eq!(subscriber.push()["value"], value(number));
+    for lot in (0..CHANGES).step_by(100) {
+        for number in lot..lot + 100 {
+            world.ask("PATCH", "/v1/agents/edge-1/labels", json!({"site": value(number)}));
         }
+        // Not after all of them: pings wait to be read as well.
+        for number in lot..lot + 100 {
+            assert_eq!(here.push()["value"], value(number));
+        }
+    }
+    let mut late = world.follow(&topic, offset.as_deref());
+    for number in 0..CHANGES {
+        assert_eq!(late.push()["value"], value(number));
     }
     // From wherever one was.
     let mut middle = world.follow(&topic, offset.as_deref());

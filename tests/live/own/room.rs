@@ -42,11 +42,21 @@ fn one_token_takes_half_of_the_places_and_where_all_are_taken_one_more_is_refuse
         subscriber
     };
     let half = limit::FOLLOWERS_OF_A_TOKEN_MAX;
-    let mut all: Vec<_> = (0..half).map(|_| follow(&world.api, &one)).collect();
+    let mut all = Vec::new();
+    let fill = |all: &mut Vec<Subscriber>, count: usize, address: &str, token: &str| {
+        for number in 0..count {
+            all.push(follow(address, token));
+            // It takes its time, and who answers no ping meanwhile is sent away.
+            if number % 100 == 0 {
+                all.iter_mut().for_each(Subscriber::answer_pings);
+            }
+        }
+    };
+    fill(&mut all, half, &world.api, &one);
     for address in [&world.api, &world.live] {
         assert_eq!(shown(open(address).unwrap(), &one).end(), FULL, "its half is taken");
     }
-    all.extend((half + 1..limit::FOLLOWERS_MAX).map(|_| follow(&world.live, &two)));
+    fill(&mut all, limit::FOLLOWERS_MAX - half - 1, &world.live, &two);
     // Upgraded while there is a place.
     let late = [&world.api, &world.live].map(|address| open(address).unwrap());
     all.push(follow(&world.api, &two));

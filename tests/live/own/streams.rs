@@ -37,8 +37,7 @@ fn a_log_goes_on_where_it_was_left_after_a_break_and_after_a_restart_of_the_hub(
     let end = back.push();
     assert_eq!(end, json!({"kind": "end", "status": "succeeded", "log_lines": 8}));
     // Who comes back behind the end gets nothing more.
-    let short = world.token_for(&topic, 2);
-    let mut after = Subscriber::follow(&world.api, &topic, &short, back.offset.as_deref());
+    let mut after = world.follow_shortly(&topic, back.offset.as_deref());
     assert_eq!(after.end(), End { code: Some("auth_expired".to_owned()), close: 1008 });
     let mut again = world.follow(&topic, None);
     let whole: Vec<_> = again.until(|payload| payload["kind"] == "end");
@@ -75,13 +74,17 @@ fn a_job_tells_each_of_its_states_once_over_restarts() {
     world.restart();
     here.gone();
     job.say(1..=1);
+    // Its process has opened the input by then: what is written and closed before is lost.
+    let mut log = world.follow(&job.logs(), None);
+    log.push();
+    assert_eq!(log.lines(1), numbered(1..=1));
     job.end();
     let mut back = world.follow(&topic, here.offset.as_deref());
     let rest = back.until(is_over);
     assert_eq!(statuses(&rest), ["succeeded"], "{rest:?}");
     assert_eq!((&rest[0]["exit_code"], &rest[0]["log_lines"]), (&json!(0), &json!(1)));
     // A fresh one begins with the state, and there is no change after it.
-    let mut fresh = Subscriber::follow(&world.api, &topic, &world.token_for(&topic, 2), None);
+    let mut fresh = world.follow_shortly(&topic, None);
     assert_eq!(fresh.push()["job"]["status"], "succeeded");
     assert_eq!(fresh.end().code.as_deref(), Some("auth_expired"));
 }
@@ -188,6 +191,10 @@ fn the_fleet_is_counted_first_and_then_each_change_of_it_is_told_in_short() {
 #[test]
 fn a_hundred_subscribers_of_a_log_get_each_line_once_and_a_slow_one_loses_nothing_and_holds_up_nobody() {
     const LINES: u32 = 8000;
+    /// So many are read by one after the other.
+    const STEP: u32 = 500;
+    /// And by the slow one meanwhile: a ping waits behind some hundreds, and whoever answers none is sent away.
+    const SIP: u32 = STEP / 5;
     let mut world = World::new();
     world.add_agent("edge-1");
     let filler = "x".repeat(1000);
@@ -195,31 +202,35 @@ fn a_hundred_subscribers_of_a_log_get_each_line_once_and_a_slow_one_loses_nothin
     let job = world.submit_spec("edge-1", &json!({"kind": "exec", "payload": {"script": script}}));
     let topic = format!("job.{job}.logs");
     let token = world.token(&topic);
-    let mut slow = Subscriber::follow(&world.api, &topic, &token, None);
-    slow.receive_at_most(4096);
-    let mut some: Vec<_> = (0..100)
-        .map(|number| {
-            let address = if number % 2 == 0 { &world.api } else { &world.live };
-            Subscriber::follow(address, &topic, &token, None)
-        })
-        .collect();
-    world.run_agent("edge-1");
-    let check = |subscriber: &mut Subscriber, last: u32| {
+    let follow = |address: &str| {
+        let mut subscriber = Subscriber::follow(address, &topic, &token, None);
         assert_eq!(subscriber.push()["kind"], "state");
-        for number in 1..=last {
+        subscriber
+    };
+    let mut slow = follow(&world.api);
+    // With less, it would be sent nothing but what probes its window.
+    slow.receive_at_most(64 * 1024);
+    let mut two = [&world.api, &world.live].map(|address| follow(address));
+    let mut some: Vec<_> =
+        (0..98).map(|number| follow(if number % 2 == 0 { &world.api } else { &world.live })).collect();
+    world.run_agent("edge-1");
+    let check = |subscriber: &mut Subscriber, before: u32, count: u32| {
+        for number in before + 1..=before + count {
             let line = line(&subscriber.push());
             assert!(line.starts_with(&format!("1:{number} line {number} x")), "{number}: {line}");
         }
     };
-    // A hundred read the beginning, two of them all of it, while one reads nothing: 8 MB are more than its sockets hold.
-    some.iter_mut().skip(2).for_each(|subscriber| check(subscriber, 100));
-    some.truncate(2);
-    for subscriber in &mut some {
-        check(subscriber, LINES);
-        assert_eq!(subscriber.push()["kind"], "end");
+    // A hundred read the beginning, two of them all of it, while one reads little: 6 MB are more than its sockets hold.
+    some.iter_mut().for_each(|subscriber| check(subscriber, 0, 100));
+    drop(some);
+    for step in 0..LINES / STEP {
+        two.iter_mut().for_each(|subscriber| check(subscriber, step * STEP, STEP));
+        check(&mut slow, step * SIP, SIP);
     }
+    two.iter_mut().for_each(|subscriber| assert_eq!(subscriber.push()["kind"], "end"));
     slow.receive_at_most(1024 * 1024);
-    check(&mut slow, LINES);
+    let sipped = LINES / STEP * SIP;
+    check(&mut slow, sipped, LINES - sipped);
     assert_eq!(slow.push()["kind"], "end");
 }
 

@@ -1,5 +1,6 @@
 //! A subscriber of an own stream, as a page is one that notes the offset of the last message it got.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 
 use outpost::obs::clock::boot_now;
@@ -50,11 +51,21 @@ impl Subscriber {
 
     /// Let in, behind `after`.
     pub(super) fn follow(address: &str, topic: &str, token: &str, after: Option<&str>) -> Self {
+        Self::try_follow(address, topic, token, after).unwrap_or_else(|refused| panic!("{topic}: {refused}"))
+    }
+
+    /// The same, else what is said in place of that.
+    pub(super) fn try_follow(
+        address: &str,
+        topic: &str,
+        token: &str,
+        after: Option<&str>,
+    ) -> Result<Self, Value> {
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let mut subscriber = Self::open(address, &format!("topic={topic}{after}")).unwrap();
         subscriber.show(&json!(token));
-        assert_eq!(subscriber.frame(), json!({"type": "auth_ok"}));
-        subscriber
+        let first = subscriber.frame();
+        if first == json!({"type": "auth_ok"}) { Ok(subscriber) } else { Err(first) }
     }
 
     /// The next frame.
@@ -76,6 +87,19 @@ impl Subscriber {
                 other => return other,
             }
         }
+    }
+
+    /// Answers the pings that came; nothing else may have.
+    pub(super) fn answer_pings(&mut self) {
+        self.socket.get_ref().set_nonblocking(true).unwrap();
+        loop {
+            match self.socket.read() {
+                Ok(Message::Ping(_)) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        self.socket.get_ref().set_nonblocking(false).unwrap();
     }
 
     /// The next message, which has to be one.

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use outpost::obs::clock::boot_now;
 use serde_json::{Value, json};
 
 use crate::node::{Answer, SECRET, outpost, send};
@@ -110,6 +111,21 @@ impl World {
     /// Follows a stream at the hub's own listener.
     pub(super) fn follow(&self, topic: &str, after: Option<&str>) -> Subscriber {
         Subscriber::follow(&self.api, topic, &self.token(topic), after)
+    }
+
+    /// The same with a token that ends soon, and with another one where the machine was so slow that it had ended before.
+    pub(super) fn follow_shortly(&self, topic: &str, after: Option<&str>) -> Subscriber {
+        const TTL_S: u64 = 5;
+        for _ in 0..3 {
+            let began = boot_now();
+            let token = self.token_for(topic, TTL_S);
+            match Subscriber::try_follow(&self.api, topic, &token, after) {
+                Ok(subscriber) => return subscriber,
+                // It ends with a second.
+                Err(refused) => assert!(boot_now().since(began).as_secs() >= TTL_S - 1, "{refused}"),
+            }
+        }
+        panic!("never let in before {TTL_S} s are over");
     }
 
     /// Adds an agent that does not run yet; its id.

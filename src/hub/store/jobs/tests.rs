@@ -193,8 +193,8 @@ async fn an_agents_result_is_final_whatever_else_happens() {
     let mut world = World::new().await;
     let session = SessionId::from_bytes([1; 16]);
     let instance = crate::id::InstanceId::from_bytes([2; 16]);
-    let seed = crate::obs::random::bytes::<8>();
-    let mut random = fastrand::Rng::with_seed(u64::from_le_bytes(seed));
+    let seed = crate::seed::seed();
+    let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..60 {
         let job = world.submit(EXEC).await;
         let mut steps = Vec::new();

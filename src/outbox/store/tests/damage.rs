@@ -175,8 +175,7 @@ async fn a_damaged_generation_loses_the_blocks_that_are_hit_and_nothing_else() {
     let streams = filled(base.path()).await;
     let files = generation_files(base.path());
     assert!(files.len() > 4, "{files:?}");
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = crate::seed::seed();
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut lost_at_all = 0;
     for damage in Damage::ALL.into_iter().cycle().take(36) {

@@ -194,7 +194,7 @@ async fn a_producer_waits_in_a_lane_that_blocks_until_an_ack_makes_room() {
         outbox.append(Lane::Events, numbered(0..1)).await.unwrap();
         let state = current(&outbox, Lane::Logs);
         (seen, still) = if state.next == seen { (seen, still + 1) } else { (state.next, 0) };
-        if still == 20 {
+        if still == 3 {
             (waits, still) = (waits + 1, 0);
             ack(&outbox, state.stream, state.next - 1).await.unwrap();
         }

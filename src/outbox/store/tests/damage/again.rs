@@ -1,7 +1,6 @@
 //! Damage of the core beyond the first: holes in the control lane, a second time, and while the store is open.
 
 use super::core::{filled, rows_are_sound};
-use super::renewal::store;
 use super::*;
 use crate::id::JobId;
 use crate::outbox::job::{Forget, REMEMBERED, ReservationChange, SpecChange, Trust};
